@@ -1,0 +1,14 @@
+"""On-chip EventProp training: four programs, and the schedule and keys on which they agree.
+
+One sample's PEs are a chain: input → layer 1 → … → layer L → loss. One optimizer PE serves the chip. Ticks relative
+to the sample's first tick (the one in which its release is processed):
+
+    0           release (and new weights) are processed
+    i           forward step i = 1 … T-1; spikes of step i are sent in tick i
+    T           loss
+    2T-1-i      backward step i = T-2 … 0; the error of a spike of step i is sent here and used in step i-1
+    2T-1        gradients leave
+    2T          Adam; the next release
+
+Evaluation stops after tick T. Sources: Béna et al., arXiv:2412.15021, and this project's design.
+"""

@@ -1,0 +1,205 @@
+"""Optimizer PE: releases a sample, sums the gradients of the batch, makes an Adam step, multicasts the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pydantic
+
+from spinn2emu import spec
+from spinn2emu.program import Fifo, Phase, Program, Region
+from spinn2emu.registers import Register
+from spinn2emu.sdk import float_word, kernel, log, send, send_array, set_phase
+from spinn2emu.sram import align
+from spinn2fw.eventprop.common import (
+    END_OF_DATA,
+    INDEX_BITS,
+    LAYER_BITS,
+    LAYER_SHIFT,
+    RELEASE_EVALUATE,
+    RELEASE_TRAIN,
+    SAMPLE_BITS,
+    SAMPLE_SHIFT,
+)
+from spinn2fw.kernels import adam
+
+GRADIENTS, SILENT = range(2)
+OUTPUTS = ("control", *(f"weights{layer}" for layer in range(1, spec.MAX_PORTS.value)))
+CONTROL, WEIGHTS = 0, 1  # the weights of layer l leave on port l
+IDLE, TRAINING, UPDATE, EVALUATING = range(4)
+MISSING, NO_RATE, NOT_FINITE = 1, 2, 3
+
+_PHASE = int(Register.PHASE)
+
+STATE = np.dtype(
+    [("layers", "i4"), ("batch", "i4"), ("to_train", "i4"), ("to_evaluate", "i4"), ("step", "i4"), ("rates", "i4"),
+     ("fresh", "i4"), ("patience", "i4"), ("boost", "f4"), ("beta1", "f4"), ("beta2", "f4"), ("eps", "f4"),
+     ("weight_decay", "f4")]
+)  # fmt: skip
+
+
+class Parameters(pydantic.BaseModel, extra="forbid"):
+    """`layers`: (n_in, n_out) of each; `steps`: rates to hold (less if they do not fit); `patience` 0: no waking."""
+
+    layers: list[tuple[int, int]] = pydantic.Field(min_length=1, max_length=spec.MAX_PORTS.value - 1)
+    T: int = pydantic.Field(ge=2)
+    batch: int = pydantic.Field(ge=1, le=255)
+    steps: int = pydantic.Field(ge=1)
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    patience: int = pydantic.Field(ge=0)
+    boost: float
+
+
+def regions(p: Parameters, available: int) -> list[Region]:
+    """Weights, moments and one gradient, flat, a layer behind the other; a step size and a scale per step."""
+    sizes, outputs = [a * b for a, b in p.layers], [b for _, b in p.layers]
+    n, neurons = sum(sizes), sum(outputs)
+    constants = (len(p.layers), p.batch, 0, 0, 0, 0, 1, p.patience, p.boost, p.beta1, p.beta2, p.eps, p.weight_decay)
+    fixed = [
+        Region("state", STATE, (1,), "", np.array([constants], STATE)),
+        Region("shape", np.int32, (len(p.layers), 2), "neuron", np.array(p.layers)),
+        Region("W", np.float32, (n,), "threshold"),
+        Region("m", np.float32, (n,)),
+        Region("v", np.float32, (n,)),
+        Region("G", np.float32, (n,)),
+        Region("silence", np.int32, (neurons,), "sample"),
+        Region("spoke", np.uint8, (neurons,), "0/1"),
+        Region("runs", np.int32, (len(p.layers), p.batch), "packet"),
+    ]
+    left = available - sum(align(region.nbytes) for region in fixed) - 16
+    return [*fixed, Region("rates", np.float32, (max(1, min(p.steps, left // 8)), 2), "step size, scale")]
+
+
+def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
+    """Tick of the schedule in `spinn2fw.eventprop`: only IDLE and UPDATE do anything."""
+    s = ram.state[0]
+    phase = pe.sys[_PHASE]
+    if phase == UPDATE:
+        code = update(pe, ram, rx)
+        if code:
+            return code
+    if phase == IDLE or phase == UPDATE:
+        release(pe, ram)
+    return 0
+
+
+@kernel
+def release(pe: Any, ram: Any) -> None:
+    """Sends the weights, if they are new, and releases the next sample of every quad; or waits for the host."""
+    s = ram.state[0]
+    if s.to_train == 0 and s.to_evaluate == 0:
+        if pe.sys[_PHASE] == UPDATE:
+            send(pe, CONTROL, END_OF_DATA)
+        return
+    if s.fresh:
+        first = 0
+        for layer in range(s.layers):
+            size = ram.shape[layer, 0] * ram.shape[layer, 1]
+            send_array(pe, WEIGHTS + layer, 0, ram.W[first : first + size])
+            first += size
+        s.fresh = 0
+    if s.to_train > 0:
+        s.to_train -= 1
+        send(pe, CONTROL, RELEASE_TRAIN)
+        set_phase(pe, TRAINING)
+    else:
+        s.to_evaluate -= 1
+        send(pe, CONTROL, RELEASE_EVALUATE)
+        set_phase(pe, EVALUATING)
+
+
+@kernel
+def update(pe: Any, ram: Any, rx: Any) -> int:
+    """Sums the gradients by ascending sample, makes the step, and wakes neurons that are silent too long."""
+    s = ram.state[0]
+    if s.step >= s.rates:
+        return NO_RATE
+    code = sum_gradients(pe, ram, rx)
+    if code:
+        return code
+    step_size, scale = ram.rates[s.step]
+    adam.adam_step(ram.W, ram.m, ram.v, ram.G, step_size, scale, s.beta1, s.beta2, s.eps, s.weight_decay)
+    s.step += 1
+    s.fresh = 1
+    if s.patience > 0:
+        note_speakers(ram, rx)
+        first, neuron = 0, 0
+        for layer in range(s.layers):
+            n_in, n_out = ram.shape[layer]
+            W = ram.W[first : first + n_in * n_out].reshape(n_in, n_out)
+            silence, spoke = ram.silence[neuron : neuron + n_out], ram.spoke[neuron : neuron + n_out]
+            adam.wake_silent(W, silence, spoke, s.batch, s.patience, s.boost)
+            first += n_in * n_out
+            neuron += n_out
+    return 0
+
+
+@kernel
+def sum_gradients(pe: Any, ram: Any, rx: Any) -> int:
+    """G = sum over samples, ascending. Each sample's packets of a layer are consecutive: one sender, one tick."""
+    s = ram.state[0]
+    ram.runs[:] = -1
+    for p in range(rx.shape[0]):
+        if rx[p].port == GRADIENTS and rx[p].key & INDEX_BITS == 0:
+            ram.runs[(rx[p].key >> LAYER_SHIFT & LAYER_BITS) - 1, rx[p].key >> SAMPLE_SHIFT & SAMPLE_BITS] = p
+    ram.G[:] = 0
+    first = 0
+    for layer in range(s.layers):
+        size = np.int64(ram.shape[layer, 0]) * ram.shape[layer, 1]
+        G, packets = ram.G[first : first + size], (size + 3) // 4
+        for sample in range(s.batch):
+            run = ram.runs[layer, sample]
+            if run < 0 or run + packets > rx.shape[0] or rx[run + packets - 1].key & INDEX_BITS != packets - 1:
+                log(pe, MISSING, sample)
+                return MISSING
+            for i in range(size):
+                G[i] += float_word(rx[run + i // 4], i % 4)
+        first += size
+    return 0 if np.isfinite(ram.G.sum()) else NOT_FINITE
+
+
+@kernel
+def note_speakers(ram: Any, rx: Any) -> None:
+    """spoke[j] = 1 if neuron j spiked in any sample of the batch."""
+    ram.spoke[:] = 0
+    for packet in rx:
+        if packet.port == SILENT:
+            layer, neuron = np.int64(packet.key >> LAYER_SHIFT & LAYER_BITS) - 1, 0
+            for below in range(layer):
+                neuron += ram.shape[below, 1]
+            base = 128 * np.int64(packet.key & INDEX_BITS)
+            for j in range(base, min(np.int64(ram.shape[layer, 1]), base + 128)):
+                silent = packet.payload[(j - base) // 32] >> np.uint32(j & 31) & np.uint32(1)
+                ram.spoke[neuron + j] |= 1 - silent
+
+
+def phases(p: Parameters) -> list[Phase]:
+    """After a release the optimizer listens to nobody until the gradients leave (training) or the sample ends."""
+    outputs = OUTPUTS[: len(p.layers) + 1]
+    after = ("idle", "training", "evaluating")
+    return [
+        Phase("idle", 1, (), outputs, after),
+        Phase("training", 2 * p.T, (), (), ("update",)),
+        Phase("update", 1, ("gradients", "silent"), outputs, after),
+        Phase("evaluating", p.T, (), (), ("idle",)),
+    ]
+
+
+program = Program(
+    tick=tick,
+    parameters=Parameters,
+    regions=regions,
+    inputs=("gradients", "silent"),
+    outputs=OUTPUTS,
+    phases=phases,
+    fifo=Fifo(64, 16, "stall", "interrupt"),
+    errors={
+        MISSING: "gradient packets of a sample (the log has its number) are missing",
+        NO_RATE: "no step size for this step; fill `rates` before the run",
+        NOT_FINITE: "the gradient is not finite; check the weights and the loss's constants",
+    },
+)

@@ -1,0 +1,190 @@
+"""Mapping of a network to the chip: which PE runs what, keys, routing entries.
+
+Key: bits 31:28 kind, 27:24 layer (0 input, 1 … L neuron layers, L+1 loss), 23:16 sample of the batch, 15:0 index.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from spinn2emu import geometry, spec
+from spinn2emu.errors import ConfigError
+from spinn2host.chip import PeProgram
+from spinn2host.recipe import Recipe
+
+
+class Kind(enum.IntEnum):
+    """Bits 31:28 of a key: what the packet is."""
+
+    SPIKE = 1
+    ERROR = 2
+    GRADIENT = 3
+    WEIGHT = 4
+    CONTROL = 5
+    SILENT = 6
+
+
+ROUTE = 0xFFFF0000
+"""Mask of a route from one sender."""
+ALL_SAMPLES = 0xFF000000
+"""Mask for kind and layer."""
+ALL_LAYERS = 0xF0000000
+"""Mask for the kind alone."""
+
+OPTIMIZER = geometry.APPLICATION_IDS[-spec.PES_PER_QUAD.value]
+"""The first PE of the last quad."""
+SAMPLE_PES = range(geometry.APPLICATION_IDS[0], OPTIMIZER)
+
+
+def key(kind: Kind, layer: int, sample: int = 0) -> int:
+    """First key of a route."""
+    return kind << 28 | layer << 24 | sample << 16
+
+
+class Entry(NamedTuple):
+    """A routing entry."""
+
+    key: int
+    mask: int
+    pes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """PE ids: `chains[b]` = input, layers, loss of sample b; `optimizer`."""
+
+    chains: list[list[int]]
+    optimizer: int
+
+    @property
+    def processes(self) -> int:
+        """Number of PE processes."""
+        return sum(map(len, self.chains)) + 1
+
+
+def place(layers: int, batch: int) -> Placement:
+    """A quad per sample if its chain fits one; longer chains lie one behind the other.
+
+    Raises ConfigError if the batch does not fit the chip.
+    """
+    length = layers + 2
+    stride = max(length, spec.PES_PER_QUAD.value)
+    most = len(SAMPLE_PES) // stride
+    if batch > most:
+        raise ConfigError(
+            f"a batch of {batch} samples with {layers} neuron layers needs {batch} groups of {stride} PEs, "
+            f"the chip has {most} ({len(SAMPLE_PES)} PEs beside the optimizer's quad): use --batch {most} or less",
+            batch=batch, limit=most,
+        )  # fmt: skip
+    first = SAMPLE_PES[0]
+    return Placement([[first + stride * b + i for i in range(length)] for b in range(batch)], OPTIMIZER)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What the chip loads."""
+
+    placement: Placement
+    pes: list[PeProgram]
+    entries: list[Entry]
+
+
+class Buffers(NamedTuple):
+    """What the host would like the PEs to hold at once: samples and input events per quad, and training steps."""
+
+    samples: int
+    events: int
+    steps: int
+
+
+def deploy(recipe: Recipe, buffers: Buffers) -> Deployment:
+    """Programs, ports and routing entries for a recipe."""
+    layers = len(recipe.shapes)
+    if layers > spec.MAX_PORTS.value - 1:
+        raise ConfigError(f"{layers} neuron layers: the optimizer has weight ports for {spec.MAX_PORTS.value - 1}")
+    placement = place(layers, recipe.batch)
+    pes, entries = [], []
+    for sample, chain in enumerate(placement.chains):
+        pes += _chain(recipe, buffers, sample, chain)
+        entries += _chain_entries(sample, chain)
+    pes.append(_optimizer(recipe, buffers, placement.optimizer))
+    everyone = tuple(pe for chain in placement.chains for pe in chain)
+    entries.append(Entry(key(Kind.CONTROL, 0), ALL_LAYERS, everyone))
+    entries.append(Entry(key(Kind.GRADIENT, 0), ALL_LAYERS, (placement.optimizer,)))
+    entries.append(Entry(key(Kind.SILENT, 0), ALL_LAYERS, (placement.optimizer,)))
+    for layer in range(1, layers + 1):
+        targets = tuple(chain[layer] for chain in placement.chains)
+        entries.append(Entry(key(Kind.WEIGHT, layer), ALL_SAMPLES, targets))
+    return Deployment(placement, pes, entries)
+
+
+CONTROL = (key(Kind.CONTROL, 0), ALL_LAYERS)
+
+
+def _chain(recipe: Recipe, buffers: Buffers, sample: int, chain: list[int]) -> list[PeProgram]:
+    """The programs of one sample's PEs."""
+    last = len(recipe.shapes)
+
+    def spikes(layer: int) -> tuple[int, int]:
+        return key(Kind.SPIKE, layer, sample), ROUTE
+
+    def errors(layer: int) -> tuple[int, int]:
+        return key(Kind.ERROR, layer, sample), ROUTE
+
+    pes = [
+        PeProgram(
+            chain[0], "spinn2fw.eventprop.input",
+            {"T": recipe.T, "samples": buffers.samples, "events": buffers.events},
+            {"control": CONTROL}, {"spikes": spikes(0)},
+        )
+    ]  # fmt: skip
+    constants = {name: float(value) for name, value in recipe.constants._asdict().items()}
+    for layer, (n_in, n_out) in enumerate(recipe.shapes, 1):
+        outputs = {
+            "spikes": spikes(layer),
+            "gradients": (key(Kind.GRADIENT, layer, sample), ROUTE),
+            "silent": (key(Kind.SILENT, layer, sample), ROUTE),
+        }
+        if layer > 1:
+            outputs["errors"] = errors(layer)
+        parameters = {
+            "n_in": n_in, "n_out": n_out, "T": recipe.T, **constants,
+            "send_errors": layer > 1, "send_silent": recipe.patience > 0,
+        }  # fmt: skip
+        inputs = {
+            "control": CONTROL, "weights": (key(Kind.WEIGHT, layer), ALL_SAMPLES),
+            "spikes": spikes(layer - 1), "errors": errors(layer + 1),
+        }  # fmt: skip
+        pes.append(PeProgram(chain[layer], "spinn2fw.eventprop.layer", parameters, inputs, outputs))
+    loss = {
+        "classes": recipe.layers[-1], "T": recipe.T, "samples": buffers.samples, "batch": recipe.batch,
+        "xi": recipe.xi, "a": recipe.a, "b": recipe.b,
+    }  # fmt: skip
+    ports = {"control": CONTROL, "spikes": spikes(last)}
+    pes.append(PeProgram(chain[-1], "spinn2fw.eventprop.loss", loss, ports, {"errors": errors(last + 1)}))
+    return pes
+
+
+def _chain_entries(sample: int, chain: list[int]) -> list[Entry]:
+    """Spikes go one PE up the chain, errors one down, but not to the input."""
+    up = [Entry(key(Kind.SPIKE, i, sample), ROUTE, (chain[i + 1],)) for i in range(len(chain) - 1)]
+    down = [Entry(key(Kind.ERROR, i, sample), ROUTE, (chain[i - 1],)) for i in range(2, len(chain))]
+    return up + down
+
+
+def _optimizer(recipe: Recipe, buffers: Buffers, pe: int) -> PeProgram:
+    parameters = {
+        "layers": [list(shape) for shape in recipe.shapes], "T": recipe.T, "batch": recipe.batch,
+        "steps": buffers.steps, "beta1": recipe.beta1, "beta2": recipe.beta2, "eps": recipe.eps,
+        "weight_decay": recipe.weight_decay, "patience": recipe.patience, "boost": recipe.boost,
+    }  # fmt: skip
+    outputs = {"control": CONTROL}
+    for layer in range(1, len(recipe.shapes) + 1):
+        outputs[f"weights{layer}"] = (key(Kind.WEIGHT, layer), ALL_SAMPLES)
+    inputs = {
+        "gradients": (key(Kind.GRADIENT, 0), ALL_LAYERS),
+        "silent": (key(Kind.SILENT, 0), ALL_LAYERS),
+    }
+    return PeProgram(pe, "spinn2fw.eventprop.adam", parameters, inputs, outputs)

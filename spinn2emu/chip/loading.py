@@ -1,0 +1,155 @@
+"""From a load request to linked, initialised PEs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pydantic
+
+from spinn2emu import geometry, spec
+from spinn2emu.chip.memory import ChipMemory
+from spinn2emu.errors import ConfigError, Spinn2Error
+from spinn2emu.frames import FOREVER
+from spinn2emu.pe.entry import compile_entry
+from spinn2emu.pe.process import Image
+from spinn2emu.program import Phase, Program, load_program
+from spinn2emu.registers import PhaseWord, Register
+from spinn2emu.router.state import Endpoint
+from spinn2emu.sram import MemoryMap, link
+
+
+class Loaded(NamedTuple):
+    """A program with one set of parameters, linked and compiled."""
+
+    program: Program
+    parameters: Any
+    memory: MemoryMap
+    initial: dict[str, Any]
+    entry: Any
+
+
+class Assignment(NamedTuple):
+    """One PE's program and ports, as the load request has them."""
+
+    pe: int
+    loaded: Loaded
+    inputs: dict[str, tuple[int, int]]
+    outputs: dict[str, tuple[int, int]]
+
+
+def link_all(request: Sequence[dict[str, Any]]) -> list[Assignment]:
+    """Links and compiles every program of the request, each set of parameters once.
+
+    Raises ConfigError, SramOverflow or ProgramError; nothing has been started then.
+    """
+    done: dict[str, Loaded] = {}
+    assignments: list[Assignment] = []
+    for item in request:
+        pe = item["pe"]
+        if pe not in geometry.PE_IDS or any(pe == other.pe for other in assignments):
+            raise ConfigError(f"PE id {pe!r} is not on the chip or has two programs", pe=pe)
+        key = json.dumps([item["program"], item["parameters"]], sort_keys=True)
+        if key not in done:
+            try:
+                done[key] = _link(item["program"], item["parameters"])
+            except Spinn2Error as error:
+                raise type(error)(f"PE {geometry.name(pe)}: {error.message}", pe=pe, **error.fields) from error
+        loaded = done[key]
+        inputs = _ports(item, "inputs", loaded.program.inputs)
+        assignments.append(Assignment(pe, loaded, inputs, _ports(item, "outputs", loaded.program.outputs)))
+    return assignments
+
+
+def _link(name: str, values: dict[str, Any]) -> Loaded:
+    program = load_program(name)
+    try:
+        parameters = program.parameters.model_validate(values)
+    except pydantic.ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{name}: {problems}", program=name) from error
+    memory, initial = link(program, parameters)
+    return Loaded(program, parameters, memory, initial, compile_entry(program, memory.symbols))
+
+
+def _ports(item: dict[str, Any], what: str, declared: Sequence[str]) -> dict[str, tuple[int, int]]:
+    ports = {name: (int(key), int(mask)) for name, (key, mask) in item.get(what, {}).items()}
+    for name, (key, mask) in ports.items():
+        if name not in declared:
+            raise ConfigError(f"{item['program']} has no port {name!r} among its {what}: {', '.join(declared)}")
+        if key & ~mask or not 0 <= mask < 1 << 32 or key < 0:
+            raise ConfigError(f"{item['program']}, port {name!r}: key {key:#x} has bits outside mask {mask:#x}")
+    return ports
+
+
+UNUSED = (0xFFFFFFFF, 0xFFFFFFFF)
+"""Key and mask of a port that is connected to nothing."""
+
+
+def endpoint(assignment: Assignment) -> Endpoint:
+    """What the network must know of the PE."""
+    loaded = assignment.loaded
+    return Endpoint(
+        assignment.pe,
+        tuple(assignment.inputs.get(name, UNUSED) for name in loaded.program.inputs),
+        tuple(assignment.outputs.get(name, UNUSED) for name in loaded.program.outputs),
+        loaded.program.fifo_of(loaded.parameters),
+    )
+
+
+def image(assignment: Assignment) -> Image:
+    """What the PE's process must know."""
+    loaded = assignment.loaded
+    return Image(assignment.pe, loaded.program.name, loaded.memory, loaded.entry.address)
+
+
+def initialise(assignment: Assignment, memory: ChipMemory) -> None:
+    """Writes the system registers and the regions' initial values into the PE's SRAM."""
+    loaded, sram = assignment.loaded, memory.sram[assignment.pe]
+    views = {symbol.name: symbol.view(sram) for symbol in loaded.memory.symbols}
+    views["sys"][Register.PHASE] = -1
+    views["sys"][Register.NEXT_PHASE] = -1
+    for port, name in enumerate(loaded.program.outputs):
+        key, mask = assignment.outputs.get(name, UNUSED)
+        views["keys"][port], views["spaces"][port] = key, ~mask & 0xFFFFFFFF
+        if name not in assignment.outputs:
+            views["spaces"][port] = 0xFFFFFFFF
+    views["phases"][:] = phase_table(loaded.program, loaded.program.phase_list(loaded.parameters))
+    for name, value in loaded.initial.items():
+        views[name][...] = value
+
+
+def phase_table(program: Program, phases: Sequence[Phase]) -> np.ndarray:
+    """The region `phases`: see `registers.PhaseWord`. Raises ConfigError for names that are not declared."""
+    limit = spec.MAX_PHASES.value
+    names = [phase.name for phase in phases]
+    if not 0 < len(phases) <= limit:
+        raise ConfigError(f"{program.name} declares {len(phases)} phases, 1 to {limit} are possible")
+    table = np.zeros((limit, PhaseWord.QUIET + spec.MAX_PORTS.value), np.int64)
+    try:
+        following = [[names.index(name) for name in phase.next or (phase.name,)] for phase in phases]
+        for row, phase in enumerate(phases):
+            table[row, PhaseWord.TICKS] = phase.ticks or 0
+            table[row, PhaseWord.LIVE] = sum(1 << program.inputs.index(port) for port in phase.listens)
+            table[row, PhaseWord.SENDS] = sum(1 << program.outputs.index(port) for port in phase.sends)
+            table[row, PhaseWord.NEXT] = following[row][0]
+    except ValueError as error:
+        raise ConfigError(f"{program.name}: a phase names something undeclared: {error}") from error
+    for port in range(spec.MAX_PORTS.value):
+        table[: len(phases), PhaseWord.QUIET + port] = _quiet(phases, following, program.outputs[port : port + 1])
+    return table
+
+
+def _quiet(phases: Sequence[Phase], following: Sequence[Sequence[int]], port: Sequence[str]) -> list[int]:
+    """Ticks that are certainly silent on `port` after the end of each phase: the shortest path to one that sends."""
+    quiet = [FOREVER] * len(phases)
+    for _ in phases:
+        for row, successors in enumerate(following):
+            for after in successors:
+                speaks = bool(port) and port[0] in phases[after].sends
+                ticks = phases[after].ticks
+                wait = 0 if speaks else min(FOREVER, (ticks or FOREVER) + quiet[after])
+                quiet[row] = min(quiet[row], wait)
+    return quiet

@@ -1,0 +1,80 @@
+"""Forked children that leave nothing behind: they die with their parent, and their death is noticed at once."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NamedTuple
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Child(NamedTuple):
+    """A forked process. `pidfd` becomes readable when it ends."""
+
+    label: str
+    pe: int
+    pid: int
+    pidfd: int
+
+
+def fork(label: str, pe: int, body: Callable[[], None]) -> Child:
+    """Runs `body` in a new process that is killed when this one ends."""
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        _child(label, parent, body)
+    return Child(label, pe, pid, os.pidfd_open(pid))
+
+
+def die_with_parent(parent: int) -> None:
+    """Asks the kernel to kill this process when its parent ends (Linux prctl)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _child(label: str, parent: int, body: Callable[[], None]) -> None:
+    code = 1
+    try:
+        die_with_parent(parent)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        os.closerange(3, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536))
+        body()
+    except BaseException:
+        sys.stderr.write(f"[{label}] {traceback.format_exc()}")
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def prepare_to_fork() -> None:
+    """Moves all objects out of the garbage collector's sight, so that children do not copy their pages."""
+    gc.collect()
+    gc.freeze()
+
+
+def exit_cause(pid: int) -> str:
+    """Reaps an ended child and says how it ended."""
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"exited with code {os.WEXITSTATUS(status)}"
+
+
+def kill(children: list[Child]) -> None:
+    """Kills and reaps the children, in the order of the list."""
+    for child in children:
+        os.kill(child.pid, signal.SIGKILL)
+    for child in children:
+        os.waitpid(child.pid, 0)
+        os.close(child.pidfd)

@@ -1,0 +1,75 @@
+"""Who is late, who hangs, who failed: what the supervisor reads from the PEs' registers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from spinn2emu import geometry
+from spinn2emu.chip.loading import Assignment
+from spinn2emu.chip.memory import ChipMemory
+from spinn2emu.errors import ChipStuck, PeFailed
+from spinn2emu.registers import SYSTEM_ERRORS, Register, Status, SystemError
+
+STUCK_AFTER_S = 10.0
+"""Wall-clock time without any progress of any PE after which a running chip counts as stuck."""
+
+
+class Watch:
+    """Notices that virtual time stands still."""
+
+    def __init__(self, memory: ChipMemory) -> None:
+        self.memory = memory
+        self.begin()
+
+    def begin(self) -> None:
+        """A run begins."""
+        self._seen, self._since = -1, time.monotonic()
+
+    def slowest(self, assignments: Mapping[int, Assignment]) -> int:
+        """The lowest tick of any PE."""
+        return min((int(self._sys(a)[Register.TICK]) for a in assignments.values()), default=0)
+
+    def stuck(self, assignments: Mapping[int, Assignment]) -> ChipStuck | None:
+        """The error, if nothing has moved for STUCK_AFTER_S."""
+        moved = int(self.memory.activations.sum() + self.memory.registers.activity.sum())
+        moved += sum(int(self._sys(a)[Register.TICK]) for a in assignments.values())
+        now = time.monotonic()
+        if moved != self._seen:
+            self._seen, self._since = moved, now
+        if now - self._since < STUCK_AFTER_S:
+            return None
+        tick = self.slowest(assignments)
+        late = [a for a in assignments.values() if self._sys(a)[Register.STATUS] == Status.RUNNING]
+        what = "does not return from its kernel"
+        if not late:
+            late = [a for a in assignments.values() if self._sys(a)[Register.TICK] == tick]
+            what = "waits for packets or promises that do not come: check the ports that its phase listens to"
+        names = [f"{geometry.name(a.pe)} ({a.loaded.program.name})" for a in late]
+        return ChipStuck(
+            f"no progress for {STUCK_AFTER_S:.0f} s: {', '.join(names[:4])} {what} in tick {tick}", tick=tick, pes=names
+        )
+
+    def _sys(self, assignment: Assignment) -> np.ndarray:
+        return assignment.loaded.memory["sys"].view(self.memory.sram[assignment.pe])
+
+
+def pe_failed(memory: ChipMemory, assignment: Assignment, status: int) -> PeFailed:
+    """The error of a PE whose kernel returned an error code."""
+    loaded, sram = assignment.loaded, memory.sram[assignment.pe]
+    sys, log = (loaded.memory[name].view(sram) for name in ("sys", "log"))
+    code, tick, count = (int(sys[r]) for r in (Register.ERROR, Register.TICK, Register.LOG_COUNT))
+    if code < 0:
+        text = SYSTEM_ERRORS[SystemError(code)]
+    else:
+        text = loaded.program.errors.get(code, "the program declares no text for this code")
+    tail = [log[i % len(log)] for i in range(max(0, count - min(5, len(log))), count)]
+    lines = [f"tick {int(e['tick'])}: code {int(e['code'])}, value {float(e['value']):g}" for e in tail]
+    name = geometry.name(assignment.pe)
+    return PeFailed(
+        f"PE {name} ({loaded.program.name}) failed in tick {tick} with code {code}: {text}"
+        + "".join(f"\n  log: {line}" for line in lines),
+        pe=assignment.pe, name=name, program=loaded.program.name, tick=tick, code=code, log=lines,
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""Frames: the ZeroMQ messages that carry packets and promises between PEs and the router.
+
+A frame is one FRAME header and `count` PACKET records. From a PE it says: these packets I sent, on port o I send
+nothing more before tick `horizon[o]`, next I shall run tick `tick`, wake me when my `live` ports are complete up to
+`need`, and I can use up to `end`. To a PE it says: these are all packets up to tick `end`, run till there.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+from spinn2emu import spec
+from spinn2emu.packets import PACKET
+
+
+class Kind(enum.IntEnum):
+    """What a frame is."""
+
+    REPORT = 1  # PE → router: packets and horizons; the PE now waits for a GRANT
+    PART = 2  # PE → router: packets and horizons; the PE goes on by itself (its transmit buffer was filling up)
+    FAILED = 3  # PE → router → supervisor: the kernel reported an error; the PE has stopped
+    GRANT = 4  # router → PE: packets; run up to tick `end`; the chip's time ends at tick `need`
+    RUN = 5  # supervisor → router: run to tick `end` (exclusive)
+    IDLE = 6  # router → supervisor: every PE has reached tick `end`
+    FAULT = 7  # router → supervisor: the network itself failed, `status` says how
+
+
+FRAME = np.dtype(
+    [
+        ("kind", "u1"),
+        ("version", "u1"),
+        ("pe", "<u2"),  # id of the PE that sends, or that is meant
+        ("count", "<u4"),  # PACKET records that follow
+        ("tick", "<i8"),  # next tick that the PE will run
+        ("need", "<i8"),  # see Kind
+        ("end", "<i8"),  # see Kind
+        ("live", "<u4"),  # bit p set: input port p is live in the ticks asked for
+        ("status", "<u4"),  # FAILED: the error code
+        ("reserved", "<u8", (3,)),
+        ("horizon", "<i8", (spec.MAX_PORTS.value,)),  # per output port: nothing more is sent before this tick
+    ]
+)
+"""The header, 128 bytes: as long as four PACKET records, so that packets stay aligned behind it."""
+
+VERSION = 1
+HEADER_PACKETS = FRAME.itemsize // PACKET.itemsize
+FOREVER = 1 << 60
+"""A horizon or end that is never reached."""
+
+SUPERVISOR = 0
+"""The supervisor's id on the network: that of the management core."""
+
+
+def identity(pe: int) -> bytes:
+    """ZeroMQ routing id of a PE (or of the supervisor): 4 bytes, the first not zero."""
+    return b"pe" + bytes((pe >> 8, pe & 255))
+
+
+def new_buffer(packets: int) -> np.ndarray:
+    """A frame buffer with room for the header and `packets` packets, shape (HEADER_PACKETS + packets,), PACKET."""
+    return np.zeros(HEADER_PACKETS + packets, PACKET)
+
+
+def header(buffer: np.ndarray) -> np.ndarray:
+    """The header of a frame buffer, as a writable array of one FRAME."""
+    return buffer[:HEADER_PACKETS].view(FRAME)

@@ -1,0 +1,120 @@
+"""Compiled functions whose cache on disk follows their content.
+
+numba's own cache notices only edits of the file that a function is in, not of the functions it calls. Here each
+compiled function gets a cache folder named by a fingerprint of its source and of everything it refers to, so an edit
+anywhere below recompiles it, and nothing else does. The folder is `$SPINN2EMU_CACHE`, or `~/.cache/spinn2emu`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+from numba.core.dispatcher import Dispatcher
+from numba.extending import intrinsic
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OPTIONS = {"error_model": "numpy", "fastmath": False}
+"""No fast-math and no fused multiply-add: the chip's arithmetic is IEEE and the same on every machine."""
+
+
+def cache_root() -> Path:
+    """The folder that holds compiled kernels."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spinn2emu"
+    return Path(os.environ.get("SPINN2EMU_CACHE") or default)
+
+
+def compiled(function: F) -> F:
+    """Decorator: numba's `njit` with the emulator's options and a cache that follows the function's content."""
+    return use_cache(fingerprint(function), lambda: numba.njit(cache=True, **OPTIONS)(function))
+
+
+def inlined(function: F) -> F:
+    """Decorator for helpers that are only ever called from compiled functions: not cached by themselves."""
+    return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+def use_cache(key: str, decorate: Callable[[], Any]) -> Any:
+    """Runs `decorate`, which applies a caching numba decorator, with the cache in the folder for `key`."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_root() / key)
+    try:
+        return decorate()
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def fingerprint(function: Callable[..., Any], extra: str = "") -> str:
+    """Hex digest of the function's source, of all that it refers to, and of the versions that compile it."""
+    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {OPTIONS} {extra}".encode())
+    _digest(function, digest, set())
+    return digest.hexdigest()[:20]
+
+
+def _digest(value: Any, digest: Any, seen: set[int]) -> None:
+    value = getattr(value, "py_func", None) or getattr(value, "_defn", None) or value
+    if id(value) in seen or isinstance(value, types.ModuleType | type):
+        return
+    if not isinstance(value, types.FunctionType):
+        if isinstance(value, int | float | str | bytes | tuple | np.dtype | np.generic):
+            digest.update(repr(value).encode())
+        return
+    seen.add(id(value))
+    digest.update(inspect.getsource(value).encode())
+    for name, referred in sorted(_references(value).items()):
+        digest.update(name.encode())
+        _digest(referred, digest, seen)
+
+
+def _references(function: types.FunctionType) -> dict[str, Any]:
+    found, codes = {}, [function.__code__]
+    while codes:
+        code = codes.pop()
+        codes += [const for const in code.co_consts if isinstance(const, types.CodeType)]
+        for name in code.co_names:
+            if name in function.__globals__:
+                found[name] = function.__globals__[name]
+                # `module.attribute`: take every name that the code mentions and the module has
+                if isinstance(found[name], types.ModuleType) and found[name].__name__.startswith("spinn2"):
+                    module = found[name]
+                    found |= {f"{name}.{a}": getattr(module, a) for a in code.co_names if hasattr(module, a)}
+    return found
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether `function` is a numba-compiled function."""
+    return isinstance(function, Dispatcher)
+
+
+@intrinsic
+def as_pointer(typingctx: Any, address: Any) -> Any:
+    """The integer `address` as a pointer for `numba.carray`."""
+    signature = numba.types.voidptr(numba.types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return signature, codegen
+
+
+@intrinsic
+def call_address(typingctx: Any, address: Any, argument: Any) -> Any:
+    """Calls the C function `int64 f(int64)` at `address`."""
+    signature = numba.types.int64(numba.types.int64, numba.types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(64)
+        pointer = builder.inttoptr(args[0], ir.FunctionType(word, [word]).as_pointer())
+        return builder.call(pointer, [args[1]])
+
+    return signature, codegen

@@ -1,0 +1,56 @@
+"""The host link: versioned msgpack messages over ZeroMQ between a host process and a chip.
+
+A request is {version, id, op, …}, a reply {version, id, ok, …} or {version, id, ok: false, error}. Arrays travel as
+their bytes. Messages beyond MAX_MESSAGE_BYTES are refused at the socket; whatever is malformed is a ProtocolError.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+from spinn2emu.errors import ProtocolError, Spinn2Error, from_wire
+
+PROTOCOL = 1
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+SOCKET_NAME = "host"
+NETWORK_NAME = "network"
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """The bytes of a message; adds the protocol's version."""
+    return msgpack.packb({"version": PROTOCOL, **message})  # type: ignore[no-any-return]
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """The message in `data`. Raises ProtocolError if it is none, or of another version."""
+    try:
+        message = msgpack.unpackb(data, strict_map_key=True)
+    except Exception as error:
+        raise ProtocolError(f"not a host link message: {type(error).__name__}: {error}") from error
+    if not isinstance(message, dict) or not isinstance(message.get("id"), int):
+        raise ProtocolError("not a host link message: it must be a map with an integer `id`")
+    if message.get("version") != PROTOCOL:
+        raise ProtocolError(
+            f"host link version {message.get('version')!r}, this side speaks {PROTOCOL}: use the same spinn2emu for both",
+            version=message.get("version"), expected=PROTOCOL, id=message["id"],
+        )  # fmt: skip
+    return message
+
+
+def reply_ok(request: dict[str, Any], **content: Any) -> bytes:
+    """The bytes of a positive reply."""
+    return encode({"id": request["id"], "ok": True, **content})
+
+
+def reply_error(request_id: int, error: Spinn2Error) -> bytes:
+    """The bytes of a negative reply."""
+    return encode({"id": request_id, "ok": False, "error": error.to_wire()})
+
+
+def unwrap(reply: dict[str, Any]) -> dict[str, Any]:
+    """The reply, or raises the error that it carries."""
+    if not reply.get("ok"):
+        raise from_wire(reply["error"])
+    return reply

@@ -1,0 +1,88 @@
+"""The 2-D mesh: x-first routes, hops, latency, link loads.
+
+All 42 positions of the 7 x 6 grid forward packets, also the four without PEs. A multicast packet goes from its PE
+to the event router in the middle of the die, and from there to each quad. No contention in this version: a packet's
+latency is its hops and the router's pipeline at their clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinn2emu import geometry, spec
+
+Position = tuple[int, int]
+Link = tuple[Position, Position]
+
+
+def router_port(quad: Position) -> Position:
+    """The position, (4,3) or (4,4), at which packets from and to `quad` enter and leave the event router."""
+    low = (spec.ROUTER_PORT_X.value, spec.ROUTER_PORT_LOW.value)
+    high = (spec.ROUTER_PORT_X.value, spec.ROUTER_PORT_HIGH.value)
+    return low if distance(quad, low) <= distance(quad, high) else high
+
+
+def distance(a: Position, b: Position) -> int:
+    """Number of hops between two positions."""
+    return abs(a[0] - b[0]) + abs(a[1] - b[1])
+
+
+def route(a: Position, b: Position) -> Iterator[Link]:
+    """The links from `a` to `b`, x first."""
+    here = a
+    while here != b:
+        (x, y), (to_x, to_y) = here, b
+        step = (x + (1 if to_x > x else -1), y) if x != to_x else (x, y + (1 if to_y > y else -1))
+        yield here, step
+        here = step
+
+
+def hops(pe: int) -> int:
+    """Hops between the PE's quad and the event router (the same in both directions)."""
+    quad = geometry.place(pe)[:2]
+    return distance(quad, router_port(quad))
+
+
+def latency_ns(source: int, target: int) -> int:
+    """Nanoseconds from the injection of a multicast packet at PE `source` to its delivery at PE `target`.
+
+    (hops to the router + hops from it) * 5 cycles / 300 MHz + 4 cycles / 400 MHz, rounded down.
+    """
+    cycles = (hops(source) + hops(target)) * spec.NOC_CYCLES_PER_HOP.value
+    noc = cycles * 1_000_000_000 // spec.NOC_CLOCK_HZ.value
+    return noc + spec.ROUTER_STAGES.value * 1_000_000_000 // spec.ROUTER_CLOCK_HZ.value
+
+
+def latency_table() -> NDArray[np.uint32]:
+    """`latency_ns` for every pair of PE ids, shape (153, 153); row and column 0 are unused."""
+    table = np.zeros((spec.PES.value + 1,) * 2, np.uint32)
+    for source in geometry.PE_IDS:
+        for target in geometry.PE_IDS:
+            table[source, target] = latency_ns(source, target)
+    return table
+
+
+def link_loads(injected: Iterable[int], delivered: Iterable[int]) -> dict[Link, int]:
+    """Packets that crossed each link of the mesh.
+
+    `injected[pe]` counts the packets that PE `pe` sent, `delivered[quad]` the packets that went to quad number
+    `quad` (one flit serves up to four PEs of a quad).
+    """
+    loads: dict[Link, int] = {}
+    for pe, count in enumerate(injected):
+        if count:
+            quad = geometry.place(pe)[:2]
+            _add(loads, route(quad, router_port(quad)), count)
+    for index, count in enumerate(delivered):
+        if count:
+            quad = geometry.QUADS[index]
+            _add(loads, route(router_port(quad), quad), count)
+    return loads
+
+
+def _add(loads: dict[Link, int], links: Iterable[Link], count: int) -> None:
+    for link in links:
+        loads[link] = loads.get(link, 0) + int(count)

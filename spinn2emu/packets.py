@@ -1,0 +1,94 @@
+"""SpiNNaker2 packets: the chip's formats, and the record in which the emulator carries them.
+
+A packet on the chip is an 8-bit control byte, a 32-bit key (or address) and 0, 4, 8 or 16 bytes of payload [chip].
+The layout of the control byte is the emulator's own choice:
+
+    bits 7:6  type      0 multicast, 1 core-to-core, 2 nearest-neighbour, 3 global read/write
+    bits 5:4  payload   0: none, 1: 4 bytes, 2: 8 bytes, 3: 16 bytes
+    bits 3:0  reserved, must be 0
+
+On the wire: control byte, key little-endian, payload words little-endian. Inside the emulator a packet travels in a
+PACKET record of 32 bytes, which adds who sent it, when, and on which port of the receiver it arrives.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from spinn2emu.errors import ConfigError
+
+
+class PacketType(enum.IntEnum):
+    """Bits 7:6 of the control byte."""
+
+    MULTICAST = 0
+    CORE_TO_CORE = 1
+    NEAREST_NEIGHBOUR = 2
+    GLOBAL = 3
+
+
+PAYLOAD_BYTES = (0, 4, 8, 16)
+"""Payload sizes by the code in bits 5:4 of the control byte [chip]."""
+
+PACKET = np.dtype(
+    [
+        ("control", "u1"),  # as above
+        ("port", "u1"),  # the receiver's port, set by the router; 255 before that
+        ("source", "<u2"),  # id of the sending PE
+        ("key", "<u4"),
+        ("payload", "<u4", (4,)),  # words beyond the payload's size are 0
+        ("tick", "<u4"),  # the tick in which it was sent; it is processed one tick later
+        ("time", "<u4"),  # ns within the tick: of the injection when sent, of the arrival when delivered
+    ]
+)
+"""A packet inside the emulator, 32 bytes; frames are arrays of these."""
+
+NO_PORT = 255
+
+
+@dataclass(frozen=True)
+class Packet:
+    """One packet as the chip has it. Every field is checked; out of range raises ConfigError."""
+
+    type: PacketType
+    key: int
+    payload: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        PacketType(self.type)
+        if 4 * len(self.payload) not in PAYLOAD_BYTES:
+            raise ConfigError(f"a packet carries 0, 1, 2 or 4 payload words, not {len(self.payload)}")
+        for word in (self.key, *self.payload):
+            if not 0 <= word < 1 << 32:
+                raise ConfigError(f"{word:#x} does not fit the 32 bits of a key or payload word")
+
+    @property
+    def control(self) -> int:
+        """The control byte."""
+        return control_byte(self.type, 4 * len(self.payload))
+
+    def encode(self) -> bytes:
+        """The packet's bytes on the wire: 5 to 21 of them."""
+        return struct.pack(f"<BI{len(self.payload)}I", self.control, self.key, *self.payload)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Packet:
+        """The packet that `encode` wrote. Raises ConfigError if length or reserved bits are wrong."""
+        if len(data) < 5:
+            raise ConfigError(f"a packet has at least 5 bytes, not {len(data)}")
+        control, key = struct.unpack_from("<BI", data)
+        size = PAYLOAD_BYTES[control >> 4 & 3]
+        if control & 0x0F:
+            raise ConfigError(f"reserved bits of the control byte {control:#04x} are set")
+        if len(data) != 5 + size:
+            raise ConfigError(f"control byte {control:#04x} announces {5 + size} bytes, there are {len(data)}")
+        return cls(PacketType(control >> 6), key, struct.unpack_from(f"<{size // 4}I", data, 5))
+
+
+def control_byte(kind: PacketType, payload_bytes: int) -> int:
+    """Control byte of a packet of that type with 0, 4, 8 or 16 bytes of payload."""
+    return kind << 6 | PAYLOAD_BYTES.index(payload_bytes) << 4

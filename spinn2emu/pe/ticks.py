@@ -1,0 +1,89 @@
+"""What happens around a tick: the phase machine and the decision whether the PE may go on.
+
+Compiled into every program's entry (`entry.py`).
+"""
+
+from __future__ import annotations
+
+import enum
+
+from spinn2emu.frames import FOREVER
+from spinn2emu.jit import inlined
+from spinn2emu.registers import PhaseWord, Register, Status, SystemError
+from spinn2emu.sdk import Context
+
+
+class Stop(enum.IntEnum):
+    """Why a program's entry returned."""
+
+    GO_ON = 0  # it did not
+    ASK = 1  # it needs a grant for the next tick
+    FLUSH = 2  # the transmit buffer is half full
+    FAILED = 3  # the kernel reported an error
+
+
+_GO_ON, _ASK, _FLUSH, _FAILED = (int(stop) for stop in Stop)
+_STATUS, _TICK, _PHASE, _START, _END, _NEXT, _ERROR = (int(r) for r in list(Register)[:7])
+_TICKS, _LIVE, _SENDS, _AFTER, _QUIET = (int(word) for word in PhaseWord)
+_HORIZON, _LIMIT, _UNTIL = int(Context.HORIZON), int(Context.LIMIT), int(Context.UNTIL)
+_GRANT_END, _GRANT_LIVE = int(Context.GRANT_END), int(Context.GRANT_LIVE)
+_TX_COUNT, _TX_CAPACITY, _SEQUENCE = int(Context.TX_COUNT), int(Context.TX_CAPACITY), int(Context.SEQUENCE)
+_RUNTIME_ERROR, _BAD_PHASE, _FOREVER = int(Status.RUNTIME_ERROR), int(SystemError.PHASE), FOREVER
+
+
+@inlined
+def enter_phase(sys, phases, context, phase, t):  # type: ignore[no-untyped-def]
+    """Starts `phase` in tick t and fixes, for every output port, the tick before which it will stay silent."""
+    sys[_PHASE] = phase
+    sys[_START] = t
+    sys[_END] = t + phases[phase, _TICKS] - 1 if phases[phase, _TICKS] > 0 else _FOREVER
+    for port in range(phases.shape[1] - _QUIET):
+        first = t
+        if not phases[phase, _SENDS] >> port & 1:
+            first = min(sys[_END] + 1 + phases[phase, _QUIET + port], _FOREVER)
+        context[_HORIZON + port] = max(context[_HORIZON + port], first)
+
+
+@inlined
+def set_until(sys, phases, context):  # type: ignore[no-untyped-def]
+    """How far the PE may run by itself: to the end of its grant, or of a phase in which it listens to nobody."""
+    live = phases[sys[_PHASE], _LIVE]
+    if live == 0:
+        context[_UNTIL] = min(sys[_END], context[_LIMIT] - 1)
+    elif live == context[_GRANT_LIVE]:
+        context[_UNTIL] = min(sys[_END], context[_GRANT_END])
+    else:
+        context[_UNTIL] = sys[_TICK] - 1
+
+
+@inlined
+def begin_tick(pe, t):  # type: ignore[no-untyped-def]
+    """Makes t the current tick."""
+    pe.sys[_TICK] = t
+    pe.context[_SEQUENCE] = 0
+
+
+@inlined
+def end_tick(pe, t, code):  # type: ignore[no-untyped-def]
+    """Closes tick t, after which the program returned `code`; moves the phase on. Returns a Stop."""
+    sys, phases, context = pe.sys, pe.phases, pe.context
+    if sys[_NEXT] >= 0 and t < sys[_END] and phases[sys[_NEXT], _LIVE] != phases[sys[_PHASE], _LIVE]:
+        code = _BAD_PHASE
+    if code == 0:
+        code = sys[_ERROR]
+    if code != 0:
+        sys[_ERROR] = code
+        sys[_STATUS] = _RUNTIME_ERROR
+        return _FAILED
+    sys[_TICK] = t + 1
+    if sys[_NEXT] >= 0:
+        enter_phase(sys, phases, context, sys[_NEXT], t + 1)
+        sys[_NEXT] = -1
+    elif t == sys[_END]:
+        enter_phase(sys, phases, context, phases[sys[_PHASE], _AFTER], t + 1)
+    set_until(sys, phases, context)
+    if t + 1 > context[_UNTIL]:
+        return _ASK
+    if context[_TX_COUNT] > context[_TX_CAPACITY] // 2:
+        return _FLUSH
+    return _GO_ON

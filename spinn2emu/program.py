@@ -1,0 +1,134 @@
+"""What a PE program is: a declaration of its regions, ports and phases, and one compiled `tick` function.
+
+A program is a Python module (or a user's file) with a variable `program`:
+
+    program = Program(parameters=Parameters, inputs=("spikes",), outputs=("spikes",), regions=regions, tick=tick)
+
+`tick(pe, ram, rx, t)` is compiled by numba and called once per tick: `pe` is the handle for the functions of
+`spinn2emu.sdk`, `ram` a named tuple of views of the program's regions, `rx` the PACKET records to be processed in
+this tick (ordered by source PE and sequence), `t` the tick. It returns 0, or an error code that stops the PE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pydantic
+
+from spinn2emu import spec
+from spinn2emu.errors import ProgramError
+
+
+class Region(NamedTuple):
+    """A named array in a PE's data space. `init` (scalar or array) is written at load; without it the bytes are 0."""
+
+    name: str
+    dtype: Any
+    shape: tuple[int, ...]
+    unit: str = ""
+    init: Any = None
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.dtype(self.dtype).itemsize * np.prod(self.shape, dtype=np.int64))
+
+
+class Phase(NamedTuple):
+    """A stretch of ticks with the ports that are live in it.
+
+    `ticks` None: without end, the PE wakes as soon as it can run any tick. `next`: the phases that may follow, the
+    first one by default; `sdk.set_phase` chooses another.
+    """
+
+    name: str
+    ticks: int | None = None
+    listens: tuple[str, ...] = ()
+    sends: tuple[str, ...] = ()
+    next: tuple[str, ...] = ()
+
+
+class Fifo(NamedTuple):
+    """The receive FIFO in SRAM. `drain` "tick": emptied once per tick; "interrupt": emptied as packets arrive."""
+
+    depth: int
+    payload_bytes: int = 4
+    policy: Literal["stall", "drop", "overwrite"] = "stall"
+    drain: Literal["tick", "interrupt"] = "tick"
+
+    @property
+    def nbytes(self) -> int:
+        return self.depth * (4 + self.payload_bytes)
+
+
+class NoParameters(pydantic.BaseModel, extra="forbid"):
+    """Parameters of a program that has none."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A PE program. `regions(parameters, available)` gets the bytes that are left for it in the data space."""
+
+    tick: Callable[..., int]
+    regions: Callable[[Any, int], Sequence[Region]]
+    parameters: type[pydantic.BaseModel] = NoParameters
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    phases: Callable[[Any], Sequence[Phase]] | None = None
+    fifo: Callable[[Any], Fifo] | Fifo = Fifo(64)
+    errors: Mapping[int, str] = field(default_factory=dict)
+    name: str = ""
+
+    def phase_list(self, parameters: Any) -> list[Phase]:
+        """The phases; a program that declares none has a single endless one with all ports live."""
+        if self.phases is None:
+            return [Phase("run", None, self.inputs, self.outputs, ("run",))]
+        return list(self.phases(parameters))
+
+    def fifo_of(self, parameters: Any) -> Fifo:
+        """The FIFO for these parameters."""
+        return self.fifo if isinstance(self.fifo, Fifo) else self.fifo(parameters)
+
+
+def load_program(name: str) -> Program:
+    """The program in module `name`, or in the file `name` if it ends in .py. Raises ProgramError."""
+    module = _load_file(Path(name)) if name.endswith(".py") else _import(name)
+    program = getattr(module, "program", None)
+    if not isinstance(program, Program):
+        raise ProgramError(f"{name} has no variable `program` of type spinn2emu.program.Program", program=name)
+    for what, ports in (("inputs", program.inputs), ("outputs", program.outputs)):
+        if len(ports) > spec.MAX_PORTS.value or len(set(ports)) != len(ports):
+            raise ProgramError(f"{name}: {what} {ports} must be at most {spec.MAX_PORTS.value} different names")
+    object.__setattr__(program, "name", name)
+    return program
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise ProgramError(f"program {name} cannot be imported: {type(error).__name__}: {error}", program=name) from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ProgramError(f"program file {path} does not exist", program=str(path))
+    unique = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    module_name = f"spinn2_program_{path.stem}_{unique}"
+    spec_ = importlib.util.spec_from_file_location(module_name, path)
+    assert spec_ is not None and spec_.loader is not None
+    module = importlib.util.module_from_spec(spec_)
+    sys.modules[module_name] = module
+    try:
+        spec_.loader.exec_module(module)
+    except Exception as error:
+        raise ProgramError(f"program {path} cannot be loaded: {type(error).__name__}: {error}", program=str(path)) from error
+    return module

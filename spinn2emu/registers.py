@@ -1,0 +1,80 @@
+"""The system regions of a PE: registers, keys, phases and log, at the start of every program's data space.
+
+They lie in SRAM, so that the host can read them like everything else, and hold nothing that depends on how the
+processes were scheduled.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+from spinn2emu import spec
+from spinn2emu.program import Region
+
+
+class Status(enum.IntEnum):
+    """Word 0 of the registers."""
+
+    LOADED = 0
+    WAITING = 1
+    RUNNING = 2
+    RUNTIME_ERROR = 3
+
+
+class Register(enum.IntEnum):
+    """Index into the region `sys`."""
+
+    STATUS = 0
+    TICK = 1  # the tick that runs, or runs next
+    PHASE = 2
+    PHASE_START = 3
+    PHASE_END = 4  # last tick of the phase
+    NEXT_PHASE = 5  # set by sdk.set_phase, -1: none
+    ERROR = 6
+    LOG_COUNT = 7  # entries ever written; the ring holds the last LOG_ENTRIES
+    PACKETS_IN = 8
+    PACKETS_OUT = 9
+
+
+class PhaseWord(enum.IntEnum):
+    """Column of the region `phases`; from QUIET on one column per output port."""
+
+    TICKS = 0
+    LIVE = 1  # bit mask of input ports
+    SENDS = 2  # bit mask of output ports
+    NEXT = 3
+    QUIET = 4  # + port: ticks after this phase's end in which the port is certainly silent
+
+
+class SystemError(enum.IntEnum):
+    """Error codes that the runtime gives; a program's own are positive."""
+
+    TX_FULL = -1
+    KEY_RANGE = -2
+    PROMISE = -3
+    PHASE = -4
+
+
+SYSTEM_ERRORS = {
+    SystemError.TX_FULL: "more packets in one tick than the transmit queue holds; send fewer, or in several ticks",
+    SystemError.KEY_RANGE: "sent a key outside the key space of its output port; widen the port's mask",
+    SystemError.PROMISE: "sent on a port that the phases declare silent in this tick; add it to the phase's `sends`",
+    SystemError.PHASE: "left a phase before its end for one that listens to other ports; let the phase end first",
+}
+
+LOG = np.dtype([("tick", "<u4"), ("code", "<i4"), ("value", "<f8")])
+REGISTERS = 16
+
+
+def system_regions() -> list[Region]:
+    """The regions that every program has, in this order, at the start of the data space."""
+    ports, phases = spec.MAX_PORTS.value, spec.MAX_PHASES.value
+    return [
+        Region("sys", np.int64, (REGISTERS,), "register"),
+        Region("keys", np.uint32, (ports,), "first key of each output port"),
+        Region("spaces", np.uint32, (ports,), "key bits that may vary on each output port"),
+        Region("phases", np.int64, (phases, PhaseWord.QUIET + ports), "see PhaseWord"),
+        Region("log", LOG, (spec.LOG_ENTRIES.value,), "tick, code, value"),
+    ]

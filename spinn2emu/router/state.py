@@ -1,0 +1,180 @@
+"""The router's registers and working memory, built from the links between the PEs' ports."""
+
+from __future__ import annotations
+
+import enum
+from collections import namedtuple
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from spinn2emu import mesh, spec
+from spinn2emu.frames import HEADER_PACKETS, header, identity
+from spinn2emu.packets import PACKET
+from spinn2emu.program import Fifo
+from spinn2emu.router.table import Entry, Table, build_table
+
+
+class Counter(enum.IntEnum):
+    """The 16 diagnostic registers. Which register counts what is the emulator's own choice."""
+
+    PACKETS = 0  # multicast packets injected
+    COPIES = 1  # copies that went to a PE
+    UNROUTED = 2  # dropped: no entry matches
+    UNCLAIMED = 3  # dropped: no input port of the target matches the key
+    NOT_LIVE = 4  # discarded: the port was not live in the tick of processing
+    FIFO_DROPPED = 5
+    FIFO_STALLED = 6  # packets that waited in the network for room in a FIFO
+    OFF_CHIP = 7  # copies for a link to another chip; there is none
+    WITHOUT_PAYLOAD = 8
+    PAYLOAD_4 = 9
+    PAYLOAD_8 = 10
+    PAYLOAD_16 = 11
+    OTHER_TYPE = 12  # dropped: not multicast
+    RESERVED_13 = 13
+    RESERVED_14 = 14
+    RESERVED_15 = 15
+
+
+class PeCounter(enum.IntEnum):
+    """Columns of the per-PE counts that the router keeps."""
+
+    SENT = 0
+    DELIVERED = 1
+    DISCARDED = 2
+    FIFO_LOST = 3
+
+
+class Fault(enum.IntEnum):
+    """Why the network stopped."""
+
+    NONE = 0
+    QUEUE_FULL = 1
+    BAD_FRAME = 2
+
+
+class Word(enum.IntEnum):
+    """Index into the router's working registers."""
+
+    LIMIT = 0
+    LEFT = 1  # PEs that have not reached the limit
+    FAULT = 2
+    FAULT_PE = 3
+
+
+POLICIES = ("stall", "drop", "overwrite")
+DRAINS = ("tick", "interrupt")
+MAX_IDS = spec.PES.value + 1
+
+Registers = namedtuple("Registers", ["counters", "hits", "pe_counts", "quad_copies", "activity"])  # noqa: PYI024
+"""What the host may read: 16 counters, hits per entry, counts per PE and quad; `activity`: frames in, grants out,
+and from word MAX_IDS on nothing that is deterministic."""
+
+Gate = namedtuple(  # noqa: PYI024
+    "Gate",
+    ["words", "present", "waiting", "tick", "need", "end", "live", "horizon",
+     "source_start", "source_pe", "source_port", "reach_start", "reach"],
+)  # fmt: skip
+"""What each PE waits for, and who promised what. Sources of input port p of PE d: source_pe/port[start[8 d + p]:]."""
+
+Ports = namedtuple("Ports", ["count", "key", "mask", "latency", "fifo_depth", "fifo_policy", "fifo_drain"])  # noqa: PYI024
+
+Queues = namedtuple(  # noqa: PYI024
+    "Queues", ["packets", "length", "chosen", "runs", "order", "identities", "frame_in", "frame_out", "head_in", "head_out"]
+)
+
+
+class Endpoint(NamedTuple):
+    """The network's view of a PE. Port filters are (key, mask); `outputs` are the key ranges it may send."""
+
+    pe: int
+    inputs: tuple[tuple[int, int], ...]
+    outputs: tuple[tuple[int, int], ...]
+    fifo: Fifo
+
+
+class Link(NamedTuple):
+    """Packets of `port` of PE `source` may reach input `target_port` of PE `target`."""
+
+    source: int
+    port: int
+    target: int
+    target_port: int
+
+
+def find_links(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> list[Link]:
+    """All connections that the routing entries make possible between output and input ports."""
+    if not entries:
+        return []
+    keys = np.array([entry.key for entry in entries], np.uint32)
+    masks = np.array([entry.mask for entry in entries], np.uint32)
+    by_pe = {endpoint.pe: endpoint for endpoint in endpoints}
+    links = set()
+    for endpoint in endpoints:
+        for port, (key, mask) in enumerate(endpoint.outputs):
+            for number in np.nonzero((keys ^ np.uint32(key)) & masks & np.uint32(mask) == 0)[0]:
+                entry = entries[number]
+                for pe in entry.pes:
+                    for target_port, (key_in, mask_in) in enumerate(by_pe[pe].inputs if pe in by_pe else ()):
+                        meets_sender = (key_in ^ key) & mask_in & mask == 0
+                        if meets_sender and (key_in ^ entry.key) & mask_in & entry.mask == 0:
+                            links.add(Link(endpoint.pe, port, pe, target_port))
+    return sorted(links)
+
+
+def build_ports(endpoints: Sequence[Endpoint]) -> Ports:
+    """Port filters, latencies and FIFOs by PE id."""
+    ports = spec.MAX_PORTS.value
+    count, key, mask = np.zeros(MAX_IDS, np.int64), np.zeros((MAX_IDS, ports), np.uint32), np.zeros((MAX_IDS, ports), np.uint32)
+    depth, policy, drain = (np.zeros(MAX_IDS, np.int64) for _ in range(3))
+    for endpoint in endpoints:
+        count[endpoint.pe] = len(endpoint.inputs)
+        for port, (k, m) in enumerate(endpoint.inputs):
+            key[endpoint.pe, port], mask[endpoint.pe, port] = k, m
+        depth[endpoint.pe] = endpoint.fifo.depth
+        policy[endpoint.pe] = POLICIES.index(endpoint.fifo.policy)
+        drain[endpoint.pe] = DRAINS.index(endpoint.fifo.drain)
+    return Ports(count, key, mask, mesh.latency_table(), depth, policy, drain)
+
+
+def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link]) -> Gate:
+    """The gate before the first report: nobody waits, nobody has promised anything."""
+    ports = spec.MAX_PORTS.value
+    present = np.zeros(MAX_IDS, np.uint8)
+    present[[endpoint.pe for endpoint in endpoints]] = 1
+    sources: list[list[Link]] = [[] for _ in range(MAX_IDS * ports)]
+    reach: list[set[int]] = [set() for _ in range(MAX_IDS)]
+    for link in links:
+        sources[link.target * ports + link.target_port].append(link)
+        reach[link.source].add(link.target)
+    flat = [link for bucket in sources for link in bucket]
+    words = np.zeros(4, np.int64)
+    words[Word.LEFT] = len(endpoints)
+    return Gate(
+        words, present, np.zeros(MAX_IDS, np.uint8),
+        *(np.zeros(MAX_IDS, np.int64) for _ in range(4)),
+        np.zeros((MAX_IDS, ports), np.int64),
+        np.concatenate([[0], np.cumsum([len(bucket) for bucket in sources])]).astype(np.int64),
+        np.array([link.source for link in flat], np.int64), np.array([link.port for link in flat], np.int64),
+        np.concatenate([[0], np.cumsum([len(targets) for targets in reach])]).astype(np.int64),
+        np.array([pe for targets in reach for pe in sorted(targets)], np.int64),
+    )  # fmt: skip
+
+
+def build_queues() -> Queues:
+    """Buffers; memory is committed by the system only where packets really lie."""
+    size = spec.FRAME_PACKETS.value
+    frame_in, frame_out = np.empty(HEADER_PACKETS + size, PACKET), np.empty(HEADER_PACKETS + size, PACKET)
+    identities = np.array([list(identity(pe)) for pe in range(MAX_IDS)], np.uint8)
+    return Queues(
+        np.empty((MAX_IDS, size), PACKET), np.zeros(MAX_IDS, np.int64), np.empty(size, np.int64),
+        np.empty(size + 1, np.int64), np.empty(size, np.int64), identities,
+        frame_in, frame_out, header(frame_in), header(frame_out),
+    )  # fmt: skip
+
+
+def build(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> tuple[Table, Ports, Gate, list[Link]]:
+    """Table, ports, gate and links of a chip."""
+    links = find_links(endpoints, entries)
+    return build_table(entries), build_ports(endpoints), build_gate(endpoints, links), links

@@ -1,0 +1,59 @@
+"""Every hardware constant of the emulator: value, unit, source, status. Nothing else in the tree holds such a number.
+
+Sources, by short name (where two disagree, `chip` wins):
+
+- `chip`: Scholze, Partzsch, Höppner et al., The SpiNNaker2 chip, IEEE OJCAS 2026, DOI 10.1109/OJCAS.2026.3714974.
+- `machine`: SpiNNMachine's public description of the SpiNNaker2 core numbering.
+- `py`: the py-spinnaker2 documentation.
+- `portal`: the SpiNNaker2 developer portal.
+- `spinn2emu`: no source gives it; it is the emulator's own choice, and its note says why.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Status = Literal["measured", "specified", "derived", "own choice"]
+
+
+class Constant(NamedTuple):
+    """A sourced number. `value` in `unit`; `note` shows the arithmetic of a derived one and the reason of a choice."""
+
+    value: int
+    unit: str
+    source: str
+    status: Status
+    note: str
+
+
+QUADS = Constant(38, "quad", "chip", "specified", "quad processing elements (QPE) on the die")
+PES_PER_QUAD = Constant(4, "PE", "chip", "specified", "p = 0..3")
+PES = Constant(152, "PE", "chip", "derived", "38 quads * 4 PEs")
+RESERVED_PES = Constant(4, "PE", "chip", "specified", "kept for system software; 148 are free for applications")
+GRID_COLUMNS = Constant(7, "position", "machine", "specified", "quad x = 1..7")
+GRID_ROWS = Constant(6, "position", "machine", "specified", "quad y = 1..6")
+
+SRAM_BYTES = Constant(128 * 1024, "byte", "chip", "specified", "per PE, 4 banks, no cache")
+ITCM_BYTES = Constant(32 * 1024, "byte", "py", "specified", "instruction space, 0x00000..0x07FFF, by convention")
+STACK_BASE = Constant(0x1F000, "byte address", "py", "specified", "heap and stack, the last 4 kB of the data space")
+DMA_ALIGNMENT = Constant(16, "byte", "portal", "specified", "DMA to DRAM; the linker aligns every region so")
+
+PE_CLOCK_HZ = Constant(300_000_000, "Hz", "chip", "specified", "at 0.8 V (150 MHz at 0.5 V)")
+NOC_CLOCK_HZ = Constant(300_000_000, "Hz", "chip", "specified", "data NoC, one 192-bit flit per cycle and link")
+NOC_CYCLES_PER_HOP = Constant(5, "cycle", "chip", "specified", "latency of a mesh router")
+ROUTER_CLOCK_HZ = Constant(400_000_000, "Hz", "chip", "specified", "event router")
+ROUTER_STAGES = Constant(4, "cycle", "chip", "specified", "multicast pipeline")
+ROUTER_ENTRIES = Constant(16_384, "entry", "chip", "specified", "32-bit key and mask, ternary, first match")
+ROUTER_COUNTERS = Constant(16, "register", "chip", "specified", "diagnostic counters")
+LINKS = Constant(6, "link", "chip", "specified", "to the neighbours in a hexagonal grid of chips")
+TICK_NS = Constant(1_000_000, "ns", "chip", "specified", "the chip-global timer, typically 1 ms")
+EVENT_FILTERS = Constant(2, "filter", "chip", "specified", "hardware filters of the event handler, plus a default")
+
+ROUTER_PORT_LOW = Constant(3, "quad y", "spinn2emu", "own choice", "the router is entered at (4,3) or (4,4), the nearer")
+ROUTER_PORT_HIGH = Constant(4, "quad y", "spinn2emu", "own choice", "see ROUTER_PORT_LOW; (4,3) on a tie")
+ROUTER_PORT_X = Constant(4, "quad x", "machine", "derived", "(4,3) and (4,4) hold no quad: the router's area")
+
+MAX_PORTS = Constant(8, "port", "spinn2emu", "own choice", "per direction and program; sizes the frame header")
+MAX_PHASES = Constant(8, "phase", "spinn2emu", "own choice", "per program; sizes the PE's phase registers")
+LOG_ENTRIES = Constant(32, "entry", "spinn2emu", "own choice", "log ring of a PE, 16 bytes each")
+FRAME_PACKETS = Constant(65_536, "packet", "spinn2emu", "own choice", "largest frame and router queue; 2 MiB")
