@@ -18,7 +18,7 @@ from spinn2emu.jit import compiled, inlined
 from spinn2fw.kernels import adam, lif, loss
 from spinn2host.events import NO_LABEL, Samples
 from spinn2host.onchip import Outcome, Progress
-from spinn2host.recipe import Recipe
+from spinn2host.recipe import Recipe, check_weights
 
 Net = namedtuple(  # noqa: PYI024
     "Net",
@@ -48,7 +48,8 @@ def _net(recipe: Recipe, weights: Sequence[NDArray[np.float32]], most_events: in
         np.zeros(neurons.sum(), np.int32), np.zeros(neurons.sum(), np.uint8),
         np.array([c.alpha, c.beta, c.one_minus_alpha, c.one_minus_beta, c.tau_s], f),
         np.array([recipe.xi, recipe.a, recipe.b, recipe.batch], f),
-        np.array([recipe.beta1, recipe.beta2, recipe.eps, recipe.weight_decay, recipe.boost], f), recipe.patience,
+        np.array([recipe.beta1, recipe.beta2, 1 - recipe.beta1, 1 - recipe.beta2, recipe.eps, recipe.weight_decay,
+                  recipe.boost], f), recipe.patience,
     )  # fmt: skip
 
 
@@ -170,8 +171,9 @@ def _gradient(net, T, first):  # type: ignore[no-untyped-def]
 @inlined
 def _update(net, batch, rates):  # type: ignore[no-untyped-def]
     """Adam step, and the waking of silent neurons."""
-    beta1, beta2, eps, weight_decay, boost = net.adam_constants
-    adam.adam_step(net.W, net.m, net.v, net.total, rates[0], rates[1], beta1, beta2, eps, weight_decay)
+    beta1, beta2, rest1, rest2, eps, weight_decay, boost = net.adam_constants
+    step_size, scale = rates
+    adam.adam_step(net.W, net.m, net.v, net.total, step_size, scale, beta1, beta2, rest1, rest2, eps, weight_decay)
     if net.patience > 0:
         for layer in range(net.shapes.shape[0]):
             own = slice(net.first_neuron[layer], net.first_neuron[layer + 1])
@@ -201,6 +203,13 @@ def evaluate(net, T, start, tick, neuron, label, first, ce, total_loss):  # type
         _sample(net, T, start, tick, neuron, label, sample, first, ce, total_loss)
 
 
+@compiled
+def inspect(net, T, start, tick, neuron, label, sample, first, ce, total_loss):  # type: ignore[no-untyped-def]
+    """Forward and backward passes of one sample; leaves its spikes in the records and its gradient in net.G."""
+    _sample(net, T, start, tick, neuron, label, sample, first, ce, total_loss)
+    _gradient(net, T, first[sample])
+
+
 class OffChip:
     """A network off the chip, with the same methods as `onchip.OnChip`."""
 
@@ -208,8 +217,11 @@ class OffChip:
     processes = 0
 
     def __init__(self, recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples) -> None:
+        check_weights(recipe, weights)
         self.recipe = recipe
         self.net = _net(recipe, weights, int(np.diff(largest.start).max(initial=1)))
+        self.train(largest.take(np.arange(0)), np.zeros((0, 2), np.float32))  # compiles, or loads from the cache
+        self.evaluate(largest.take(np.arange(0)))
 
     def train(self, samples: Samples, rates: NDArray[np.float32], progress: Progress | None = None) -> Outcome:
         """As `OnChip.train`. Raises PeFailed where the chip would: a gradient that is not finite."""
@@ -238,6 +250,21 @@ class OffChip:
     def gradients(self) -> list[NDArray[np.float32]]:
         """Gradient (n_out, n_in) of every layer, summed over the last batch."""
         return self._unpack(self.net.total)
+
+    def inspect(self, samples: Samples) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.float32]]]:
+        """Spikes (T, B, n_out) and gradients of each sample (B, n_out, n_in) of every layer, with the weights as they are."""
+        T, count, outcome = self.recipe.T, len(samples), self._outcome(len(samples))
+        spikes = [np.zeros((T, count, n), np.uint8) for n in self.recipe.layers[1:]]
+        gradients: list[list[NDArray[np.float32]]] = []
+        events = (samples.start, samples.tick, samples.neuron, samples.label)
+        for b in range(count):
+            inspect(self.net, T, *events, b, outcome.first, outcome.ce, outcome.loss)
+            gradients.append(self._unpack(self.net.G))
+            for layer, dense in enumerate(spikes, 1):
+                start = self.net.start[layer]
+                for i in range(T):
+                    dense[i, b, self.net.ids[layer, start[i] : start[i + 1]]] = 1
+        return spikes, [np.stack(layer) for layer in zip(*gradients, strict=True)]
 
     def packets(self) -> dict[str, int]:
         """There are none off the chip."""

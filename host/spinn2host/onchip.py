@@ -13,7 +13,7 @@ from spinn2emu.errors import ConfigError
 from spinn2host.chip import Chip
 from spinn2host.events import Samples
 from spinn2host.mapping import Buffers, Kind, deploy
-from spinn2host.recipe import Recipe
+from spinn2host.recipe import Recipe, check_weights
 
 Progress = Callable[[int], None]
 """Called with the number of samples of a quad that are done."""
@@ -43,6 +43,7 @@ class OnChip:
     on = "chip"
 
     def __init__(self, chip: Chip, recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples) -> None:
+        check_weights(recipe, weights)
         self.chip, self.recipe = chip, recipe
         counts = np.diff(largest.start)
         self.events_per_sample = max(1, int(counts.max(initial=1)))
@@ -100,7 +101,7 @@ class OnChip:
         return self._unpack(self.chip.read(self.optimizer, "G"))
 
     def sample_gradients(self, layer: int) -> NDArray[np.float32]:
-        """Gradient of each sample of the last batch, (B, n_out, n_in); layers count from 1."""
+        """Gradient of each sample of the last batch, (B, n_out, n_in), from the layer PEs; layers count from 1."""
         parts = self.chip.read_many([(chain[layer], "G") for chain in self.chains])
         return np.stack([part.T for part in parts])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,6 +114,16 @@ def make_recipe(preset: str, file: Path | None = None, **changes: Any) -> Recipe
     except pydantic.ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"recipe: {problems}") from error
+
+
+def check_weights(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> None:
+    """Raises ConfigError unless there is a finite (n_out, n_in) matrix for every layer."""
+    expected = [(n_out, n_in) for n_in, n_out in recipe.shapes]
+    if [w.shape for w in weights] != expected:
+        raise ConfigError(f"weights have shapes {[w.shape for w in weights]}, the layers need {expected}")
+    for layer, w in enumerate(weights, 1):
+        if not np.isfinite(w).all():
+            raise ConfigError(f"{np.count_nonzero(~np.isfinite(w))} of {w.size} weights of layer {layer} are NaN or infinite")
 
 
 class Rates:

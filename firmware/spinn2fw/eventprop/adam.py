@@ -34,8 +34,8 @@ _PHASE = int(Register.PHASE)
 
 STATE = np.dtype(
     [("layers", "i4"), ("batch", "i4"), ("to_train", "i4"), ("to_evaluate", "i4"), ("step", "i4"), ("rates", "i4"),
-     ("fresh", "i4"), ("patience", "i4"), ("boost", "f4"), ("beta1", "f4"), ("beta2", "f4"), ("eps", "f4"),
-     ("weight_decay", "f4")]
+     ("fresh", "i4"), ("patience", "i4"), ("boost", "f4"), ("beta1", "f4"), ("beta2", "f4"), ("rest1", "f4"),
+     ("rest2", "f4"), ("eps", "f4"), ("weight_decay", "f4")]
 )  # fmt: skip
 
 
@@ -48,6 +48,8 @@ class Parameters(pydantic.BaseModel, extra="forbid"):
     steps: int = pydantic.Field(ge=1)
     beta1: float
     beta2: float
+    rest1: float
+    rest2: float
     eps: float
     weight_decay: float
     patience: int = pydantic.Field(ge=0)
@@ -58,7 +60,8 @@ def regions(p: Parameters, available: int) -> list[Region]:
     """Weights, moments and one gradient, flat, a layer behind the other; a step size and a scale per step."""
     sizes, outputs = [a * b for a, b in p.layers], [b for _, b in p.layers]
     n, neurons = sum(sizes), sum(outputs)
-    constants = (len(p.layers), p.batch, 0, 0, 0, 0, 1, p.patience, p.boost, p.beta1, p.beta2, p.eps, p.weight_decay)
+    constants = (len(p.layers), p.batch, 0, 0, 0, 0, 1, p.patience, p.boost, p.beta1, p.beta2, p.rest1, p.rest2,
+                 p.eps, p.weight_decay)  # fmt: skip
     fixed = [
         Region("state", STATE, (1,), "", np.array([constants], STATE)),
         Region("shape", np.int32, (len(p.layers), 2), "neuron", np.array(p.layers)),
@@ -122,7 +125,8 @@ def update(pe: Any, ram: Any, rx: Any) -> int:
     if code:
         return code
     step_size, scale = ram.rates[s.step]
-    adam.adam_step(ram.W, ram.m, ram.v, ram.G, step_size, scale, s.beta1, s.beta2, s.eps, s.weight_decay)
+    rest1, rest2 = s.rest1, s.rest2
+    adam.adam_step(ram.W, ram.m, ram.v, ram.G, step_size, scale, s.beta1, s.beta2, rest1, rest2, s.eps, s.weight_decay)
     s.step += 1
     s.fresh = 1
     if s.patience > 0:

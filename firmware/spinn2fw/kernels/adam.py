@@ -6,8 +6,6 @@ import numpy as np
 
 from spinn2emu.sdk import kernel
 
-_ONE, _ZERO = np.float32(1.0), np.float32(0.0)
-
 
 @kernel
 def add(total, part):  # type: ignore[no-untyped-def]
@@ -17,15 +15,15 @@ def add(total, part):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def adam_step(W, m, v, G, step_size, second_scale, beta1, beta2, eps, weight_decay):  # type: ignore[no-untyped-def]
+def adam_step(W, m, v, G, step_size, second_scale, beta1, beta2, rest1, rest2, eps, weight_decay):  # type: ignore[no-untyped-def]
     """One step of Kingma & Ba's Adam on flat float32 arrays, in place.
 
         g = G + weight_decay W;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
         W -= step_size m / (sqrt(v) second_scale + eps)
 
-    with step_size = lr / (1 - beta1^t) and second_scale = 1 / sqrt(1 - beta2^t), made by the host in float64.
+    with step_size = lr / (1 - beta1^t), second_scale = 1 / sqrt(1 - beta2^t) and rest = 1 - beta, which the host
+    makes in float64 and rounds once (1 - float32(0.999) is wrong by 1e-5).
     """
-    rest1, rest2 = _ONE - beta1, _ONE - beta2
     for i in range(W.shape[0]):
         g = G[i] + weight_decay * W[i]
         m[i] = beta1 * m[i] + rest1 * g

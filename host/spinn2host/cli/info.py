@@ -1,0 +1,57 @@
+"""`spinn2emu info`."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+
+from spinn2emu import __version__, geometry, spec
+from spinn2emu.jit import cache_root
+from spinn2host.cli.output import json_option, print_json, stdout
+
+CONSTANTS = {name: value for name, value in vars(spec).items() if isinstance(value, spec.Constant)}
+
+
+@click.command()
+@json_option
+def info(as_json: bool) -> None:
+    """Describe the chip: the quads where they are on the die, and every hardware constant with its source.
+
+    \b
+    Examples:
+      spinn2emu info
+      spinn2emu info --json
+    """
+    if as_json:
+        print_json({
+            "version": __version__,
+            "kernel_cache": str(cache_root()),
+            "pes": {str(pe): geometry.name(pe) for pe in geometry.PE_IDS},
+            "reserved": list(geometry.RESERVED_IDS),
+            "constants": {name: constant._asdict() for name, constant in CONSTANTS.items()},
+        })  # fmt: skip
+        return
+    stdout.print(f"spinn2emu {__version__}; {spec.PES.value} PEs in {spec.QUADS.value} quads; ids of each quad's first PE:\n")
+    stdout.print(die())
+    stdout.print()
+    table = Table("constant", "value", "unit", "status", "source", "note", box=None, pad_edge=False)
+    for name, c in CONSTANTS.items():
+        table.add_row(name, f"{c.value:,}", c.unit, c.status, c.source, c.note)
+    stdout.print(table)
+
+
+def die() -> str:
+    """The die as text, y upwards: the id of the first PE of each quad, R for reserved, * for the event router."""
+    rows = []
+    for y in range(spec.GRID_ROWS.value, 0, -1):
+        cells = [_cell(x, y) for x in range(1, spec.GRID_COLUMNS.value + 1)]
+        rows.append(f"  y={y} " + " ".join(f"{cell:>5}" for cell in cells))
+    rows.append("      " + " ".join(f"{f'x={x}':>5}" for x in range(1, spec.GRID_COLUMNS.value + 1)))
+    return "\n".join(rows)
+
+
+def _cell(x: int, y: int) -> str:
+    if (x, y) not in geometry.QUADS:
+        return "*" if x == spec.ROUTER_PORT_X.value else "."
+    first = geometry.pe_id(f"{x}.{y}.0")
+    return f"{first}R" if first in geometry.RESERVED_IDS else str(first)

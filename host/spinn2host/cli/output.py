@@ -1,0 +1,29 @@
+"""What all commands print with: results to stdout (one JSON object with --json), everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+
+from spinn2emu.errors import Spinn2Error
+
+SCHEMA_VERSION = 1
+
+stdout = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout; the rest goes to stderr.")
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Prints the object, with the schema's version."""
+    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **content}))
+
+
+def report_error(error: Spinn2Error) -> None:
+    """An error for a person."""
+    stderr.print(f"[bold red]{type(error).__name__}[/]", end=": ")
+    stderr.print(error.message, markup=False)

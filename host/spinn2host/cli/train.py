@@ -1,0 +1,133 @@
+"""`spinn2emu train`."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from spinn2emu import __version__
+from spinn2host import training
+from spinn2host.cli.output import json_option, print_json, stderr, stdout
+from spinn2host.recipe import PRESETS, Recipe, make_recipe
+from spinn2host.rundir import RunDirectory, free_name
+
+Result = training.Result
+
+
+class Numbers(click.ParamType):
+    """Comma-separated numbers."""
+
+    def __init__(self, number: type[int] | type[float]) -> None:
+        self.number = number
+        self.name = "N,N,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return tuple(self.number(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list like 5,120,3", param, ctx)
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An option for every number of a recipe."""
+    for name, field in reversed(Recipe.model_fields.items()):
+        kind = {"layers": Numbers(int), "first_init": Numbers(float), "last_init": Numbers(float)}.get(name)
+        integer = name in ("T", "t_min", "batch", "epochs", "samples", "patience")
+        flag = "--T" if name == "T" else f"--{name.replace('_', '-')}"
+        note = field.description or name.replace("_", " ")
+        command = click.option(flag, name, type=kind or (int if integer else float), help=note)(command)
+    return command
+
+
+@click.group()
+def train() -> None:
+    """Train a network by EventProp."""
+
+
+@train.command()
+@click.option("--preset", type=click.Choice(sorted(PRESETS)), default="full", show_default=True, help="Published recipe.")
+@click.option("--on", "place", type=click.Choice(["chip", "offchip"]), default="chip", show_default=True, help="Where.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Initial weights and order of samples.")
+@click.option("--recipe", "file", type=click.Path(path_type=Path), help="TOML file with recipe numbers.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory, new or empty.  [default: runs/…]")
+@json_option
+@recipe_options
+def yinyang(
+    preset: str, place: training.Place, seed: int, file: Path | None, out: Path | None, as_json: bool, **changes: Any
+) -> None:
+    """Train on the Yin-Yang data set, evaluate on its test set.
+
+    Options given here win over those of the TOML file, which win over the preset. Units: ticks (1 ms), thresholds.
+
+    \b
+    Examples:
+      spinn2emu train yinyang --preset online --seed 3
+      spinn2emu train yinyang --layers 5,40,30,3 --batch 7 --epochs 2 --on offchip
+      spinn2emu train yinyang --recipe mine.toml --out runs/mine --json
+    """
+    recipe = make_recipe(preset, file, **changes)
+    data = training.load_yinyang(recipe)
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    directory = out or free_name(Path("runs") / f"{stamp}-{preset}-{place}-seed{seed}")
+    initial = recipe.initial_weights(seed)
+    config = {"preset": preset, "on": place, "seed": seed, "version": __version__, "recipe": recipe.model_dump(mode="json")}
+    run = RunDirectory(directory, config, initial)
+    result = _train(recipe, data, place, seed, run)
+    summary = _summary(preset, seed, recipe, place, result)
+    run.finish(summary)
+    if as_json:
+        print_json(summary)
+    else:
+        _print_summary(summary, directory)
+
+
+def _train(recipe: Recipe, data: training.Data, place: training.Place, seed: int, run: RunDirectory) -> Result:
+    """Trains with a progress bar and a line per epoch on stderr."""
+    batches = len(data.train) // recipe.batch
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr, transient=True) as bar:
+        task = bar.add_task("starting", total=recipe.epochs * batches)
+
+        def on_epoch(epoch: training.Epoch, weights: Any) -> None:
+            run.add_epoch(epoch, weights)
+            bar.console.print(
+                f"epoch {epoch.epoch:>2}/{recipe.epochs}  loss {epoch.train_loss:.3f}  train {epoch.train_accuracy:6.1%}  "
+                f"validation {epoch.validation_accuracy:6.1%}  {1000 * epoch.wall_s / batches:.2f} ms/batch"
+            )
+
+        def progress(epoch: int, done: int) -> None:
+            bar.update(task, description=f"epoch {epoch}", completed=(epoch - 1) * batches + min(done, batches))
+
+        return training.train(recipe, data, place, seed, on_epoch, progress)
+
+
+def _summary(preset: str, seed: int, recipe: Recipe, place: str, result: Result) -> dict[str, Any]:
+    return {
+        "preset": preset, "on": place, "seed": seed, "layers": list(recipe.layers), "samples": recipe.samples,
+        "batch_size": recipe.batch, "epochs": recipe.epochs, "batches": result.batches,
+        "pe_processes": result.pe_processes, "test_accuracy": result.test_accuracy,
+        "validation_accuracy": result.epochs[-1].validation_accuracy, "train_loss": result.epochs[-1].train_loss,
+        "wall_s": result.wall_s, "ms_per_batch": 1000 * result.wall_s / result.batches, "packets": result.packets,
+        "weights_sha256": training.weights_sha256(result.weights),
+    }  # fmt: skip
+
+
+def _print_summary(summary: dict[str, Any], directory: Path) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    layers = "-".join(map(str, summary["layers"]))
+    where = f"on the chip, {summary['pe_processes']} PE processes" if summary["on"] == "chip" else "off the chip"
+    table.add_row("network", f"{layers}, {where}")
+    table.add_row("test accuracy", f"{summary['test_accuracy']:.1%}")
+    table.add_row("training", f"{summary['batches']} batches in {summary['wall_s']:.1f} s, {summary['ms_per_batch']:.2f} ms each")
+    if summary["packets"]:
+        counts = ", ".join(f"{count:,} {name}" for name, count in summary["packets"].items())
+        table.add_row("packets", counts)
+    table.add_row("weights", f"sha256 {summary['weights_sha256'][:16]}…")
+    table.add_row("run directory", str(directory))
+    stdout.print(table)

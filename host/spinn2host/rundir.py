@@ -1,0 +1,68 @@
+"""The run directory: configuration, metrics, weights; usable at any time, also after an interruption.
+
+    config.json     preset, place, seed, version, every recipe number
+    metrics.jsonl   a line per epoch
+    initial.npz     W1, W2, … before training, float32 (n_out, n_in)
+    final.npz       the same after the last finished epoch
+    summary.json    what `--json` prints; only if the run ended by itself
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinn2emu.errors import ConfigError
+from spinn2host.training import Epoch
+
+Weights = Sequence[NDArray[np.float32]]
+
+
+class RunDirectory:
+    """Writes a run. Raises ConfigError if `path` cannot be a new or empty directory."""
+
+    def __init__(self, path: Path, config: dict[str, Any], initial: Weights) -> None:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            taken = any(path.iterdir())
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}; choose another --out", path=str(path)) from error
+        if taken:
+            raise ConfigError(f"{path} is not empty: a run never overwrites another; choose another --out", path=str(path))
+        self.path = path
+        self._write_json("config.json", config)
+        self._write_weights("initial.npz", initial)
+
+    def add_epoch(self, epoch: Epoch, weights: Weights) -> None:
+        """Appends the metrics of an epoch and replaces the final weights."""
+        with open(self.path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(epoch._asdict()) + "\n")
+        self._write_weights("final.npz", weights)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Writes the summary."""
+        self._write_json("summary.json", summary)
+
+    def _write_json(self, name: str, content: dict[str, Any]) -> None:
+        (self.path / name).write_text(json.dumps(content, indent=2) + "\n")
+
+    def _write_weights(self, name: str, weights: Weights) -> None:
+        temporary = self.path / f".{name}"
+        with open(temporary, "wb") as file:
+            np.savez(file, **{f"W{layer}": w for layer, w in enumerate(weights, 1)})
+        os.replace(temporary, self.path / name)
+
+
+def free_name(base: Path) -> Path:
+    """`base`, or `base-2`, `base-3`, … : the first that does not exist."""
+    number, path = 1, base
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}-{number}")
+    return path

@@ -1,0 +1,150 @@
+"""The training job: data, epochs, evaluation; the same for both places where it can run."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinn2emu.errors import ConfigError
+from spinn2host import yinyang
+from spinn2host.chip import Chip
+from spinn2host.events import Samples
+from spinn2host.offchip import OffChip
+from spinn2host.onchip import OnChip, Outcome, Progress
+from spinn2host.recipe import Rates, Recipe
+
+Place = Literal["chip", "offchip"]
+
+
+class Backend(Protocol):
+    """Where a network lives: `OnChip` or `OffChip`."""
+
+    on: str
+
+    @property
+    def processes(self) -> int: ...
+    def train(self, samples: Samples, rates: NDArray[np.float32], progress: Progress | None = None) -> Outcome: ...
+    def evaluate(self, samples: Samples, progress: Progress | None = None) -> Outcome: ...
+    def weights(self) -> list[NDArray[np.float32]]: ...
+    def gradients(self) -> list[NDArray[np.float32]]: ...
+    def packets(self) -> dict[str, int]: ...
+
+
+class Epoch(NamedTuple):
+    """Metrics of one epoch; losses in nats, accuracies 0..1 (`validation` on samples that are not trained on)."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float
+    wall_s: float
+
+
+class Result(NamedTuple):
+    """What a training run came to. `wall_s`: training alone, without start-up and evaluation."""
+
+    epochs: list[Epoch]
+    test_accuracy: float
+    weights: list[NDArray[np.float32]]
+    batches: int
+    wall_s: float
+    pe_processes: int
+    packets: dict[str, int]
+
+
+class Data(NamedTuple):
+    """The three parts of a data set."""
+
+    train: Samples
+    validation: Samples
+    test: Samples
+
+
+def load_yinyang(recipe: Recipe) -> Data:
+    """Yin-Yang for a recipe. Raises ConfigError if the layers do not fit the data."""
+    if (recipe.layers[0], recipe.layers[-1]) != (yinyang.INPUTS, yinyang.CLASSES):
+        raise ConfigError(
+            f"layers {recipe.layers}: Yin-Yang has {yinyang.INPUTS} inputs and {yinyang.CLASSES} classes, so the first "
+            f"layer must be {yinyang.INPUTS} and the last {yinyang.CLASSES}"
+        )
+    if recipe.batch > recipe.samples:
+        raise ConfigError(f"a batch of {recipe.batch} is larger than the {recipe.samples} samples")
+    if recipe.t_min > recipe.T - 1:
+        raise ConfigError(f"t_min {recipe.t_min} must lie before the last tick {recipe.T - 1}")
+    parts = [
+        (recipe.samples, yinyang.TRAIN_SEED),
+        (yinyang.VALIDATION_SAMPLES, yinyang.VALIDATION_SEED),
+        (yinyang.TEST_SAMPLES, yinyang.TEST_SEED),
+    ]
+    return Data(*(yinyang.load(count, seed, recipe.T, recipe.t_min) for count, seed in parts))
+
+
+@contextmanager
+def _on_chip(recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples) -> Any:
+    with Chip.boot() as chip:
+        yield OnChip(chip, recipe, weights, largest)
+
+
+@contextmanager
+def _off_chip(recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples) -> Any:
+    yield OffChip(recipe, weights, largest)
+
+
+def open_backend(
+    on: Place, recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples
+) -> AbstractContextManager[Backend]:
+    """A network on a private chip, or off the chip. `largest`: the most samples that it will get at once."""
+    return (_on_chip if on == "chip" else _off_chip)(recipe, weights, largest)
+
+
+def train(
+    recipe: Recipe,
+    data: Data,
+    on: Place,
+    seed: int,
+    on_epoch: Callable[[Epoch, list[NDArray[np.float32]]], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Trains and evaluates. The seed sets initial weights and the order of samples.
+
+    `on_epoch` gets each epoch's metrics and the weights after it; `progress` the epoch and its batches done so far.
+    """
+    batches = len(data.train) // recipe.batch
+    rates = Rates(recipe.lr, recipe.gamma ** (1 / batches), recipe.beta1, recipe.beta2)
+    shuffle = np.random.default_rng([seed, 1])
+    largest = max(data, key=lambda part: len(part) if part is not data.train else batches * recipe.batch)
+    epochs: list[Epoch] = []
+    with open_backend(on, recipe, recipe.initial_weights(seed), largest) as backend:
+        for number in range(1, recipe.epochs + 1):
+            order = shuffle.permutation(len(data.train))[: batches * recipe.batch]
+            part = data.train.take(order)
+            begin = time.perf_counter()
+            outcome = backend.train(part, rates.take(batches), progress and (lambda done, n=number: progress(n, done)))  # type: ignore[misc]
+            wall = time.perf_counter() - begin
+            loss, accuracy = float(outcome.loss.mean(dtype=np.float64)), _accuracy(outcome, part)
+            validation = _accuracy(backend.evaluate(data.validation), data.validation)
+            epochs.append(Epoch(number, loss, accuracy, validation, wall))
+            if on_epoch:
+                on_epoch(epochs[-1], backend.weights())
+        test = _accuracy(backend.evaluate(data.test), data.test)
+        wall_s = sum(epoch.wall_s for epoch in epochs)
+        weights = backend.weights()
+        return Result(epochs, test, weights, batches * recipe.epochs, wall_s, backend.processes, backend.packets())
+
+
+def _accuracy(outcome: Outcome, samples: Samples) -> float:
+    return float((outcome.predicted == samples.label).mean())
+
+
+def weights_sha256(weights: Sequence[NDArray[np.float32]]) -> str:
+    """Digest of all weights' bytes: little-endian float32, (n_out, n_in) in C order, layer by layer."""
+    digest = hashlib.sha256()
+    for w in weights:
+        digest.update(np.ascontiguousarray(w, "<f4").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,247 @@
+"""Verification against reference vectors, on the chip and off it.
+
+A file's kind is known by its keys: vectors (`n_layers`), trajectories (`batch_size`), generator samples (`values_42`).
+Spikes and first-spike ticks must be equal; losses, gradients and weights within TOLERANCE of the array's largest
+entry; what must be zero must be exactly zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinn2emu.errors import ConfigError
+from spinn2host import yinyang
+from spinn2host.chip import Chip
+from spinn2host.events import Samples
+from spinn2host.offchip import OffChip
+from spinn2host.onchip import OnChip
+from spinn2host.recipe import Rates, Recipe
+from spinn2host.training import Place
+
+TOLERANCE = 1e-4
+"""From the vectors' description: float32 costs the reference itself up to about 3e-6."""
+
+Vectors = dict[str, NDArray[Any]]
+
+
+@dataclass
+class Report:
+    """Outcome for one file and place. `worst`: largest relative error; `problems`: what differs."""
+
+    file: str
+    on: str
+    worst: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def equal(self, what: str, got: NDArray[Any], expected: NDArray[Any]) -> None:
+        """Exact comparison."""
+        if got.shape != expected.shape:
+            self.problems.append(f"{what}: shape {got.shape} instead of {expected.shape}")
+        elif not np.array_equal(got, expected):
+            self.problems.append(f"{what}: {np.count_nonzero(got != expected)} of {expected.size} differ")
+
+    def close(self, what: str, got: NDArray[Any], expected: NDArray[Any]) -> None:
+        """Comparison relative to the largest expected entry."""
+        if got.shape != expected.shape:
+            self.problems.append(f"{what}: shape {got.shape} instead of {expected.shape}")
+            return
+        scale = float(np.abs(expected).max(initial=0))
+        error = float(np.abs(got.astype(np.float64) - expected).max(initial=0))
+        relative = error / scale if scale else (float("inf") if error else 0.0)
+        if np.isnan(relative):
+            relative = float("inf")
+        self.worst = max(self.worst, relative)
+        if relative > TOLERANCE:
+            self.problems.append(f"{what}: relative error {relative:.2e} exceeds {TOLERANCE:g}")
+
+
+def verify(files: Sequence[Path], places: Sequence[Place], each: Callable[[Report], None] | None = None) -> list[Report]:
+    """Runs every file in every place. All files are read and checked first; raises ConfigError for a bad one."""
+    loaded = [(path, load(path)) for path in files]
+    reports: list[Report] = []
+
+    def add(report: Report) -> None:
+        reports.append(report)
+        if each:
+            each(report)
+
+    for path, vectors in loaded:
+        if kind(vectors) == "samples":
+            add(_verify_samples(path, vectors))
+    runs = [(path, vectors) for path, vectors in loaded if kind(vectors) != "samples"]
+    if "offchip" in places:
+        for path, vectors in runs:
+            add(_verify_off_chip(path, vectors))
+    if "chip" in places and runs:
+        with Chip.boot() as chip:
+            for path, vectors in runs:
+                add(_verify_on_chip(path, vectors, chip))
+    return reports
+
+
+def load(path: Path) -> Vectors:
+    """The arrays of a file, checked. Raises ConfigError that names the file and what is wrong with it."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            vectors = {name: file[name] for name in file.files}
+        _check(vectors)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", **error.fields) from error
+    except Exception as error:
+        raise ConfigError(f"{path} is no readable .npz file: {error}") from error
+    return vectors
+
+
+def kind(vectors: Vectors) -> str:
+    """`vectors`, `trajectory` or `samples`. Raises ConfigError for anything else."""
+    for key, name in (("n_layers", "vectors"), ("batch_size", "trajectory"), ("values_42", "samples")):
+        if key in vectors:
+            return name
+    raise ConfigError("neither vectors (n_layers), nor a trajectory (batch_size), nor generator samples (values_42)")
+
+
+_SCALARS = ("T", "tau_m", "tau_s", "loss_xi", "loss_a", "loss_b",
+            "adam_lr", "adam_b1", "adam_b2", "adam_eps", "adam_wd")  # fmt: skip
+
+
+def _check(vectors: Vectors) -> None:
+    if kind(vectors) == "samples":
+        if not any(name.startswith("labels_") for name in vectors):
+            raise ConfigError("generator samples without labels")
+        return
+    needed = {*_SCALARS, "x", "y", "W1", "first", "loss_ce"}
+    needed |= {"loss_total"} if kind(vectors) == "vectors" else {"lr_gamma_per_batch"}
+    for layer in range(1, _layers(vectors) + 1):
+        needed |= {f"W{layer}", f"W{layer}_after"}
+        if kind(vectors) == "vectors":
+            needed |= {f"spikes{layer}", f"grad{layer}", f"grad{layer}_per_sample"}
+    missing = sorted(needed - set(vectors))
+    if missing:
+        raise ConfigError(f"arrays are missing: {', '.join(missing)}")
+    bad = [name for name in _SCALARS if vectors[name].size != 1 or not np.isfinite(vectors[name]).all()]
+    if bad:
+        raise ConfigError(f"must be single finite numbers: {', '.join(bad)}")
+    if vectors["x"].ndim != 3 or vectors["x"].shape[0] != int(vectors["T"]):
+        raise ConfigError(f"x has shape {vectors['x'].shape}, but T is {int(vectors['T'])}: spikes lie outside T")
+    for layer in range(1, _layers(vectors) + 1):
+        W, n_in = vectors[f"W{layer}"], vectors["x"].shape[2] if layer == 1 else len(vectors[f"W{layer - 1}"])
+        if W.ndim != 2 or W.shape[1] != n_in:
+            raise ConfigError(f"W{layer} has shape {W.shape}, the layer below has {n_in} neurons")
+        if not np.isfinite(W).all():
+            raise ConfigError(f"W{layer} has {np.count_nonzero(~np.isfinite(W))} entries that are NaN or infinite")
+    _samples(vectors).check(int(vectors["T"]), vectors["x"].shape[2], len(vectors[f"W{_layers(vectors)}"]))
+    recipe(vectors)
+
+
+def _layers(vectors: Vectors) -> int:
+    if "n_layers" in vectors:
+        return int(vectors["n_layers"])
+    return sum(f"W{layer}" in vectors for layer in range(1, 100))
+
+
+def _samples(vectors: Vectors) -> Samples:
+    label = vectors["y"]
+    if label.ndim != 1 or (label < 0).any() or (label > 253).any():
+        raise ConfigError("y must be labels 0..253, one per sample")
+    return Samples.from_spikes(vectors["x"], label)
+
+
+def recipe(vectors: Vectors) -> Recipe:
+    """The recipe that a file's numbers make; silent neurons are left alone."""
+    values = {name: float(vectors[name]) for name in _SCALARS}
+    batch = int(vectors["batch_size"]) if "batch_size" in vectors else vectors["x"].shape[1]
+    widths = [vectors["x"].shape[2], *(len(vectors[f"W{layer}"]) for layer in range(1, _layers(vectors) + 1))]
+    gamma = float(vectors.get("lr_gamma_per_batch", np.array(1.0)))
+    try:
+        return Recipe(
+            layers=tuple(widths), T=int(values["T"]), tau_m=values["tau_m"], tau_s=values["tau_s"],
+            xi=values["loss_xi"], a=values["loss_a"], b=values["loss_b"], batch=batch, epochs=1,
+            samples=vectors["x"].shape[1], lr=values["adam_lr"], gamma=gamma, beta1=values["adam_b1"],
+            beta2=values["adam_b2"], eps=values["adam_eps"], weight_decay=values["adam_wd"], last_init=(0, 0),
+            patience=0, boost=0,
+        )  # fmt: skip
+    except ValueError as error:
+        raise ConfigError(f"its numbers make no recipe: {error}") from error
+
+
+def _weights(vectors: Vectors, suffix: str = "") -> list[NDArray[Any]]:
+    return [vectors[f"W{layer}{suffix}"] for layer in range(1, _layers(vectors) + 1)]
+
+
+def _initial(vectors: Vectors) -> list[NDArray[np.float32]]:
+    return [w.astype(np.float32) for w in _weights(vectors)]
+
+
+def _verify_samples(path: Path, vectors: Vectors) -> Report:
+    report = Report(str(path), "host")
+    for name in sorted(vectors):
+        if name.startswith("values_"):
+            seed = int(name.removeprefix("values_"))
+            values, labels = yinyang.generate(len(vectors[name]), seed)
+            report.equal(name, values, vectors[name])
+            report.equal(f"labels_{seed}", labels, vectors[f"labels_{seed}"])
+    return report
+
+
+def _verify_off_chip(path: Path, vectors: Vectors) -> Report:
+    report, samples = Report(str(path), "offchip"), _samples(vectors)
+    backend = OffChip(recipe(vectors), _initial(vectors), samples)
+    if kind(vectors) == "trajectory":
+        return _verify_trajectory(report, vectors, backend)
+    spikes, gradients = backend.inspect(samples)
+    return _verify_vectors(report, vectors, backend, lambda: (spikes, gradients))
+
+
+def _verify_on_chip(path: Path, vectors: Vectors, chip: Chip) -> Report:
+    report = Report(str(path), "chip")
+    backend = OnChip(chip, recipe(vectors), _initial(vectors), _samples(vectors))
+    if kind(vectors) == "trajectory":
+        return _verify_trajectory(report, vectors, backend)
+    layers = range(1, _layers(vectors) + 1)
+    spikes = lambda: ([backend.spikes(n) for n in layers], [backend.sample_gradients(n) for n in layers])  # noqa: E731
+    return _verify_vectors(report, vectors, backend, spikes)
+
+
+def _rates(vectors: Vectors) -> Rates:
+    r = recipe(vectors)
+    return Rates(r.lr, r.gamma, r.beta1, r.beta2)
+
+
+def _verify_vectors(
+    report: Report, vectors: Vectors, backend: OnChip | OffChip, inspect: Callable[[], tuple[list[Any], list[Any]]]
+) -> Report:
+    """One training step from the given weights."""
+    outcome = backend.train(_samples(vectors), _rates(vectors).take(1))
+    report.equal("first", outcome.first, vectors["first"])
+    report.close("loss_ce", outcome.ce.mean(dtype=np.float64), vectors["loss_ce"])
+    report.close("loss_total", outcome.loss.mean(dtype=np.float64), vectors["loss_total"])
+    spikes, sample_gradients = inspect()
+    after, gradients = backend.weights(), backend.gradients()
+    for layer in range(1, _layers(vectors) + 1):
+        report.equal(f"spikes{layer}", spikes[layer - 1], vectors[f"spikes{layer}"])
+        report.close(f"grad{layer}", gradients[layer - 1], vectors[f"grad{layer}"])
+        report.close(f"grad{layer}_per_sample", sample_gradients[layer - 1], vectors[f"grad{layer}_per_sample"])
+        report.close(f"W{layer}_after", after[layer - 1], vectors[f"W{layer}_after"])
+    return report
+
+
+def _verify_trajectory(report: Report, vectors: Vectors, backend: OnChip | OffChip) -> Report:
+    """Consecutive training steps; weights are compared after each."""
+    samples, rates, batch = _samples(vectors), _rates(vectors), int(vectors["batch_size"])
+    for step in range(len(samples) // batch):
+        outcome = backend.train(samples.take(np.arange(step * batch, (step + 1) * batch)), rates.take(1))
+        report.equal(f"first[{step}]", outcome.first, vectors["first"][step])
+        report.close(f"loss_ce[{step}]", outcome.ce.mean(dtype=np.float64), vectors["loss_ce"][step])
+        for layer, w in enumerate(backend.weights(), 1):
+            report.close(f"W{layer}_after[{step}]", w, vectors[f"W{layer}_after"][step])
+    return report

@@ -1,0 +1,56 @@
+"""Every hardware constant says what it is, in what unit, and where it comes from."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import pytest
+
+from spinn2emu import spec
+from spinn2emu.spec import Constant, Status
+
+CONSTANTS = {name: value for name, value in vars(spec).items() if isinstance(value, Constant)}
+SOURCES = set(re.findall(r"^- `(\w+)`:", spec.__doc__ or "", re.MULTILINE))
+
+
+def test_the_lists_are_not_empty() -> None:
+    assert len(CONSTANTS) >= 20
+    assert {"chip", "spinn2emu"} < SOURCES
+
+
+def test_the_module_holds_no_bare_number() -> None:
+    assert [name for name, value in vars(spec).items() if isinstance(value, int | float)] == []
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_constant_is_documented(name: str) -> None:
+    constant = CONSTANTS[name]
+    assert name.isupper()
+    assert type(constant.value) is int and constant.value > 0
+    assert constant.unit and constant.note
+    assert constant.source in SOURCES
+    assert constant.status in get_args(Status)
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_own_choices_are_the_only_numbers_without_a_foreign_source(name: str) -> None:
+    constant = CONSTANTS[name]
+    assert (constant.status == "own choice") == (constant.source == "spinn2emu")
+
+
+def test_derived_numbers_add_up() -> None:
+    assert spec.PES.status == "derived"
+    assert spec.PES.value == spec.QUADS.value * spec.PES_PER_QUAD.value == 38 * 4 == 152
+    assert spec.PES.value - spec.RESERVED_PES.value == 148
+
+
+def test_memory_spaces_fit_each_other() -> None:
+    assert spec.SRAM_BYTES.value == 131072
+    assert spec.SRAM_BYTES.value - spec.ITCM_BYTES.value == 96 * 1024
+    assert spec.SRAM_BYTES.value - spec.STACK_BASE.value == 4 * 1024
+    assert spec.STACK_BASE.value % spec.DMA_ALIGNMENT.value == spec.ITCM_BYTES.value % spec.DMA_ALIGNMENT.value == 0
+
+
+def test_routing_table_of_the_chip() -> None:
+    assert (spec.ROUTER_ENTRIES.value, spec.ROUTER_COUNTERS.value, spec.LINKS.value) == (16384, 16, 6)
