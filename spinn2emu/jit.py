@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OPTIONS = {"error_model": "numpy", "fastmath": False}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 """No fast-math and no fused multiply-add: the chip's arithmetic is IEEE and the same on every machine."""
 
 
@@ -41,7 +41,7 @@ def compiled(function: F) -> F:
 
 def inlined(function: F) -> F:
     """Decorator for helpers that are only ever called from compiled functions: not cached by themselves."""
-    return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
+    return numba.njit(**OPTIONS)(function)
 
 
 def use_cache(key: str, decorate: Callable[[], Any]) -> Any:

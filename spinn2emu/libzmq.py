@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding
 import zmq
@@ -26,7 +27,7 @@ def _library() -> str:
 llvmlite.binding.load_library_permanently(_library())
 
 # int zmq_recv(void *socket, void *buffer, size_t length, int flags): returns the message's full size, or -1
-zmq_recv = types.ExternalFunction("zmq_recv", types.int32(types.intp, types.intp, types.uintp, types.int32))
+zmq_recv: Any = types.ExternalFunction("zmq_recv", types.int32(types.intp, types.intp, types.uintp, types.int32))
 # int zmq_send(void *socket, const void *buffer, size_t length, int flags)
-zmq_send = types.ExternalFunction("zmq_send", types.int32(types.intp, types.intp, types.uintp, types.int32))
-zmq_errno = types.ExternalFunction("zmq_errno", types.int32())
+zmq_send: Any = types.ExternalFunction("zmq_send", types.int32(types.intp, types.intp, types.uintp, types.int32))
+zmq_errno: Any = types.ExternalFunction("zmq_errno", types.int32())

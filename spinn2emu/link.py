@@ -20,7 +20,7 @@ NETWORK_NAME = "network"
 
 def encode(message: dict[str, Any]) -> bytes:
     """The bytes of a message; adds the protocol's version."""
-    return msgpack.packb({"version": PROTOCOL, **message})  # type: ignore[no-any-return]
+    return bytes(msgpack.packb({"version": PROTOCOL, **message}))
 
 
 def decode(data: bytes) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def decode(data: bytes) -> dict[str, Any]:
         raise ProtocolError("not a host link message: it must be a map with an integer `id`")
     if message.get("version") != PROTOCOL:
         raise ProtocolError(
-            f"host link version {message.get('version')!r}, this side speaks {PROTOCOL}: use the same spinn2emu for both",
+            f"host link version {message.get('version')!r}, this side speaks {PROTOCOL}: use one spinn2emu for both",
             version=message.get("version"), expected=PROTOCOL, id=message["id"],
         )  # fmt: skip
     return message

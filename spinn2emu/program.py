@@ -115,7 +115,9 @@ def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
-        raise ProgramError(f"program {name} cannot be imported: {type(error).__name__}: {error}", program=name) from error
+        raise ProgramError(
+            f"program {name} cannot be imported: {type(error).__name__}: {error}", program=name
+        ) from error
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -130,5 +132,7 @@ def _load_file(path: Path) -> ModuleType:
     try:
         spec_.loader.exec_module(module)
     except Exception as error:
-        raise ProgramError(f"program {path} cannot be loaded: {type(error).__name__}: {error}", program=str(path)) from error
+        raise ProgramError(
+            f"program {path} cannot be loaded: {type(error).__name__}: {error}", program=str(path)
+        ) from error
     return module

@@ -16,7 +16,6 @@ from spinn2emu.jit import inlined
 from spinn2emu.packets import NO_PORT, PacketType, control_byte
 from spinn2emu.registers import PhaseWord, Register, SystemError
 
-
 kernel = inlined
 """Decorator for a program's compiled functions other than `tick`: they allocate nothing and see no Python object."""
 
@@ -43,7 +42,7 @@ class Context(enum.IntEnum):
 REGION_WORDS = 4
 CONTEXT_WORDS = 512
 
-Pe = namedtuple("Pe", ["sys", "keys", "spaces", "phases", "log", "tx", "context"])  # noqa: PYI024  (numba: untyped)
+Pe = namedtuple("Pe", ["sys", "keys", "spaces", "phases", "log", "tx", "context"])
 
 _SEQUENCE, _TX_COUNT, _HORIZON, _PE = (
     int(Context.SEQUENCE), int(Context.TX_COUNT), int(Context.HORIZON), int(Context.PE),

@@ -49,7 +49,9 @@ LINKS = Constant(6, "link", "chip", "specified", "to the neighbours in a hexagon
 TICK_NS = Constant(1_000_000, "ns", "chip", "specified", "the chip-global timer, typically 1 ms")
 EVENT_FILTERS = Constant(2, "filter", "chip", "specified", "hardware filters of the event handler, plus a default")
 
-ROUTER_PORT_LOW = Constant(3, "quad y", "spinn2emu", "own choice", "the router is entered at (4,3) or (4,4), the nearer")
+ROUTER_PORT_LOW = Constant(
+    3, "quad y", "spinn2emu", "own choice", "the router is entered at (4,3) or (4,4), the nearer"
+)
 ROUTER_PORT_HIGH = Constant(4, "quad y", "spinn2emu", "own choice", "see ROUTER_PORT_LOW; (4,3) on a tie")
 ROUTER_PORT_X = Constant(4, "quad x", "machine", "derived", "(4,3) and (4,4) hold no quad: the router's area")
 

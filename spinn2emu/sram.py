@@ -1,8 +1,8 @@
 """A PE's 128 kB of SRAM: the linker that places regions, the memory map, and the views of them.
 
-    0x00000  ITCM, 32 kB: code
-    0x08000  DTCM: system regions, the receive FIFO, the program's regions, free space
-    0x1F000  heap and stack, 4 kB
+0x00000  ITCM, 32 kB: code
+0x08000  DTCM: system regions, the receive FIFO, the program's regions, free space
+0x1F000  heap and stack, 4 kB
 """
 
 from __future__ import annotations

@@ -84,7 +84,9 @@ class Chip:
     def __enter__(self) -> Chip:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.halt()
 
     @property
@@ -230,7 +232,9 @@ def _new_directory(base: Path) -> tuple[Path, int]:
         directory = Path(tempfile.mkdtemp(prefix="chip-", dir=base))
         if len(str(directory / link.NETWORK_NAME)) > _MAX_IPC_PATH:
             directory.rmdir()
-            raise ConfigError(f"the path of {base} is too long for a socket ({_MAX_IPC_PATH} bytes): set XDG_RUNTIME_DIR")
+            raise ConfigError(
+                f"the path of {base} is too long for a socket ({_MAX_IPC_PATH} bytes): set XDG_RUNTIME_DIR"
+            )
         lock = os.open(directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         return directory, lock
@@ -255,4 +259,4 @@ def _tail(directory: Path) -> str:
         return ""
 
 
-__all__ = ["ChipStuck", "Chip", "PeProgram"]
+__all__ = ["Chip", "ChipStuck", "PeProgram"]

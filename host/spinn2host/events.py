@@ -31,7 +31,9 @@ class Samples:
     def from_spikes(cls, spikes: NDArray[np.uint8], label: NDArray[np.integer]) -> Samples:
         """From a dense 0/1 array (T, N, n_in) and labels (N,). Raises ConfigError for other values or shapes."""
         if spikes.ndim != 3 or label.shape != spikes.shape[1:2]:
-            raise ConfigError(f"spikes must be (T, samples, inputs) and labels (samples,): {spikes.shape}, {label.shape}")
+            raise ConfigError(
+                f"spikes must be (T, samples, inputs) and labels (samples,): {spikes.shape}, {label.shape}"
+            )
         if not np.isin(spikes, (0, 1)).all():
             raise ConfigError("spikes must be 0 or 1")
         sample, tick, neuron = np.nonzero(spikes.transpose(1, 0, 2))

@@ -177,8 +177,9 @@ def _chain_entries(sample: int, chain: list[int]) -> list[Entry]:
 def _optimizer(recipe: Recipe, buffers: Buffers, pe: int) -> PeProgram:
     parameters = {
         "layers": [list(shape) for shape in recipe.shapes], "T": recipe.T, "batch": recipe.batch,
-        "steps": buffers.steps, "beta1": recipe.beta1, "beta2": recipe.beta2, "rest1": 1 - recipe.beta1, "rest2": 1 - recipe.beta2,
-        "eps": recipe.eps, "weight_decay": recipe.weight_decay, "patience": recipe.patience, "boost": recipe.boost,
+        "steps": buffers.steps, "beta1": recipe.beta1, "beta2": recipe.beta2,
+        "rest1": 1 - recipe.beta1, "rest2": 1 - recipe.beta2, "eps": recipe.eps,
+        "weight_decay": recipe.weight_decay, "patience": recipe.patience, "boost": recipe.boost,
     }  # fmt: skip
     outputs = {"control": CONTROL}
     for layer in range(1, len(recipe.shapes) + 1):

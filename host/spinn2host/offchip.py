@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from spinn2fw.kernels import adam, lif, loss
 
 from spinn2emu.errors import PeFailed
 from spinn2emu.jit import compiled, inlined
-from spinn2fw.kernels import adam, lif, loss
 from spinn2host.events import NO_LABEL, Samples
 from spinn2host.onchip import Outcome, Progress
 from spinn2host.recipe import Recipe, check_weights
 
-Net = namedtuple(  # noqa: PYI024
+Net: Any = namedtuple(
     "Net",
-    ["shapes", "W", "G", "total", "m", "v", "first_weight", "first_neuron", "I", "V", "e", "start", "ids", "d", "errors",
-     "probability", "class_errors", "silence", "spoke", "constants", "loss_constants", "adam_constants", "patience"],
+    ["shapes", "W", "G", "total", "m", "v", "first_weight", "first_neuron", "I", "V", "e", "start", "ids", "d",
+     "errors", "probability", "class_errors", "silence", "spoke", "constants", "loss_constants", "adam_constants",
+     "patience"],
 )  # fmt: skip
 """Working memory. Flat float32 `W`, `G` (one sample), `total` (the batch), `m`, `v`: the transposed layers one behind
 the other, layer l from first_weight[l]. Spikes of layer l in step i: ids[l, start[l, i] : start[l, i + 1]], layer 0
@@ -38,7 +39,7 @@ def _net(recipe: Recipe, weights: Sequence[NDArray[np.float32]], most_events: in
     f, T, records = np.float32, recipe.T, max(most_events, max(recipe.layers[1:]) * recipe.T) + 1
     flat = np.concatenate([np.ravel(w.T) for w in weights]).astype(f)
     c = recipe.constants
-    return Net(
+    return Net(  # type: ignore[call-arg, unused-ignore]
         shapes, flat, *(np.zeros(flat.size, f) for _ in range(4)),
         np.concatenate([[0], np.cumsum(sizes)]), np.concatenate([[0], np.cumsum(neurons)]),
         np.zeros(widest, f), np.zeros(widest, f), np.zeros(widest, f),
@@ -252,7 +253,7 @@ class OffChip:
         return self._unpack(self.net.total)
 
     def inspect(self, samples: Samples) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.float32]]]:
-        """Spikes (T, B, n_out) and gradients of each sample (B, n_out, n_in) of every layer, with the weights as they are."""
+        """Spikes (T, B, n_out) and gradients of each sample (B, n_out, n_in) of every layer, weights unchanged."""
         T, count, outcome = self.recipe.T, len(samples), self._outcome(len(samples))
         spikes = [np.zeros((T, count, n), np.uint8) for n in self.recipe.layers[1:]]
         gradients: list[list[NDArray[np.float32]]] = []

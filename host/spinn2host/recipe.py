@@ -26,24 +26,28 @@ class Recipe(pydantic.BaseModel, extra="forbid", frozen=True, allow_inf_nan=Fals
 
     layers: tuple[int, ...] = pydantic.Field(min_length=2, description="neurons per layer, inputs first")
     T: int = pydantic.Field(ge=2, le=32766, description="ticks of a forward pass")
-    t_min: int = pydantic.Field(2, ge=0, description="earliest input spike")
+    t_min: int = pydantic.Field(default=2, ge=0, description="earliest input spike")
     tau_m: Positive = 20.0
     tau_s: Positive = 5.0
-    xi: Positive = pydantic.Field(1.5, description="scale of the loss's softmax")
-    a: float = pydantic.Field(1e-2, description="weight of the loss's early-spike term")
-    b: Positive = pydantic.Field(100.0, description="time scale of that term")
+    xi: Positive = pydantic.Field(default=1.5, description="scale of the loss's softmax")
+    a: float = pydantic.Field(default=1e-2, description="weight of the loss's early-spike term")
+    b: Positive = pydantic.Field(default=100.0, description="time scale of that term")
     batch: pydantic.PositiveInt
     epochs: pydantic.PositiveInt
     samples: pydantic.PositiveInt
     lr: Positive
     gamma: Positive = pydantic.Field(description="learning rate factor per epoch")
-    beta1: float = pydantic.Field(0.9, ge=0, lt=1)
-    beta2: float = pydantic.Field(0.999, ge=0, lt=1)
+    beta1: float = pydantic.Field(default=0.9, ge=0, lt=1)
+    beta2: float = pydantic.Field(default=0.999, ge=0, lt=1)
     eps: Positive = 1e-5
     weight_decay: float = pydantic.Field(ge=0)
-    first_init: tuple[float, float] = pydantic.Field((3.2, 3.2), description="mean, deviation of weights * sqrt(n_in)")
+    first_init: tuple[float, float] = pydantic.Field(
+        default=(3.2, 3.2), description="mean, deviation of weights * sqrt(n_in)"
+    )
     last_init: tuple[float, float] = pydantic.Field(description="the same for the last layer")
-    patience: int = pydantic.Field(ge=0, description="samples of silence before a neuron's weights are raised; 0: never")
+    patience: int = pydantic.Field(
+        ge=0, description="samples of silence before a neuron's weights are raised; 0: never"
+    )
     boost: float = pydantic.Field(ge=0, description="by which fraction they are raised")
 
     @pydantic.field_validator("layers")
@@ -88,11 +92,11 @@ class Constants(NamedTuple):
 PRESETS: dict[str, dict[str, Any]] = {
     "full": {
         "layers": (5, 120, 3), "T": 27, "batch": 22, "epochs": 20, "samples": 5000, "lr": 0.0019, "gamma": 0.95,
-        "weight_decay": 6.5e-4, "last_init": (5.2, 2.8), "patience": 22, "boost": 0.05,
+        "weight_decay": 6.5e-4, "last_init": (5.2, 2.8), "patience": 22, "boost": 0.005,
     },
     "online": {
         "layers": (5, 20, 3), "T": 28, "batch": 1, "epochs": 1, "samples": 300, "lr": 0.0162, "gamma": 0.41,
-        "weight_decay": 1.5e-4, "last_init": (3.5, 2.3), "patience": 1, "boost": 0.03,
+        "weight_decay": 1.5e-4, "last_init": (3.5, 2.3), "patience": 3, "boost": 0.055,
     },
 }  # fmt: skip
 """`patience` and `boost` are this project's own: they keep neurons alive that the published recipes lose."""
@@ -123,7 +127,9 @@ def check_weights(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> Non
         raise ConfigError(f"weights have shapes {[w.shape for w in weights]}, the layers need {expected}")
     for layer, w in enumerate(weights, 1):
         if not np.isfinite(w).all():
-            raise ConfigError(f"{np.count_nonzero(~np.isfinite(w))} of {w.size} weights of layer {layer} are NaN or infinite")
+            raise ConfigError(
+                f"{np.count_nonzero(~np.isfinite(w))} of {w.size} weights of layer {layer} are NaN or infinite"
+            )
 
 
 class Rates:

@@ -1,10 +1,10 @@
 """The run directory: configuration, metrics, weights; usable at any time, also after an interruption.
 
-    config.json     preset, place, seed, version, every recipe number
-    metrics.jsonl   a line per epoch
-    initial.npz     W1, W2, … before training, float32 (n_out, n_in)
-    final.npz       the same after the last finished epoch
-    summary.json    what `--json` prints; only if the run ended by itself
+config.json     preset, place, seed, version, every recipe number
+metrics.jsonl   a line per epoch
+initial.npz     W1, W2, … before training, float32 (n_out, n_in)
+final.npz       the same after the last finished epoch
+summary.json    what `--json` prints; only if the run ended by itself
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class RunDirectory:
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}; choose another --out", path=str(path)) from error
         if taken:
-            raise ConfigError(f"{path} is not empty: a run never overwrites another; choose another --out", path=str(path))
+            raise ConfigError(
+                f"{path} is not empty: a run never overwrites another; choose another --out", path=str(path)
+            )
         self.path = path
         self._write_json("config.json", config)
         self._write_weights("initial.npz", initial)
@@ -55,7 +57,8 @@ class RunDirectory:
     def _write_weights(self, name: str, weights: Weights) -> None:
         temporary = self.path / f".{name}"
         with open(temporary, "wb") as file:
-            np.savez(file, **{f"W{layer}": w for layer, w in enumerate(weights, 1)})
+            arrays: dict[str, Any] = {f"W{layer}": w for layer, w in enumerate(weights, 1)}
+            np.savez(file, **arrays)
         os.replace(temporary, self.path / name)
 
 

@@ -125,7 +125,7 @@ def train(
             order = shuffle.permutation(len(data.train))[: batches * recipe.batch]
             part = data.train.take(order)
             begin = time.perf_counter()
-            outcome = backend.train(part, rates.take(batches), progress and (lambda done, n=number: progress(n, done)))  # type: ignore[misc]
+            outcome = backend.train(part, rates.take(batches), progress and (lambda done, n=number: progress(n, done)))
             wall = time.perf_counter() - begin
             loss, accuracy = float(outcome.loss.mean(dtype=np.float64)), _accuracy(outcome, part)
             validation = _accuracy(backend.evaluate(data.validation), data.validation)

@@ -41,7 +41,7 @@ def _class(x: float, y: float) -> int:
 
 
 def encode(values: NDArray[np.float64], T: int, t_min: int) -> NDArray[np.int64]:
-    """Spike ticks (N, 5): round_half_even(t_min + (T-1-t_min) (1 - max(v, 0.01))) of the four values, and a bias at 0."""
+    """Spike ticks (N, 5): round_half_even(t_min + (T-1-t_min) (1 - max(v, 0.01))) of the values; bias at 0."""
     ticks = np.rint(t_min + (T - 1 - t_min) * (1 - np.maximum(values, 0.01))).astype(np.int64)
     return np.concatenate([ticks, np.zeros((len(values), 1), np.int64)], axis=1)
 

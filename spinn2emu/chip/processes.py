@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 
 
 class Child(NamedTuple):
@@ -46,6 +46,7 @@ def _child(label: str, parent: int, body: Callable[[], None]) -> None:
     code = 1
     try:
         die_with_parent(parent)
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, label.encode()[:15])  # what `ps` and `top` show
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         os.closerange(3, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536))

@@ -133,7 +133,9 @@ class Supervisor:
         }  # fmt: skip
         self._reply(host, request, operations.get(str(request.get("op")), self._unknown))
 
-    def _reply(self, host: bytes, request: dict[str, Any], operation: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def _reply(
+        self, host: bytes, request: dict[str, Any], operation: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> None:
         try:
             answer = link.reply_ok(request, **operation(request))
         except Spinn2Error as error:
@@ -172,7 +174,9 @@ class Supervisor:
         router_process.prepare(table, ports, gate, registers)
         pe_process.prepare()
         processes.prepare_to_fork()
-        self.children.append(processes.fork("router", 0, lambda: router_process.main(table, ports, gate, registers, where)))
+        self.children.append(
+            processes.fork("router", 0, lambda: router_process.main(table, ports, gate, registers, where))
+        )
         for assignment in assignments:
             self._fork_pe(assignment, where)
         self._connect(where)
@@ -251,7 +255,7 @@ class Supervisor:
                 f"PE {geometry.name(pe)}: bytes {address:#x}..{address + size:#x} exceed its SRAM of "
                 f"{spec.SRAM_BYTES.value:#x} bytes", pe=pe, address=address, size=size,
             )  # fmt: skip
-        return self.memory.sram[pe, address : address + size]  # type: ignore[no-any-return]
+        return self.memory.sram[pe, address : address + size]
 
     def _counters(self, request: dict[str, Any]) -> dict[str, Any]:
         registers = self.memory.registers

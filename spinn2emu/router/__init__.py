@@ -1,1 +1,1 @@
-"""The event router: ternary table, multicast replication, counters, and the gate that wakes PEs as seldom as possible."""
+"""The event router: ternary table, replication, counters, and the gate that wakes PEs as seldom as possible."""

@@ -19,7 +19,9 @@ _FRAME_BYTES = _HEADER_BYTES + spec.FRAME_PACKETS.value * _PACKET_BYTES
 _REPORT, _PART, _FAILED, _GRANT, _RUN, _IDLE, _FAULT_FRAME = (int(kind) for kind in Kind)
 _LIMIT, _LEFT, _FAULT, _FAULT_PE = (int(word) for word in Word)
 _QUEUE_FULL, _BAD_FRAME = int(Fault.QUEUE_FULL), int(Fault.BAD_FRAME)
-_IN, _COPIES, _UNROUTED, _UNCLAIMED, _NOT_LIVE, _LOST, _STALLED, _OFF_CHIP, _NO_PAYLOAD = (int(c) for c in list(Counter)[:9])
+_IN, _COPIES, _UNROUTED, _UNCLAIMED, _NOT_LIVE, _LOST, _STALLED, _OFF_CHIP, _NO_PAYLOAD = (
+    int(c) for c in list(Counter)[:9]
+)
 _OTHER_TYPE = int(Counter.OTHER_TYPE)
 _SENT, _DELIVERED, _DISCARDED, _FIFO_LOST = (int(c) for c in PeCounter)
 _STALL, _DROP = 0, 1

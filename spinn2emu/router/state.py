@@ -67,21 +67,22 @@ POLICIES = ("stall", "drop", "overwrite")
 DRAINS = ("tick", "interrupt")
 MAX_IDS = spec.PES.value + 1
 
-Registers = namedtuple("Registers", ["counters", "hits", "pe_counts", "quad_copies", "activity"])  # noqa: PYI024
+Registers = namedtuple("Registers", ["counters", "hits", "pe_counts", "quad_copies", "activity"])
 """What the host may read: 16 counters, hits per entry, counts per PE and quad; `activity`: frames in, grants out,
 and from word MAX_IDS on nothing that is deterministic."""
 
-Gate = namedtuple(  # noqa: PYI024
+Gate = namedtuple(
     "Gate",
     ["words", "present", "waiting", "tick", "need", "end", "live", "horizon",
      "source_start", "source_pe", "source_port", "reach_start", "reach"],
 )  # fmt: skip
 """What each PE waits for, and who promised what. Sources of input port p of PE d: source_pe/port[start[8 d + p]:]."""
 
-Ports = namedtuple("Ports", ["count", "key", "mask", "latency", "fifo_depth", "fifo_policy", "fifo_drain"])  # noqa: PYI024
+Ports = namedtuple("Ports", ["count", "key", "mask", "latency", "fifo_depth", "fifo_policy", "fifo_drain"])
 
-Queues = namedtuple(  # noqa: PYI024
-    "Queues", ["packets", "length", "chosen", "runs", "order", "identities", "frame_in", "frame_out", "head_in", "head_out"]
+Queues = namedtuple(
+    "Queues",
+    ["packets", "length", "chosen", "runs", "order", "identities", "frame_in", "frame_out", "head_in", "head_out"],
 )
 
 
@@ -114,7 +115,7 @@ def find_links(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> list[
     for endpoint in endpoints:
         for port, (key, mask) in enumerate(endpoint.outputs):
             for number in np.nonzero((keys ^ np.uint32(key)) & masks & np.uint32(mask) == 0)[0]:
-                entry = entries[number]
+                entry = entries[int(number)]
                 for pe in entry.pes:
                     for target_port, (key_in, mask_in) in enumerate(by_pe[pe].inputs if pe in by_pe else ()):
                         meets_sender = (key_in ^ key) & mask_in & mask == 0
@@ -126,7 +127,11 @@ def find_links(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> list[
 def build_ports(endpoints: Sequence[Endpoint]) -> Ports:
     """Port filters, latencies and FIFOs by PE id."""
     ports = spec.MAX_PORTS.value
-    count, key, mask = np.zeros(MAX_IDS, np.int64), np.zeros((MAX_IDS, ports), np.uint32), np.zeros((MAX_IDS, ports), np.uint32)
+    count, key, mask = (
+        np.zeros(MAX_IDS, np.int64),
+        np.zeros((MAX_IDS, ports), np.uint32),
+        np.zeros((MAX_IDS, ports), np.uint32),
+    )
     depth, policy, drain = (np.zeros(MAX_IDS, np.int64) for _ in range(3))
     for endpoint in endpoints:
         count[endpoint.pe] = len(endpoint.inputs)
@@ -151,7 +156,7 @@ def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link]) -> Gate:
     flat = [link for bucket in sources for link in bucket]
     words = np.zeros(4, np.int64)
     words[Word.LEFT] = len(endpoints)
-    return Gate(
+    return Gate(  # type: ignore[call-arg, unused-ignore]
         words, present, np.zeros(MAX_IDS, np.uint8),
         *(np.zeros(MAX_IDS, np.int64) for _ in range(4)),
         np.zeros((MAX_IDS, ports), np.int64),

@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     links: tuple[int, ...] = ()
 
 
-Table = namedtuple("Table", ["masks", "first", "offset", "bits", "slot_key", "slot_entry", "start", "targets"])  # noqa: PYI024
+Table = namedtuple("Table", ["masks", "first", "offset", "bits", "slot_key", "slot_entry", "start", "targets"])
 """Compiled form. Per group: `masks` u4, `first` (lowest entry of the group), `offset` and `bits` of its hash table
 in `slot_key` u4 / `slot_entry` i4 (-1: empty). Entry e goes to PE ids `targets[start[e]:start[e + 1]]`."""
 

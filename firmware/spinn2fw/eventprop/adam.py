@@ -79,7 +79,6 @@ def regions(p: Parameters, available: int) -> list[Region]:
 
 def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Tick of the schedule in `spinn2fw.eventprop`: only IDLE and UPDATE do anything."""
-    s = ram.state[0]
     phase = pe.sys[_PHASE]
     if phase == UPDATE:
         code = update(pe, ram, rx)

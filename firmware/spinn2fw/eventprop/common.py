@@ -23,7 +23,11 @@ FORWARD, BACKWARD = 0, 1
 
 
 def sample_phases(
-    T: int, forward: tuple[str, ...], backward: tuple[str, ...], sends_forward: tuple[str, ...], sends_backward: tuple[str, ...]
+    T: int,
+    forward: tuple[str, ...],
+    backward: tuple[str, ...],
+    sends_forward: tuple[str, ...],
+    sends_backward: tuple[str, ...],
 ) -> list[Phase]:
     """Ticks 0 … T, then T+1 … 2T. A forward phase without a release begins anew in the next tick."""
     either = ("backward", "forward")

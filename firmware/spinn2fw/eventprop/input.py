@@ -17,7 +17,9 @@ EMPTY = 1
 
 _PHASE = int(Register.PHASE)
 
-STATE = np.dtype([("T", "i4"), ("samples", "i4"), ("next", "i4"), ("playing", "i4"), ("evaluating", "i4"), ("event", "i4")])
+STATE = np.dtype(
+    [("T", "i4"), ("samples", "i4"), ("next", "i4"), ("playing", "i4"), ("evaluating", "i4"), ("event", "i4")]
+)
 
 
 class Parameters(pydantic.BaseModel, extra="forbid"):

@@ -206,7 +206,7 @@ program = Program(
     phases=phases,
     fifo=lambda p: Fifo(64 + max(p.n_in, p.n_out)),
     errors={
-        RECORD_FULL: "the layer's spike record is full (the log has its length); use fewer neurons, a smaller T or smaller weights",
+        RECORD_FULL: "the layer's spike record is full (the log has its length): use fewer neurons or smaller T",
         INPUT_FULL: "the record of input spikes is full (the log has its length); use fewer inputs or a smaller T",
         BAD_INPUT: "a spike came from an input that the layer has no weights for (the log has its id)",
     },

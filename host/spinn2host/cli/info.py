@@ -31,7 +31,9 @@ def info(as_json: bool) -> None:
             "constants": {name: constant._asdict() for name, constant in CONSTANTS.items()},
         })  # fmt: skip
         return
-    stdout.print(f"spinn2emu {__version__}; {spec.PES.value} PEs in {spec.QUADS.value} quads; ids of each quad's first PE:\n")
+    stdout.print(
+        f"spinn2emu {__version__}; {spec.PES.value} PEs in {spec.QUADS.value} quads; ids of each quad's first PE:\n"
+    )
     stdout.print(die())
     stdout.print()
     table = Table("constant", "value", "unit", "status", "source", "note", box=None, pad_edge=False)

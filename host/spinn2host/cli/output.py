@@ -15,7 +15,9 @@ SCHEMA_VERSION = 1
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout; the rest goes to stderr.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object to stdout; the rest goes to stderr."
+)
 
 
 def print_json(content: dict[str, Any]) -> None:

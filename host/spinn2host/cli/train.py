@@ -51,9 +51,13 @@ def train() -> None:
 
 
 @train.command()
-@click.option("--preset", type=click.Choice(sorted(PRESETS)), default="full", show_default=True, help="Published recipe.")
+@click.option(
+    "--preset", type=click.Choice(sorted(PRESETS)), default="full", show_default=True, help="Published recipe."
+)
 @click.option("--on", "place", type=click.Choice(["chip", "offchip"]), default="chip", show_default=True, help="Where.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Initial weights and order of samples.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Initial weights and order of samples."
+)
 @click.option("--recipe", "file", type=click.Path(path_type=Path), help="TOML file with recipe numbers.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory, new or empty.  [default: runs/…]")
 @json_option
@@ -76,7 +80,13 @@ def yinyang(
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = out or free_name(Path("runs") / f"{stamp}-{preset}-{place}-seed{seed}")
     initial = recipe.initial_weights(seed)
-    config = {"preset": preset, "on": place, "seed": seed, "version": __version__, "recipe": recipe.model_dump(mode="json")}
+    config = {
+        "preset": preset,
+        "on": place,
+        "seed": seed,
+        "version": __version__,
+        "recipe": recipe.model_dump(mode="json"),
+    }
     run = RunDirectory(directory, config, initial)
     result = _train(recipe, data, place, seed, run)
     summary = _summary(preset, seed, recipe, place, result)
@@ -97,8 +107,9 @@ def _train(recipe: Recipe, data: training.Data, place: training.Place, seed: int
         def on_epoch(epoch: training.Epoch, weights: Any) -> None:
             run.add_epoch(epoch, weights)
             bar.console.print(
-                f"epoch {epoch.epoch:>2}/{recipe.epochs}  loss {epoch.train_loss:.3f}  train {epoch.train_accuracy:6.1%}  "
-                f"validation {epoch.validation_accuracy:6.1%}  {1000 * epoch.wall_s / batches:.2f} ms/batch"
+                f"epoch {epoch.epoch:>2}/{recipe.epochs}  loss {epoch.train_loss:.3f}  "
+                f"train {epoch.train_accuracy:6.1%}  validation {epoch.validation_accuracy:6.1%}  "
+                f"{1000 * epoch.wall_s / batches:.2f} ms/batch"
             )
 
         def progress(epoch: int, done: int) -> None:
@@ -124,7 +135,9 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
     where = f"on the chip, {summary['pe_processes']} PE processes" if summary["on"] == "chip" else "off the chip"
     table.add_row("network", f"{layers}, {where}")
     table.add_row("test accuracy", f"{summary['test_accuracy']:.1%}")
-    table.add_row("training", f"{summary['batches']} batches in {summary['wall_s']:.1f} s, {summary['ms_per_batch']:.2f} ms each")
+    table.add_row(
+        "training", f"{summary['batches']} batches in {summary['wall_s']:.1f} s, {summary['ms_per_batch']:.2f} ms each"
+    )
     if summary["packets"]:
         counts = ", ".join(f"{count:,} {name}" for name, count in summary["packets"].items())
         table.add_row("packets", counts)

@@ -19,7 +19,9 @@ PLACES: dict[str, tuple[Place, ...]] = {"chip": ("chip",), "offchip": ("offchip"
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--on", "place", type=click.Choice(list(PLACES)), default="both", show_default=True, help="Where to run them.")
+@click.option(
+    "--on", "place", type=click.Choice(list(PLACES)), default="both", show_default=True, help="Where to run them."
+)
 @json_option
 def verify(files: tuple[Path, ...], place: str, as_json: bool) -> int:
     """Compare with reference vectors: spikes exactly, gradients and weights within 1e-4 of the largest entry.
@@ -42,8 +44,8 @@ def verify(files: tuple[Path, ...], place: str, as_json: bool) -> int:
     ok = all(report.ok for report in reports)
     if as_json:
         results = [
-            {"file": r.file, "on": r.on, "ok": r.ok, "worst_relative_error": r.worst if math.isfinite(r.worst) else None,
-             "problems": r.problems} for r in reports
+            {"file": r.file, "on": r.on, "ok": r.ok, "problems": r.problems,
+             "worst_relative_error": r.worst if math.isfinite(r.worst) else None} for r in reports
         ]  # fmt: skip
         print_json({"results": results, "ok": ok})
     return 0 if ok else MISMATCH
