@@ -160,7 +160,7 @@ class Supervisor:
     def _load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Replaces everything on the chip: links, initialises, forks router and PEs, waits until all report."""
         assignments = loading.link_all(request["pes"])
-        entries = [Entry(int(key), int(mask), tuple(pes)) for key, mask, pes in request["entries"]]
+        entries = [Entry(int(key), int(mask), *map(tuple, targets)) for key, mask, *targets in request["entries"]]
         endpoints = [loading.endpoint(assignment) for assignment in assignments]
         table, ports, gate, self.links = build(endpoints, entries)
         self._stop_children()
@@ -239,35 +239,16 @@ class Supervisor:
         return {"idle": self.idle, "tick": self.watch.slowest(self.assignments)}
 
     def _read(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"data": [self._range(pe, address, size).tobytes() for pe, address, size in request["ranges"]]}
+        return {"data": [self.memory.range(pe, address, size).tobytes() for pe, address, size in request["ranges"]]}
 
     def _write(self, request: dict[str, Any]) -> dict[str, Any]:
-        targets = [(self._range(pe, address, len(data)), data) for pe, address, data in request["ranges"]]
+        targets = [(self.memory.range(pe, address, len(data)), data) for pe, address, data in request["ranges"]]
         for target, data in targets:
             target[:] = np.frombuffer(data, np.uint8)
         return {}
 
-    def _range(self, pe: int, address: int, size: int) -> np.ndarray:
-        if pe not in geometry.PE_IDS:
-            raise ConfigError(f"there is no PE with id {pe}: ids are 1..{spec.PES.value}", pe=pe)
-        if address < 0 or size < 0 or address + size > spec.SRAM_BYTES.value:
-            raise ConfigError(
-                f"PE {geometry.name(pe)}: bytes {address:#x}..{address + size:#x} exceed its SRAM of "
-                f"{spec.SRAM_BYTES.value:#x} bytes", pe=pe, address=address, size=size,
-            )  # fmt: skip
-        return self.memory.sram[pe, address : address + size]
-
     def _counters(self, request: dict[str, Any]) -> dict[str, Any]:
-        registers = self.memory.registers
-        used = max(1, int(np.max(np.nonzero(registers.hits)[0], initial=0)) + 1)
-        return {
-            "router": registers.counters.tolist(),
-            "hits": registers.hits[:used].tolist(),
-            "pes": registers.pe_counts.tolist(),
-            "quads": registers.quad_copies.tolist(),
-            "frames": registers.activity[:2].tolist(),
-            "activations": self.memory.activations.tolist(),
-        }
+        return self.memory.counters()
 
     # --- the network and the processes ------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind
 from spinn2emu.jit import compiled, inlined
 from spinn2emu.libzmq import EINTR, SNDMORE, zmq_errno, zmq_recv, zmq_send
 from spinn2emu.packets import PACKET, PacketType
+from spinn2emu.router.order import bound_fifo, sort
 from spinn2emu.router.state import Counter, Fault, PeCounter, Word
 from spinn2emu.router.table import NO_ENTRY, lookup
 
@@ -19,12 +20,9 @@ _FRAME_BYTES = _HEADER_BYTES + spec.FRAME_PACKETS.value * _PACKET_BYTES
 _REPORT, _PART, _FAILED, _GRANT, _RUN, _IDLE, _FAULT_FRAME = (int(kind) for kind in Kind)
 _LIMIT, _LEFT, _FAULT, _FAULT_PE = (int(word) for word in Word)
 _QUEUE_FULL, _BAD_FRAME = int(Fault.QUEUE_FULL), int(Fault.BAD_FRAME)
-_IN, _COPIES, _UNROUTED, _UNCLAIMED, _NOT_LIVE, _LOST, _STALLED, _OFF_CHIP, _NO_PAYLOAD = (
-    int(c) for c in list(Counter)[:9]
-)
-_OTHER_TYPE = int(Counter.OTHER_TYPE)
-_SENT, _DELIVERED, _DISCARDED, _FIFO_LOST = (int(c) for c in PeCounter)
-_STALL, _DROP = 0, 1
+_IN, _COPIES, _UNROUTED, _UNCLAIMED, _NOT_LIVE = (int(counter) for counter in list(Counter)[:5])
+_OFF_CHIP, _NO_PAYLOAD, _OTHER_TYPE = int(Counter.OFF_CHIP), int(Counter.WITHOUT_PAYLOAD), int(Counter.OTHER_TYPE)
+_SENT, _DELIVERED, _DISCARDED = int(PeCounter.SENT), int(PeCounter.DELIVERED), int(PeCounter.DISCARDED)
 _MULTICAST, _NO_ENTRY, _EINTR, _SNDMORE = int(PacketType.MULTICAST), NO_ENTRY, EINTR, SNDMORE
 
 INTERRUPTED, BROKEN = 0, 1
@@ -42,6 +40,7 @@ def _port_of(ports, pe, key):  # type: ignore[no-untyped-def]
 @inlined
 def _replicate(packet, entry, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Puts a copy of `packet` into the queue of every target of `entry`."""
+    registers.counters[_OFF_CHIP] += table.links[entry]
     quad = np.int64(-1)
     for i in range(table.start[entry], table.start[entry + 1]):
         pe = np.int64(table.targets[i])
@@ -112,98 +111,6 @@ def _choose(pe, end, gate, queues, registers):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _rank(packet):  # type: ignore[no-untyped-def]
-    """Sort key of the canonical order: tick, then source; a source's packets arrive in sequence."""
-    return np.int64(packet.tick) << 16 | np.int64(packet.source)
-
-
-@inlined
-def _sort(pe, chosen, queues):  # type: ignore[no-untyped-def]
-    """Brings the chosen packets into canonical order: (tick, source, sequence).
-
-    Each source's packets come in order, so the list is made of few ascending runs; usually they need no merging.
-    """
-    packets, runs = queues.packets[pe], 0
-    queues.runs[0] = 0
-    for i in range(1, chosen):
-        if _rank(packets[queues.chosen[i]]) < _rank(packets[queues.chosen[i - 1]]):
-            runs += 1
-            queues.runs[runs] = i
-    if runs == 0:
-        return
-    ranks = np.empty(chosen, np.int64)
-    for i in range(chosen):
-        ranks[i] = _rank(packets[queues.chosen[i]])
-    order = _order_of_runs(ranks, queues.runs[: runs + 1], queues.order)
-    if not order:
-        queues.order[:chosen] = np.argsort(ranks, kind="mergesort")
-    for i in range(chosen):
-        queues.order[i] = queues.chosen[queues.order[i]]
-    queues.chosen[:chosen] = queues.order[:chosen]
-
-
-@inlined
-def _order_of_runs(ranks, runs, order):  # type: ignore[no-untyped-def]
-    """Fills `order` by putting whole runs one behind the other; returns False if runs overlap."""
-    count = runs.shape[0]
-    last = np.empty(count, np.int64)
-    for r in range(count):
-        last[r] = runs[r + 1] if r + 1 < count else ranks.shape[0]
-    first_ranks = np.empty(count, np.int64)
-    for r in range(count):
-        first_ranks[r] = ranks[runs[r]]
-    n, before = 0, np.int64(-1)
-    for r in np.argsort(first_ranks, kind="mergesort"):
-        if first_ranks[r] <= before:
-            return False
-        before = ranks[last[r] - 1]
-        for i in range(runs[r], last[r]):
-            order[n] = i
-            n += 1
-    return True
-
-
-@inlined
-def _later(a, b):  # type: ignore[no-untyped-def]
-    """Whether packet a reached a FIFO after packet b: order (time, source, sequence)."""
-    if a.time != b.time:
-        return a.time > b.time
-    return a.source > b.source
-
-
-@inlined
-def _bound_fifo(pe, chosen, ports, queues, registers):  # type: ignore[no-untyped-def]
-    """Applies depth and policy of the FIFO to the packets of each tick; returns how many remain chosen."""
-    if ports.fifo_drain[pe] != 0:
-        return chosen
-    packets, kept, low = queues.packets[pe], 0, 0
-    while low < chosen:
-        high = low
-        while high < chosen and packets[queues.chosen[high]].tick == packets[queues.chosen[low]].tick:
-            high += 1
-        excess = high - low - ports.fifo_depth[pe]
-        if excess > 0 and ports.fifo_policy[pe] == _STALL:
-            registers.counters[_STALLED] += excess
-        for i in range(low, high):
-            lost = False
-            if excess > 0 and ports.fifo_policy[pe] != _STALL:
-                earlier = 0
-                for j in range(low, high):
-                    a, b = packets[queues.chosen[i]], packets[queues.chosen[j]]
-                    earlier += _later(a, b) or (j < i and not _later(b, a))
-                lost = earlier >= ports.fifo_depth[pe] if ports.fifo_policy[pe] == _DROP else earlier < excess
-            if lost:
-                registers.counters[_LOST] += 1
-                registers.pe_counts[pe, _FIFO_LOST] += 1
-            else:
-                queues.order[kept] = queues.chosen[i]
-                kept += 1
-        low = high
-    queues.chosen[:kept] = queues.order[:kept]
-    return kept
-
-
-@inlined
 def _compact(pe, end, queues):  # type: ignore[no-untyped-def]
     """Keeps in the queue only what is due after tick `end`."""
     kept = 0
@@ -250,8 +157,8 @@ def _try_grant(socket, pe, ports, gate, queues, registers):  # type: ignore[no-u
     if end < min(gate.need[pe], last):
         return
     chosen = _choose(pe, end, gate, queues, registers)
-    _sort(pe, chosen, queues)
-    chosen = _bound_fifo(pe, chosen, ports, queues, registers)
+    sort(pe, chosen, queues)
+    chosen = bound_fifo(pe, chosen, ports, queues, registers)
     for i in range(chosen):
         queues.frame_out[_HEADER + i] = queues.packets[pe, queues.chosen[i]]
     _compact(pe, end, queues)

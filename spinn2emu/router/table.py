@@ -18,7 +18,7 @@ from spinn2emu.jit import inlined
 
 
 class Entry(NamedTuple):
-    """A routing entry. `pes`: ids of the PEs that get a copy; `links` (0..5) to other chips drop and count."""
+    """A routing entry. `pes`: ids of the PEs that get a copy; `links` (0..5) lead off the chip: counted."""
 
     key: int
     mask: int
@@ -26,9 +26,9 @@ class Entry(NamedTuple):
     links: tuple[int, ...] = ()
 
 
-Table = namedtuple("Table", ["masks", "first", "offset", "bits", "slot_key", "slot_entry", "start", "targets"])
+Table = namedtuple("Table", ["masks", "first", "offset", "bits", "slot_key", "slot_entry", "start", "targets", "links"])
 """Compiled form. Per group: `masks` u4, `first` (lowest entry of the group), `offset` and `bits` of its hash table
-in `slot_key` u4 / `slot_entry` i4 (-1: empty). Entry e goes to PE ids `targets[start[e]:start[e + 1]]`."""
+in `slot_key` u4 / `slot_entry` i4 (-1: empty). Entry e goes to PE ids `targets[start[e]:start[e + 1]]` and over `links[e]` links."""
 
 NO_ENTRY = -1
 _HASH = 2654435769  # Knuth's multiplicative hash, 2^32 / golden ratio
@@ -63,6 +63,7 @@ def build_table(entries: Sequence[Entry]) -> Table:
         np.array([min(groups[mask].values()) for mask in order], np.int32),
         offset, np.array(bits, np.int64), slot_key, slot_entry, start,
         np.array([pe for entry in entries for pe in sorted(entry.pes)], np.uint16),
+        np.array([len(entry.links) for entry in entries], np.int64),
     )  # fmt: skip
 
 
@@ -76,6 +77,8 @@ def _check(number: int, entry: Entry) -> None:
     bad = [pe for pe in entry.pes if pe not in geometry.PE_IDS]
     if bad or len(set(entry.pes)) != len(entry.pes):
         raise ConfigError(f"routing entry {number}: target PEs {sorted(entry.pes)} must be different ids of 1..152")
+    if any(link not in range(spec.LINKS.value) for link in entry.links):
+        raise ConfigError(f"routing entry {number}: links {entry.links} must be 0..{spec.LINKS.value - 1}")
 
 
 @inlined

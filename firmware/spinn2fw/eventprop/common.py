@@ -6,7 +6,10 @@ the host's (`spinn2host.mapping`); the programs know only the index and, in the 
 
 from __future__ import annotations
 
+from typing import Any
+
 from spinn2emu.program import Phase
+from spinn2emu.sdk import kernel
 
 INDEX_BITS = 0xFFFF
 SAMPLE_SHIFT, SAMPLE_BITS = 16, 0xFF
@@ -14,6 +17,8 @@ LAYER_SHIFT, LAYER_BITS = 24, 0xF
 
 RELEASE_TRAIN, RELEASE_EVALUATE, END_OF_DATA = 0, 1, 2
 """Indices of control packets."""
+
+NOT_RELEASED = -1
 
 NO_LABEL = 255
 """Label of a sample that does not exist: its quad stays idle."""
@@ -35,3 +40,12 @@ def sample_phases(
         Phase("forward", T + 1, forward, sends_forward, either),
         Phase("backward", T, backward, sends_backward, ("forward",)),
     ]
+
+
+@kernel
+def find_release(rx: Any, control: int) -> int:
+    """RELEASE_TRAIN or RELEASE_EVALUATE, if such a packet came in on port `control`, else NOT_RELEASED."""
+    for packet in rx:
+        if packet.port == control and packet.key & INDEX_BITS <= RELEASE_EVALUATE:
+            return RELEASE_EVALUATE if packet.key & INDEX_BITS == RELEASE_EVALUATE else RELEASE_TRAIN
+    return NOT_RELEASED

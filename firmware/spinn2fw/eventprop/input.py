@@ -10,8 +10,9 @@ import pydantic
 from spinn2emu.program import Fifo, Program, Region
 from spinn2emu.registers import Register
 from spinn2emu.sdk import phase_tick, send, set_phase
-from spinn2fw.eventprop.common import FORWARD, RELEASE_EVALUATE, RELEASE_TRAIN, sample_phases
+from spinn2fw.eventprop.common import FORWARD, NOT_RELEASED, RELEASE_EVALUATE, find_release, sample_phases
 
+CONTROL = 0  # input port
 SPIKES = 0  # output port
 EMPTY = 1
 
@@ -50,16 +51,13 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     if pe.sys[_PHASE] != FORWARD:
         return 0
     if i == 0:
-        s.playing = -1
-        for packet in rx:
-            released = packet.key & 0xFFFF
-            if released == RELEASE_TRAIN or released == RELEASE_EVALUATE:
-                s.playing = s.next
-                s.evaluating = released == RELEASE_EVALUATE
-                s.next += 1
-        if s.playing < 0:
+        release = find_release(rx, CONTROL)
+        if release == NOT_RELEASED:
             set_phase(pe, FORWARD)
             return 0
+        s.evaluating = release == RELEASE_EVALUATE
+        s.playing = s.next
+        s.next += 1
         if s.playing >= s.samples:
             return EMPTY
         s.event = ram.start[s.playing]

@@ -11,7 +11,15 @@ from spinn2emu.program import Fifo, Phase, Program, Region
 from spinn2emu.registers import Register
 from spinn2emu.sdk import float_word, kernel, log, phase_tick, send, send_array, send_float, send_words, set_phase
 from spinn2emu.sram import align
-from spinn2fw.eventprop.common import BACKWARD, FORWARD, INDEX_BITS, RELEASE_EVALUATE, RELEASE_TRAIN, sample_phases
+from spinn2fw.eventprop.common import (
+    BACKWARD,
+    FORWARD,
+    INDEX_BITS,
+    NOT_RELEASED,
+    RELEASE_EVALUATE,
+    find_release,
+    sample_phases,
+)
 from spinn2fw.kernels import lif
 
 INPUTS = ("control", "weights", "spikes", "errors")
@@ -90,19 +98,17 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
 @kernel
 def begin(pe: Any, ram: Any, rx: Any) -> int:
     """Tick 0: takes over new weights; without a release waits for one, else clears the state for the sample."""
-    s, released = ram.state[0], False
     weights = ram.W.reshape(ram.W.size).view(np.uint32)
     for packet in rx:
-        index = np.int64(packet.key & INDEX_BITS)
         if packet.port == WEIGHTS:
-            for word in range(min(4, weights.shape[0] - 4 * index)):
-                weights[4 * index + word] = packet.payload[word]
-        elif packet.port == CONTROL and (index == RELEASE_TRAIN or index == RELEASE_EVALUATE):
-            released = True
-            s.evaluating = index == RELEASE_EVALUATE
-    if not released:
+            first = 4 * np.int64(packet.key & INDEX_BITS)
+            for word in range(min(4, weights.shape[0] - first)):
+                weights[first + word] = packet.payload[word]
+    release = find_release(rx, CONTROL)
+    if release == NOT_RELEASED:
         set_phase(pe, FORWARD)
         return 0
+    ram.state[0].evaluating = release == RELEASE_EVALUATE
     ram.G[:] = 0
     for state in (ram.I, ram.V, ram.lI, ram.lV, ram.e):
         state[:] = 0

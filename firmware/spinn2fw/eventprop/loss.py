@@ -11,7 +11,15 @@ from spinn2emu.program import Fifo, Program, Region
 from spinn2emu.registers import Register
 from spinn2emu.sdk import kernel, phase_tick, send_float, set_phase
 from spinn2emu.sram import align
-from spinn2fw.eventprop.common import FORWARD, INDEX_BITS, NO_LABEL, RELEASE_EVALUATE, RELEASE_TRAIN, sample_phases
+from spinn2fw.eventprop.common import (
+    FORWARD,
+    INDEX_BITS,
+    NO_LABEL,
+    NOT_RELEASED,
+    RELEASE_EVALUATE,
+    find_release,
+    sample_phases,
+)
 from spinn2fw.kernels.loss import classify, first_spike_loss
 
 CONTROL, SPIKES = range(2)
@@ -84,15 +92,11 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
 @kernel
 def begin(pe: Any, ram: Any, rx: Any) -> int:
     """Tick 0: without a release waits for one."""
-    s, released = ram.state[0], False
-    for packet in rx:
-        index = np.int64(packet.key & INDEX_BITS)
-        if packet.port == CONTROL and (index == RELEASE_TRAIN or index == RELEASE_EVALUATE):
-            released = True
-            s.evaluating = index == RELEASE_EVALUATE
-    if not released:
+    s, release = ram.state[0], find_release(rx, CONTROL)
+    if release == NOT_RELEASED:
         set_phase(pe, FORWARD)
         return 0
+    s.evaluating = release == RELEASE_EVALUATE
     s.current = s.next
     s.next += 1
     if s.current >= s.samples:
