@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import zmq
+from spinn2host.chip import Chip, PeProgram
 
 from spinn2emu import link, spec
-from spinn2host.chip import Chip, PeProgram
 
 HEAD = """
 import numpy as np
@@ -44,14 +44,14 @@ class Parameters(pydantic.BaseModel, extra="forbid"):
 def regions(p, available):
     return [
         Region("n", np.int64, (1,), "packet"),
-        Region("keys", np.uint32, (2000,), "key"),
+        Region("heard", np.uint32, (2000,), "key"),
         Region("ticks", np.int64, (2000,), "tick"),
     ]
 
 def tick(pe, ram, rx, t):
     for packet in rx:
-        place = ram.n[0] % ram.keys.shape[0]
-        ram.keys[place] = packet.key
+        place = ram.n[0] % ram.heard.shape[0]
+        ram.heard[place] = packet.key
         ram.ticks[place] = t
         ram.n[0] += 1
     return 0
@@ -97,6 +97,30 @@ program = Program(tick=tick, regions=regions, inputs=("in",), phases=lambda p: [
     Phase("hear", 2, ("in",), (), ("deaf",)),
     Phase("deaf", 3, (), (), ("hear",)),
 ])
+""",
+    # stirs what it hears, in order, into a number that decides what it sends; deaf now and then
+    "mixer": """
+class Parameters(pydantic.BaseModel, extra="forbid"):
+    seed: int
+    hear: int
+    deaf: int
+
+def regions(p, available):
+    return [Region("h", np.int64, (1,), "", p.seed)]
+
+def tick(pe, ram, rx, t):
+    h = ram.h[0]
+    for packet in rx:
+        h = (h * 31 + np.int64(packet.key) + t) % 1000003
+    for i in range(h % 4):
+        send(pe, h // 4 % 2, (h + i) % 16)
+    ram.h[0] = (h * 7 + 1) % 1000003
+    return 0
+
+def phases(p):
+    return [Phase("hear", p.hear, ("a", "b"), ("x", "y"), ("deaf",)), Phase("deaf", p.deaf, ("b",), ("x", "y"), ("hear",))]
+
+program = Program(tick=tick, regions=regions, parameters=Parameters, inputs=("a", "b"), outputs=("x", "y"), phases=phases)
 """,
     # counts ticks; fails in one of them as its parameters say
     "counter": """

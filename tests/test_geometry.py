@@ -45,7 +45,9 @@ def test_positions_without_a_quad_have_no_pe(quad: tuple[int, int]) -> None:
         geometry.pe_id(f"{quad[0]}.{quad[1]}.0")
 
 
-@pytest.mark.parametrize("text", ["", "1.1", "1.1.4", "0.1.0", "8.1.0", "1.7.0", "1.1.1.1", "a.b.c", " 1.1.1", "1.1.1\n", "5"])
+@pytest.mark.parametrize(
+    "text", ["", "1.1", "1.1.4", "0.1.0", "8.1.0", "1.7.0", "1.1.1.1", "a.b.c", " 1.1.1", "1.1.1\n", "5"]
+)
 def test_bad_names_are_refused_by_name(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         geometry.pe_id(text)

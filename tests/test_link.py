@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 from spinn2emu import errors, link
 from spinn2emu.errors import ConfigError, PeFailed, ProtocolError, Spinn2Error, from_wire
 
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
-contents = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4))
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
+)
+contents = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
+)
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Spinn2Error)]
 
 

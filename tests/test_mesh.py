@@ -75,7 +75,9 @@ def test_latency_table_holds_every_pair() -> None:
     assert (table[1:, 1:].min(), table[1:, 1:].max()) == (43, 176)
 
 
-@given(st.dictionaries(st.integers(1, 152), counts, max_size=8), st.dictionaries(st.integers(0, 37), counts, max_size=8))
+@given(
+    st.dictionaries(st.integers(1, 152), counts, max_size=8), st.dictionaries(st.integers(0, 37), counts, max_size=8)
+)
 def test_link_loads_add_up_to_the_hops_of_all_packets(injected: dict[int, int], delivered: dict[int, int]) -> None:
     sent, received = np.zeros(153, np.int64), np.zeros(38, np.int64)
     sent[list(injected)] = list(injected.values())

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spinn2fw.eventprop import layer
 
 from spinn2emu.chip.loading import phase_table
 from spinn2emu.errors import ConfigError
 from spinn2emu.frames import FOREVER
 from spinn2emu.program import NoParameters, Phase, Program
 from spinn2emu.registers import PhaseWord
-from spinn2fw.eventprop import layer
 
 TICKS, LIVE, SENDS, NEXT, QUIET = (int(word) for word in PhaseWord)
 
@@ -35,7 +35,11 @@ def test_a_program_by_hand() -> None:
         inputs=("a", "b"), outputs=("x", "y"),
     )  # fmt: skip
     assert table.shape == (8, 12)
-    assert table[:3, [TICKS, LIVE, SENDS, NEXT]].tolist() == [[3, 0b01, 0b01, 1], [2, 0b00, 0b00, 2], [4, 0b11, 0b10, 0]]
+    assert table[:3, [TICKS, LIVE, SENDS, NEXT]].tolist() == [
+        [3, 0b01, 0b01, 1],
+        [2, 0b00, 0b00, 2],
+        [4, 0b11, 0b10, 0],
+    ]
     assert table[:3, QUIET].tolist() == [
         2,  # x: think is silent for 2 ticks, then listen may begin
         0,  # listen may follow at once
@@ -75,7 +79,9 @@ def test_a_phase_that_names_no_successor_repeats() -> None:
 
 
 def test_an_endless_phase_never_gives_way() -> None:
-    table = make([Phase("a", 2, next=("b",)), Phase("b", None, next=("c",)), Phase("c", 1, sends=("x",))], outputs=("x",))
+    table = make(
+        [Phase("a", 2, next=("b",)), Phase("b", None, next=("c",)), Phase("c", 1, sends=("x",))], outputs=("x",)
+    )
     assert table[:3, QUIET].tolist() == [FOREVER, 0, 0]
 
 

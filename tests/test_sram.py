@@ -82,7 +82,15 @@ def test_an_overflow_says_who_how_much_and_shows_the_map(surplus: int) -> None:
         place([Region("small", np.int64, (2,)), Region("big", np.uint8, (free - 16 + surplus,))])
     error, limit = caught.value, DATA_END - DATA_BASE
     assert (error.program, error.needed, error.limit) == ("the.program", limit + surplus, limit)
-    for text in ("the.program", str(error.needed), str(error.limit), f"{surplus} too many", *SYSTEM_NAMES, "small", "big"):
+    for text in (
+        "the.program",
+        str(error.needed),
+        str(error.limit),
+        f"{surplus} too many",
+        *SYSTEM_NAMES,
+        "small",
+        "big",
+    ):
         assert text in str(error)
 
 
