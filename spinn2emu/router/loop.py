@@ -18,7 +18,7 @@ _PACKET_BYTES, _HEADER_BYTES = PACKET.itemsize, HEADER_PACKETS * PACKET.itemsize
 _HEADER, _FOREVER, _SUPERVISOR, _VERSION = HEADER_PACKETS, FOREVER, SUPERVISOR, VERSION
 _FRAME_BYTES = _HEADER_BYTES + spec.FRAME_PACKETS.value * _PACKET_BYTES
 _REPORT, _PART, _FAILED, _GRANT, _RUN, _IDLE, _FAULT_FRAME = (int(kind) for kind in Kind)
-_LIMIT, _LEFT, _FAULT, _FAULT_PE = (int(word) for word in Word)
+_LIMIT, _LEFT, _FAULT, _FAULT_PE, _RUNNING = (int(word) for word in Word)
 _QUEUE_FULL, _BAD_FRAME = int(Fault.QUEUE_FULL), int(Fault.BAD_FRAME)
 _IN, _COPIES, _UNROUTED, _UNCLAIMED, _NOT_LIVE = (int(counter) for counter in list(Counter)[:5])
 _OFF_CHIP, _NO_PAYLOAD, _OTHER_TYPE = int(Counter.OFF_CHIP), int(Counter.WITHOUT_PAYLOAD), int(Counter.OTHER_TYPE)
@@ -148,13 +148,13 @@ def _complete_until(pe, gate):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _try_grant(socket, pe, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
-    """Wakes `pe` with one frame, if it waits and its need is met within the chip's time."""
+def _try_grant(socket, pe, need, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+    """Wakes `pe` with one frame, if it waits and can run to tick `need`, or to the end of the chip's time."""
     last = gate.words[_LIMIT] - 1
     if not gate.waiting[pe] or gate.tick[pe] > last:
         return
     end = min(_complete_until(pe, gate), gate.end[pe], last)
-    if end < min(gate.need[pe], last):
+    if end < min(need, last):
         return
     chosen = _choose(pe, end, gate, queues, registers)
     sort(pe, chosen, queues)
@@ -165,6 +165,7 @@ def _try_grant(socket, pe, ports, gate, queues, registers):  # type: ignore[no-u
     registers.pe_counts[pe, _DELIVERED] += chosen
     registers.activity[1] += 1
     gate.waiting[pe] = 0
+    gate.words[_RUNNING] += 1
     queues.head_out[0].kind = _GRANT
     queues.head_out[0].live = gate.live[pe]
     queues.head_out[0].end = end
@@ -181,6 +182,7 @@ def _note_report(head, gate):  # type: ignore[no-untyped-def]
     gate.need[pe] = head.need
     gate.end[pe] = head.end
     gate.live[pe] = head.live
+    gate.words[_RUNNING] -= 1
     if head.tick >= gate.words[_LIMIT]:
         gate.words[_LEFT] -= 1
 
@@ -194,7 +196,17 @@ def _start(socket, limit, ports, gate, queues, registers):  # type: ignore[no-un
         if gate.present[pe] and (not gate.waiting[pe] or gate.tick[pe] < limit):
             gate.words[_LEFT] += 1
     for pe in range(gate.present.shape[0]):
-        _try_grant(socket, pe, ports, gate, queues, registers)
+        _try_grant(socket, pe, gate.need[pe], ports, gate, queues, registers)
+
+
+@inlined
+def _relax(socket, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+    """Everybody waits for more than there is, as in recurrent networks: wakes whoever can run at least one tick.
+
+    The PE with the lowest tick always can, because what is sent in a tick is processed in a later one.
+    """
+    for pe in range(gate.present.shape[0]):
+        _try_grant(socket, pe, gate.tick[pe], ports, gate, queues, registers)
 
 
 @inlined
@@ -247,9 +259,12 @@ def run(socket, table, ports, gate, queues, registers):  # type: ignore[no-untyp
                 gate.horizon[pe, port] = head.horizon[port]
             if head.kind == _REPORT:
                 _note_report(head, gate)
-                _try_grant(socket, pe, ports, gate, queues, registers)
+                _try_grant(socket, pe, gate.need[pe], ports, gate, queues, registers)
             for i in range(gate.reach_start[pe], gate.reach_start[pe + 1]):
-                _try_grant(socket, gate.reach[i], ports, gate, queues, registers)
+                target = gate.reach[i]
+                _try_grant(socket, target, gate.need[target], ports, gate, queues, registers)
+        if gate.words[_RUNNING] == 0 and gate.words[_LEFT] > 0:
+            _relax(socket, ports, gate, queues, registers)
         if gate.words[_LEFT] == 0:
             gate.words[_LEFT] = -1
             _settle(socket, gate, queues, registers)

@@ -61,6 +61,7 @@ class Word(enum.IntEnum):
     LEFT = 1  # PEs that have not reached the limit
     FAULT = 2
     FAULT_PE = 3
+    RUNNING = 4  # PEs that have been woken and have not reported yet
 
 
 POLICIES = ("stall", "drop", "overwrite")
@@ -154,8 +155,8 @@ def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link]) -> Gate:
         sources[link.target * ports + link.target_port].append(link)
         reach[link.source].add(link.target)
     flat = [link for bucket in sources for link in bucket]
-    words = np.zeros(4, np.int64)
-    words[Word.LEFT] = len(endpoints)
+    words = np.zeros(len(Word), np.int64)
+    words[Word.LEFT] = words[Word.RUNNING] = len(endpoints)  # a new process runs until its first report
     return Gate(  # type: ignore[call-arg, unused-ignore]
         words, present, np.zeros(MAX_IDS, np.uint8),
         *(np.zeros(MAX_IDS, np.int64) for _ in range(4)),

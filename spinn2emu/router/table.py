@@ -28,7 +28,8 @@ class Entry(NamedTuple):
 
 Table = namedtuple("Table", ["masks", "first", "offset", "bits", "slot_key", "slot_entry", "start", "targets", "links"])
 """Compiled form. Per group: `masks` u4, `first` (lowest entry of the group), `offset` and `bits` of its hash table
-in `slot_key` u4 / `slot_entry` i4 (-1: empty). Entry e goes to PE ids `targets[start[e]:start[e + 1]]` and over `links[e]` links."""
+in `slot_key` u4 / `slot_entry` i4 (-1: empty). Entry e goes to PE ids `targets[start[e]:start[e + 1]]`
+and over `links[e]` links."""
 
 NO_ENTRY = -1
 _HASH = 2654435769  # Knuth's multiplicative hash, 2^32 / golden ratio
