@@ -27,20 +27,20 @@ class Recipe(pydantic.BaseModel, extra="forbid", frozen=True, allow_inf_nan=Fals
     layers: tuple[int, ...] = pydantic.Field(min_length=2, description="neurons per layer, inputs first")
     T: int = pydantic.Field(ge=2, le=32766, description="ticks of a forward pass")
     t_min: int = pydantic.Field(default=2, ge=0, description="earliest input spike")
-    tau_m: Positive = 20.0
-    tau_s: Positive = 5.0
+    tau_m: Positive = pydantic.Field(default=20.0, description="membrane time constant, ticks")
+    tau_s: Positive = pydantic.Field(default=5.0, description="synaptic time constant, ticks")
     xi: Positive = pydantic.Field(default=1.5, description="scale of the loss's softmax")
     a: float = pydantic.Field(default=1e-2, description="weight of the loss's early-spike term")
     b: Positive = pydantic.Field(default=100.0, description="time scale of that term")
-    batch: pydantic.PositiveInt
-    epochs: pydantic.PositiveInt
-    samples: pydantic.PositiveInt
-    lr: Positive
+    batch: pydantic.PositiveInt = pydantic.Field(description="samples per Adam step, a group of PEs each")
+    epochs: pydantic.PositiveInt = pydantic.Field(description="passes over the training samples")
+    samples: pydantic.PositiveInt = pydantic.Field(description="training samples")
+    lr: Positive = pydantic.Field(description="Adam's learning rate")
     gamma: Positive = pydantic.Field(description="learning rate factor per epoch")
-    beta1: float = pydantic.Field(default=0.9, ge=0, lt=1)
-    beta2: float = pydantic.Field(default=0.999, ge=0, lt=1)
-    eps: Positive = 1e-5
-    weight_decay: float = pydantic.Field(ge=0)
+    beta1: float = pydantic.Field(default=0.9, ge=0, lt=1, description="Adam: decay of the first moment")
+    beta2: float = pydantic.Field(default=0.999, ge=0, lt=1, description="Adam: decay of the second moment")
+    eps: Positive = pydantic.Field(default=1e-5, description="Adam: added to the denominator")
+    weight_decay: float = pydantic.Field(ge=0, description="Adam: times the weights, added to the gradient")
     first_init: tuple[float, float] = pydantic.Field(
         default=(3.2, 3.2), description="mean, deviation of weights * sqrt(n_in)"
     )

@@ -51,6 +51,12 @@ class RunDirectory:
         """Writes the summary."""
         self._write_json("summary.json", summary)
 
+    def discard(self) -> None:
+        """Removes what was written so far: the run never began."""
+        for file in self.path.iterdir():
+            file.unlink()
+        self.path.rmdir()
+
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         (self.path / name).write_text(json.dumps(content, indent=2) + "\n")
 

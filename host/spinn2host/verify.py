@@ -100,6 +100,8 @@ def load(path: Path) -> Vectors:
         with np.load(path, allow_pickle=False) as file:
             vectors = {name: file[name] for name in file.files}
         _check(vectors)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", **error.fields) from error
     except Exception as error:

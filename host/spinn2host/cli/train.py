@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from spinn2emu import __version__
+from spinn2emu.errors import ConfigError
 from spinn2host import training
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.recipe import PRESETS, Recipe, make_recipe
@@ -34,13 +35,20 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r} is not a list like 5,120,3", param, ctx)
 
 
+def _defaults(name: str, default: Any) -> str:
+    """What the presets say of a recipe number."""
+    values = {preset: numbers.get(name, default) for preset, numbers in PRESETS.items()}
+    texts = {p: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for p, v in values.items()}
+    return texts["full"] if len(set(texts.values())) == 1 else "; ".join(f"{p}: {t}" for p, t in texts.items())
+
+
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """An option for every number of a recipe."""
     for name, field in reversed(Recipe.model_fields.items()):
         kind = {"layers": Numbers(int), "first_init": Numbers(float), "last_init": Numbers(float)}.get(name)
         integer = name in ("T", "t_min", "batch", "epochs", "samples", "patience")
         flag = "--T" if name == "T" else f"--{name.replace('_', '-')}"
-        note = field.description or name.replace("_", " ")
+        note = f"{field.description}  [{_defaults(name, field.default)}]"
         command = click.option(flag, name, type=kind or (int if integer else float), help=note)(command)
     return command
 
@@ -88,7 +96,11 @@ def yinyang(
         "recipe": recipe.model_dump(mode="json"),
     }
     run = RunDirectory(directory, config, initial)
-    result = _train(recipe, data, place, seed, run)
+    try:
+        result = _train(recipe, data, place, seed, run)
+    except ConfigError:
+        run.discard()
+        raise
     summary = _summary(preset, seed, recipe, place, result)
     run.finish(summary)
     if as_json:
