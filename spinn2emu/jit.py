@@ -66,7 +66,9 @@ def _digest(value: Any, digest: Any, seen: set[int]) -> None:
     if id(value) in seen or isinstance(value, types.ModuleType | type):
         return
     if not isinstance(value, types.FunctionType):
-        if isinstance(value, int | float | str | bytes | tuple | np.dtype | np.generic):
+        if isinstance(value, np.ndarray):
+            digest.update(f"{value.dtype.descr}{value.shape}".encode() + value.tobytes())
+        elif isinstance(value, int | float | str | bytes | tuple | np.dtype | np.generic):
             digest.update(repr(value).encode())
         return
     seen.add(id(value))
@@ -77,7 +79,8 @@ def _digest(value: Any, digest: Any, seen: set[int]) -> None:
 
 
 def _references(function: types.FunctionType) -> dict[str, Any]:
-    found, codes = {}, [function.__code__]
+    found: dict[str, Any] = dict(inspect.getclosurevars(function).nonlocals)
+    codes = [function.__code__]
     while codes:
         code = codes.pop()
         codes += [const for const in code.co_consts if isinstance(const, types.CodeType)]

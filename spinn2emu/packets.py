@@ -59,7 +59,8 @@ class Packet:
     payload: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        PacketType(self.type)
+        if self.type not in list(PacketType):
+            raise ConfigError(f"packet type {self.type} does not exist: there are 0..{max(PacketType)}")
         if 4 * len(self.payload) not in PAYLOAD_BYTES:
             raise ConfigError(f"a packet carries 0, 1, 2 or 4 payload words, not {len(self.payload)}")
         for word in (self.key, *self.payload):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
+import linecache
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,14 +123,16 @@ def _import(name: str) -> ModuleType:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ProgramError(f"program file {path} does not exist", program=str(path))
-    unique = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-    module_name = f"spinn2_program_{path.stem}_{unique}"
-    spec_ = importlib.util.spec_from_file_location(module_name, path)
-    assert spec_ is not None and spec_.loader is not None
-    module = importlib.util.module_from_spec(spec_)
+    # Read here, never from Python's bytecode cache, which takes an edit within the same second for the old file.
+    # Named by its content: compiled kernels that are cached on disk refer to the module by name.
+    linecache.checkcache(str(path))
+    text = path.read_text(errors="replace")
+    module_name = f"spinn2_program_{path.stem}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    module = ModuleType(module_name)
+    module.__file__ = str(path)
     sys.modules[module_name] = module
     try:
-        spec_.loader.exec_module(module)
+        exec(compile(text, str(path), "exec"), module.__dict__)
     except Exception as error:
         raise ProgramError(
             f"program {path} cannot be loaded: {type(error).__name__}: {error}", program=str(path)

@@ -31,7 +31,7 @@ class Register(enum.IntEnum):
     PHASE = 2
     PHASE_START = 3
     PHASE_END = 4  # last tick of the phase
-    NEXT_PHASE = 5  # set by sdk.set_phase, -1: none
+    NEXT_PHASE = 5  # set by sdk.set_phase, or NO_PHASE
     ERROR = 6
     LOG_COUNT = 7  # entries ever written; the ring holds the last LOG_ENTRIES
     PACKETS_IN = 8
@@ -61,8 +61,11 @@ SYSTEM_ERRORS = {
     SystemError.TX_FULL: "more packets in one tick than the transmit queue holds; send fewer, or in several ticks",
     SystemError.KEY_RANGE: "sent a key outside the key space of its output port; widen the port's mask",
     SystemError.PROMISE: "sent on a port that the phases declare silent in this tick; add it to the phase's `sends`",
-    SystemError.PHASE: "left a phase before its end for one that listens to other ports; let the phase end first",
+    SystemError.PHASE: "set a phase that is not declared, or, before its phase's end, one that listens to other ports",
 }
+
+NO_PHASE = -1
+"""In NEXT_PHASE: none was set; in PHASE: the PE has not begun; as `ticks`: such a phase is not declared."""
 
 LOG = np.dtype([("tick", "<u4"), ("code", "<i4"), ("value", "<f8")])
 REGISTERS = 16

@@ -66,7 +66,7 @@ def _new_packet(pe, port, index, control):  # type: ignore[no-untyped-def]
         pe.sys[_ERROR] = _FULL
         n = 0
     key = np.uint32(index)
-    if key & ~pe.spaces[port]:
+    if np.int64(index) != np.int64(key) or key & ~pe.spaces[port]:
         pe.sys[_ERROR] = _KEY_RANGE
     if pe.sys[_TICK] < pe.context[_HORIZON + port]:
         pe.sys[_ERROR] = _PROMISE

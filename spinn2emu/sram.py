@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from spinn2emu.registers import system_regions
 
 DATA_BASE = spec.ITCM_BYTES.value
 DATA_END = spec.STACK_BASE.value
+MAX_REGIONS = 100
+"""Own choice; bounds the context table of `sdk.py`."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,20 @@ def align(address: int) -> int:
     return -(-address // unit) * unit
 
 
+def _check(program: Program, region: Region) -> None:
+    """Raises ProgramError for a region that kernels cannot see."""
+    who = f"{program.name}, region {region.name!r}"
+    if not region.name.isidentifier() or iskeyword(region.name) or region.name.startswith("_"):
+        raise ProgramError(f"{who}: the name must be an identifier that does not begin with _")
+    if not 1 <= len(region.shape) <= 3 or min(region.shape) < 0:
+        raise ProgramError(f"{who}: shape {region.shape} must have 1 to 3 axes, none negative")
+    try:
+        np.broadcast_to(np.asarray(0 if region.init is None else region.init), region.shape)
+        np.dtype(region.dtype)
+    except (TypeError, ValueError) as error:
+        raise ProgramError(f"{who}, dtype {region.dtype}, shape {region.shape}: {error}") from error
+
+
 def link(program: Program, parameters: Any) -> tuple[MemoryMap, dict[str, Any]]:
     """Places the regions of a program. Returns the map and the regions' initial values by name.
 
@@ -83,6 +100,10 @@ def link(program: Program, parameters: Any) -> tuple[MemoryMap, dict[str, Any]]:
     fixed = [*system_regions(), Region("fifo", np.uint8, (program.fifo_of(parameters).nbytes,), "byte")]
     start = sum(align(region.nbytes) for region in fixed)
     own = list(program.regions(parameters, DATA_END - DATA_BASE - start))
+    for region in own:
+        _check(program, region)
+    if len(own) > MAX_REGIONS:
+        raise ProgramError(f"{program.name} has {len(own)} regions, at most {MAX_REGIONS} are possible: join some")
     names = [region.name for region in [*fixed, *own]]
     if len(set(names)) != len(names):
         raise ProgramError(f"{program.name}: region names repeat or are the system's: {sorted(names)}")

@@ -98,7 +98,7 @@ program = Program(tick=tick, regions=regions, inputs=("in",), phases=lambda p: [
     Phase("deaf", 3, (), (), ("hear",)),
 ])
 """,
-    # stirs what it hears, in order, into a number that decides what it sends; deaf now and then
+    # stirs what it hears, in order, into a number that decides what it sends; deaf on port a now and then
     "mixer": """
 class Parameters(pydantic.BaseModel, extra="forbid"):
     seed: int
@@ -118,9 +118,13 @@ def tick(pe, ram, rx, t):
     return 0
 
 def phases(p):
-    return [Phase("hear", p.hear, ("a", "b"), ("x", "y"), ("deaf",)), Phase("deaf", p.deaf, ("b",), ("x", "y"), ("hear",))]
+    sends = ("x", "y")
+    if p.deaf == 0:
+        return [Phase("hear", None, ("a", "b"), sends)]
+    return [Phase("hear", p.hear, ("a", "b"), sends, ("deaf",)), Phase("deaf", p.deaf, ("b",), sends, ("hear",))]
 
-program = Program(tick=tick, regions=regions, parameters=Parameters, inputs=("a", "b"), outputs=("x", "y"), phases=phases)
+program = Program(tick=tick, regions=regions, parameters=Parameters, phases=phases,
+                  inputs=("a", "b"), outputs=("x", "y"))
 """,
     # counts ticks; fails in one of them as its parameters say
     "counter": """

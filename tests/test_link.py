@@ -56,7 +56,7 @@ def test_malformed_messages_are_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("version", [0, 2, None, "1"])
 def test_another_version_is_refused_with_both_numbers(version: Any) -> None:
-    with pytest.raises(ProtocolError, match="use the same spinn2emu for both") as caught:
+    with pytest.raises(ProtocolError, match=f"this side speaks {link.PROTOCOL}") as caught:
         link.decode(msgpack.packb({"version": version, "id": 7}))
     assert (caught.value.version, caught.value.expected, caught.value.id) == (version, link.PROTOCOL, 7)
 

@@ -12,7 +12,7 @@ from spinn2emu.chip.loading import phase_table
 from spinn2emu.errors import ConfigError
 from spinn2emu.frames import FOREVER
 from spinn2emu.program import NoParameters, Phase, Program
-from spinn2emu.registers import PhaseWord
+from spinn2emu.registers import NO_PHASE, PhaseWord
 
 TICKS, LIVE, SENDS, NEXT, QUIET = (int(word) for word in PhaseWord)
 
@@ -51,7 +51,8 @@ def test_a_program_by_hand() -> None:
         5,  # listen 3, think 2
     ]
     assert (table[:3, QUIET + 2 :] == FOREVER).all()
-    assert not table[3:].any()
+    assert (table[3:, TICKS] == NO_PHASE).all()
+    assert not table[3:, TICKS + 1 :].any()
 
 
 @pytest.mark.parametrize("T", [2, 27])

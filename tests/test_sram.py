@@ -16,6 +16,8 @@ DATA_BASE, DATA_END, SRAM = 0x8000, 0x1F000, 0x20000
 SYSTEM_NAMES = ["sys", "keys", "spaces", "phases", "log", "fifo"]
 RECORD = np.dtype([("a", "<i4"), ("b", "u1")])
 
+FIFO = Fifo(64)
+
 dtypes = st.sampled_from([np.uint8, np.int16, np.uint32, np.float32, np.int64, RECORD])
 shapes = st.lists(st.integers(0, 9), min_size=1, max_size=3).map(tuple)
 region_lists = st.lists(st.tuples(dtypes, shapes), max_size=12).map(
@@ -23,11 +25,11 @@ region_lists = st.lists(st.tuples(dtypes, shapes), max_size=12).map(
 )
 
 
-def place(regions: list[Region], fifo: Fifo = Fifo(64)) -> MemoryMap:
+def place(regions: list[Region], fifo: Fifo = FIFO) -> MemoryMap:
     return link(program(regions, fifo), NoParameters())[0]
 
 
-def program(regions: list[Region], fifo: Fifo = Fifo(64)) -> Program:
+def program(regions: list[Region], fifo: Fifo = FIFO) -> Program:
     return Program(tick=lambda pe, ram, rx, t: 0, regions=lambda p, available: regions, fifo=fifo, name="the.program")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,13 +12,14 @@ import pydantic
 
 from spinn2emu import geometry, spec
 from spinn2emu.chip.memory import ChipMemory
-from spinn2emu.errors import ConfigError, Spinn2Error
+from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error
 from spinn2emu.frames import FOREVER
+from spinn2emu.packets import PAYLOAD_BYTES
 from spinn2emu.pe.entry import compile_entry
 from spinn2emu.pe.process import Image
-from spinn2emu.program import Phase, Program, load_program
-from spinn2emu.registers import PhaseWord, Register
-from spinn2emu.router.state import Endpoint
+from spinn2emu.program import Fifo, Phase, Program, load_program
+from spinn2emu.registers import NO_PHASE, PhaseWord, Register
+from spinn2emu.router.state import DRAINS, POLICIES, Endpoint
 from spinn2emu.sram import MemoryMap, link
 
 
@@ -28,6 +30,8 @@ class Loaded(NamedTuple):
     parameters: Any
     memory: MemoryMap
     initial: dict[str, Any]
+    phases: np.ndarray
+    fifo: Fifo
     entry: Any
 
 
@@ -70,8 +74,27 @@ def _link(name: str, values: dict[str, Any]) -> Loaded:
     except pydantic.ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{name}: {problems}", program=name) from error
-    memory, initial = link(program, parameters)
-    return Loaded(program, parameters, memory, initial, compile_entry(program, memory.symbols))
+    try:
+        memory, initial = link(program, parameters)
+        phases = phase_table(program, program.phase_list(parameters))
+        fifo = _check_fifo(program, program.fifo_of(parameters))
+    except Spinn2Error:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error} (line {where.lineno} of {where.filename})"
+        raise ProgramError(f"{name}: its declaration fails: {text}", program=name) from error
+    return Loaded(program, parameters, memory, initial, phases, fifo, compile_entry(program, memory.symbols))
+
+
+def _check_fifo(program: Program, fifo: Fifo) -> Fifo:
+    known = fifo.payload_bytes in PAYLOAD_BYTES and fifo.policy in POLICIES and fifo.drain in DRAINS
+    if fifo.depth < 1 or not known:
+        raise ProgramError(
+            f"{program.name}: {fifo} needs a depth of at least 1, a payload of {PAYLOAD_BYTES} bytes, a policy of "
+            f"{POLICIES} and a drain of {DRAINS}", program=program.name,
+        )  # fmt: skip
+    return fifo
 
 
 def _ports(item: dict[str, Any], what: str, declared: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -95,7 +118,7 @@ def endpoint(assignment: Assignment) -> Endpoint:
         assignment.pe,
         tuple(assignment.inputs.get(name, UNUSED) for name in loaded.program.inputs),
         tuple(assignment.outputs.get(name, UNUSED) for name in loaded.program.outputs),
-        loaded.program.fifo_of(loaded.parameters),
+        loaded.fifo,
     )
 
 
@@ -109,14 +132,14 @@ def initialise(assignment: Assignment, memory: ChipMemory) -> None:
     """Writes the system registers and the regions' initial values into the PE's SRAM."""
     loaded, sram = assignment.loaded, memory.sram[assignment.pe]
     views = {symbol.name: symbol.view(sram) for symbol in loaded.memory.symbols}
-    views["sys"][Register.PHASE] = -1
-    views["sys"][Register.NEXT_PHASE] = -1
+    views["sys"][Register.PHASE] = NO_PHASE
+    views["sys"][Register.NEXT_PHASE] = NO_PHASE
     for port, name in enumerate(loaded.program.outputs):
         key, mask = assignment.outputs.get(name, UNUSED)
         views["keys"][port], views["spaces"][port] = key, ~mask & 0xFFFFFFFF
         if name not in assignment.outputs:
             views["spaces"][port] = 0xFFFFFFFF
-    views["phases"][:] = phase_table(loaded.program, loaded.program.phase_list(loaded.parameters))
+    views["phases"][:] = loaded.phases
     for name, value in loaded.initial.items():
         views[name][...] = value
 
@@ -127,7 +150,10 @@ def phase_table(program: Program, phases: Sequence[Phase]) -> np.ndarray:
     names = [phase.name for phase in phases]
     if not 0 < len(phases) <= limit:
         raise ConfigError(f"{program.name} declares {len(phases)} phases, 1 to {limit} are possible")
+    if any(phase.ticks is not None and phase.ticks < 1 for phase in phases):
+        raise ConfigError(f"{program.name}: a phase lasts at least one tick, or None for ever: {phases}")
     table = np.zeros((limit, PhaseWord.QUIET + spec.MAX_PORTS.value), np.int64)
+    table[len(phases) :, PhaseWord.TICKS] = NO_PHASE
     try:
         following = [[names.index(name) for name in phase.next or (phase.name,)] for phase in phases]
         for row, phase in enumerate(phases):

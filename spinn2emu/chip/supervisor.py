@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,9 @@ from spinn2emu.registers import Register, Status
 from spinn2emu.router import process as router_process
 from spinn2emu.router.state import Fault, Link, build
 from spinn2emu.router.table import Entry
+
+MAX_TICK = 2**32 - 2
+"""Packets carry their tick in 32 bits: 49 days of 1 ms."""
 
 START_DEADLINE_S = 30.0
 """For all PEs to report after the fork."""
@@ -123,9 +127,9 @@ class Supervisor:
         except ProtocolError as error:
             self.host.send_multipart([host, link.reply_error(error.fields.get("id", 0), error)])
             return
-        if request.get("op") == "wait":
-            seconds = min(float(request.get("timeout", 1.0)), 60.0)
-            self.waiters.append(Waiter(host, request, time.monotonic() + seconds))
+        timeout = request.get("timeout", 1.0)
+        if request.get("op") == "wait" and isinstance(timeout, int | float):
+            self.waiters.append(Waiter(host, request, time.monotonic() + min(timeout, 60.0)))
             return
         operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "info": self._info, "load": self._load, "run": self._run, "read": self._read, "write": self._write,
@@ -140,7 +144,8 @@ class Supervisor:
             answer = link.reply_ok(request, **operation(request))
         except Spinn2Error as error:
             answer = link.reply_error(request["id"], error)
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:
+            traceback.print_exc()
             problem = ProtocolError(f"malformed {request.get('op')!r} request: {type(error).__name__}: {error}")
             answer = link.reply_error(request["id"], problem)
         self.host.send_multipart([host, answer])
@@ -220,8 +225,8 @@ class Supervisor:
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         ticks = int(request["ticks"])
-        if ticks < 0:
-            raise ConfigError(f"cannot run {ticks} ticks: time goes forward")
+        if not 0 <= ticks <= MAX_TICK - self.tick:
+            raise ConfigError(f"cannot run {ticks} ticks from tick {self.tick}: time goes forward, in 0..{MAX_TICK}")
         self._state()
         if not self.idle:
             raise ConfigError(f"the chip already runs to tick {self.tick}: wait for it first")

@@ -9,7 +9,7 @@ import enum
 
 from spinn2emu.frames import FOREVER
 from spinn2emu.jit import inlined
-from spinn2emu.registers import PhaseWord, Register, Status, SystemError
+from spinn2emu.registers import NO_PHASE, PhaseWord, Register, Status, SystemError
 from spinn2emu.sdk import Context
 
 
@@ -28,7 +28,8 @@ _TICKS, _LIVE, _SENDS, _AFTER, _QUIET = (int(word) for word in PhaseWord)
 _HORIZON, _LIMIT, _UNTIL = int(Context.HORIZON), int(Context.LIMIT), int(Context.UNTIL)
 _GRANT_END, _GRANT_LIVE = int(Context.GRANT_END), int(Context.GRANT_LIVE)
 _TX_COUNT, _TX_CAPACITY, _SEQUENCE = int(Context.TX_COUNT), int(Context.TX_CAPACITY), int(Context.SEQUENCE)
-_RUNTIME_ERROR, _BAD_PHASE, _FOREVER = int(Status.RUNTIME_ERROR), int(SystemError.PHASE), FOREVER
+_RUNTIME_ERROR, _BAD_PHASE = int(Status.RUNTIME_ERROR), int(SystemError.PHASE)
+_FOREVER, _NONE = FOREVER, NO_PHASE
 
 
 @inlined
@@ -67,7 +68,10 @@ def begin_tick(pe, t):  # type: ignore[no-untyped-def]
 def end_tick(pe, t, code):  # type: ignore[no-untyped-def]
     """Closes tick t, after which the program returned `code`; moves the phase on. Returns a Stop."""
     sys, phases, context = pe.sys, pe.phases, pe.context
-    if sys[_NEXT] >= 0 and t < sys[_END] and phases[sys[_NEXT], _LIVE] != phases[sys[_PHASE], _LIVE]:
+    following = sys[_NEXT]
+    if (following != _NONE and (following < 0 or following >= phases.shape[0] or phases[following, _TICKS] < 0)) or (
+        following != _NONE and t < sys[_END] and phases[following, _LIVE] != phases[sys[_PHASE], _LIVE]
+    ):
         code = _BAD_PHASE
     if code == 0:
         code = sys[_ERROR]
@@ -76,9 +80,9 @@ def end_tick(pe, t, code):  # type: ignore[no-untyped-def]
         sys[_STATUS] = _RUNTIME_ERROR
         return _FAILED
     sys[_TICK] = t + 1
-    if sys[_NEXT] >= 0:
-        enter_phase(sys, phases, context, sys[_NEXT], t + 1)
-        sys[_NEXT] = -1
+    if following != _NONE:
+        enter_phase(sys, phases, context, following, t + 1)
+        sys[_NEXT] = _NONE
     elif t == sys[_END]:
         enter_phase(sys, phases, context, phases[sys[_PHASE], _AFTER], t + 1)
     set_until(sys, phases, context)

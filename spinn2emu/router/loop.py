@@ -13,12 +13,12 @@ from spinn2emu.router.order import bound_fifo, sort
 from spinn2emu.router.state import Counter, Fault, PeCounter, Word
 from spinn2emu.router.table import NO_ENTRY, lookup
 
-_PORTS, _PER_QUAD = spec.MAX_PORTS.value, spec.PES_PER_QUAD.value
+_PORTS, _PER_QUAD, _WINDOW = spec.MAX_PORTS.value, spec.PES_PER_QUAD.value, spec.WINDOW_TICKS.value
 _PACKET_BYTES, _HEADER_BYTES = PACKET.itemsize, HEADER_PACKETS * PACKET.itemsize
 _HEADER, _FOREVER, _SUPERVISOR, _VERSION = HEADER_PACKETS, FOREVER, SUPERVISOR, VERSION
 _FRAME_BYTES = _HEADER_BYTES + spec.FRAME_PACKETS.value * _PACKET_BYTES
 _REPORT, _PART, _FAILED, _GRANT, _RUN, _IDLE, _FAULT_FRAME = (int(kind) for kind in Kind)
-_LIMIT, _LEFT, _FAULT, _FAULT_PE, _RUNNING = (int(word) for word in Word)
+_LIMIT, _LEFT, _FAULT, _FAULT_PE, _RUNNING, _TARGET = (int(word) for word in Word)
 _QUEUE_FULL, _BAD_FRAME = int(Fault.QUEUE_FULL), int(Fault.BAD_FRAME)
 _IN, _COPIES, _UNROUTED, _UNCLAIMED, _NOT_LIVE = (int(counter) for counter in list(Counter)[:5])
 _OFF_CHIP, _NO_PAYLOAD, _OTHER_TYPE = int(Counter.OFF_CHIP), int(Counter.WITHOUT_PAYLOAD), int(Counter.OTHER_TYPE)
@@ -188,8 +188,9 @@ def _note_report(head, gate):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _start(socket, limit, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
-    """Lets the chip's time run to tick `limit`."""
+def _next_window(socket, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+    """Lets the chip's time run to the next multiple of the window, or to the end of the run."""
+    limit = min(gate.words[_TARGET], (gate.words[_LIMIT] // _WINDOW + 1) * _WINDOW)
     gate.words[_LIMIT] = limit
     gate.words[_LEFT] = 0
     for pe in range(gate.present.shape[0]):
@@ -245,7 +246,8 @@ def run(socket, table, ports, gate, queues, registers):  # type: ignore[no-untyp
             continue
         registers.activity[0] += 1
         if head.kind == _RUN:
-            _start(socket, head.end, ports, gate, queues, registers)
+            gate.words[_TARGET] = head.end
+            _next_window(socket, ports, gate, queues, registers)
         elif head.kind == _FAILED:
             _tell_supervisor(socket, _FAILED, head.status, head.pe, queues, 0)
         else:
@@ -263,6 +265,8 @@ def run(socket, table, ports, gate, queues, registers):  # type: ignore[no-untyp
             for i in range(gate.reach_start[pe], gate.reach_start[pe + 1]):
                 target = gate.reach[i]
                 _try_grant(socket, target, gate.need[target], ports, gate, queues, registers)
+        while gate.words[_LEFT] == 0 and gate.words[_LIMIT] < gate.words[_TARGET]:
+            _next_window(socket, ports, gate, queues, registers)
         if gate.words[_RUNNING] == 0 and gate.words[_LEFT] > 0:
             _relax(socket, ports, gate, queues, registers)
         if gate.words[_LEFT] == 0:

@@ -62,6 +62,7 @@ class Word(enum.IntEnum):
     FAULT = 2
     FAULT_PE = 3
     RUNNING = 4  # PEs that have been woken and have not reported yet
+    TARGET = 5  # the end of the run; LIMIT approaches it in windows, so that nobody runs far ahead
 
 
 POLICIES = ("stall", "drop", "overwrite")

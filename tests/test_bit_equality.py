@@ -1,0 +1,142 @@
+"""On the chip and off it the same bits come out, on every chip, however the work is cut and scheduled."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from host_helpers import (
+    BATCHES,
+    assert_same,
+    dense_samples,
+    digest_of_a_run,
+    open_network,
+    rates,
+    small,
+    yinyang_samples,
+)
+
+from spinn2host import yinyang
+from spinn2host.chip import Chip
+from spinn2host.events import Samples
+from spinn2host.onchip import OnChip, Outcome
+from spinn2host.recipe import Recipe
+from spinn2host.training import weights_sha256
+
+
+@pytest.fixture(scope="module")
+def chip() -> Iterator[Chip]:
+    with Chip.boot() as chip:
+        yield chip
+
+
+def trained(chip: Chip | None, recipe: Recipe, samples: Samples) -> tuple[str, Outcome]:
+    """Digest of the weights after BATCHES steps, and what was recorded, on `chip` or off it."""
+    network = open_network(chip, recipe, samples)
+    outcome = network.train(samples, rates(recipe).take(BATCHES))
+    return weights_sha256(network.weights()), outcome
+
+
+def assert_places_agree(chip: Chip, recipe: Recipe, samples: Samples) -> None:
+    (off_sha, off), (on_sha, on) = trained(None, recipe, samples), trained(chip, recipe, samples)
+    assert_same(on, off)
+    assert on_sha == off_sha
+    assert (on.first < recipe.T).any(), "no output spikes: nothing was compared"
+    assert off_sha != weights_sha256(recipe.initial_weights(1))
+
+
+@pytest.mark.parametrize("preset", ["full", "online"])
+@pytest.mark.parametrize("batch", [1, 7, 22, 36])
+def test_both_places_agree_for_any_batch(chip: Chip, preset: str, batch: int) -> None:
+    recipe = small(preset, layers=(5, 40, 3), batch=batch)
+    assert_places_agree(chip, recipe, yinyang_samples(recipe))
+
+
+@pytest.mark.parametrize("preset", ["full", "online"])
+@pytest.mark.parametrize("layers", [(5, 3), (5, 40, 3), (5, 40, 30, 3), (5, 40, 30, 20, 3)], ids=str)
+def test_both_places_agree_for_any_depth(chip: Chip, preset: str, layers: tuple[int, ...]) -> None:
+    recipe = small(preset, layers=layers, batch=7)
+    assert_places_agree(chip, recipe, yinyang_samples(recipe))
+
+
+@pytest.mark.parametrize(("layers", "T"), [((16, 64, 10), 50), ((16, 33, 17, 4), 30), ((33, 129, 2), 20)], ids=str)
+def test_both_places_agree_on_dense_input(chip: Chip, layers: tuple[int, ...], T: int) -> None:
+    recipe = small(layers=layers, T=T, batch=4, first_init=(1.0, 2.0), last_init=(1.0, 2.0))
+    samples = dense_samples(recipe, 0.15)
+    assert np.diff(samples.start).min() > layers[0]  # several spikes per input
+    assert_places_agree(chip, recipe, samples)
+
+
+def test_waking_silent_neurons_is_the_same_in_both_places(chip: Chip) -> None:
+    # 150 neurons: what is silent does not fit one packet; the small mean leaves many silent.
+    recipe = small(layers=(5, 150, 3), batch=4, first_init=(1.0, 3.0), last_init=(6.0, 3.0), boost=0.1)
+    samples = yinyang_samples(recipe)
+    assert_places_agree(chip, recipe, samples)
+    asleep = recipe.model_copy(update={"patience": 0})
+    assert trained(None, recipe, samples)[0] != trained(None, asleep, samples)[0], "nobody woke"
+    assert_places_agree(chip, asleep, samples)
+
+
+def test_evaluation_agrees_and_does_not_change_training(chip: Chip) -> None:
+    recipe = small(layers=(5, 30, 3), batch=5)
+    samples, validation = yinyang_samples(recipe), yinyang.load(23, 41, recipe.T, recipe.t_min)  # no multiple of 5
+    straight, _ = trained(chip, recipe, samples)
+    results = []
+    for where in (None, chip):
+        network, steps = open_network(where, recipe, samples), rates(recipe)
+        evaluated = [network.evaluate(validation)]
+        for batch in range(BATCHES):
+            part = samples.take(np.arange(batch * recipe.batch, (batch + 1) * recipe.batch))
+            network.train(part, steps.take(1))
+            before = weights_sha256(network.weights())
+            evaluated.append(network.evaluate(validation))
+            assert weights_sha256(network.weights()) == before
+        assert weights_sha256(network.weights()) == straight
+        results.append(evaluated)
+    for off, on in zip(*results, strict=True):
+        assert len(on.first) == len(validation)
+        assert_same(on, off)
+
+
+@pytest.mark.parametrize(("capacity", "rates_capacity"), [(1, 10), (2, 10), (10, 2)])
+def test_training_in_chunks_gives_the_same_bits(chip: Chip, capacity: int, rates_capacity: int) -> None:
+    recipe = small(layers=(5, 30, 3), batch=5, batches=7)
+    samples = yinyang_samples(recipe)
+    whole = open_network(None, recipe, samples)
+    expected, sha = whole.train(samples, rates(recipe).take(7)), weights_sha256(whole.weights())
+    network = open_network(chip, recipe, samples)
+    assert isinstance(network, OnChip) and network.capacity >= 7 <= network.rates_capacity
+    network.capacity, network.rates_capacity = capacity, rates_capacity
+    reported: list[int] = []
+    assert_same(network.train(samples, rates(recipe).take(7), reported.append), expected)
+    assert weights_sha256(network.weights()) == sha
+    assert reported == sorted(reported) and 0 <= reported[0] <= reported[-1] <= 7
+    assert_same(network.evaluate(samples), whole.evaluate(samples))
+
+
+def test_buffers_that_do_not_fit_are_refilled(chip: Chip) -> None:
+    recipe = small(layers=(40, 10, 3), T=60, batch=2, batches=40, first_init=(0.5, 1.0))
+    samples = dense_samples(recipe, 0.8)
+    (off, on) = (open_network(where, recipe, samples) for where in (None, chip))
+    assert isinstance(on, OnChip) and on.capacity < 40
+    steps = rates(recipe).take(40)
+    assert_same(on.train(samples, steps), off.train(samples, steps))
+    assert weights_sha256(on.weights()) == weights_sha256(off.weights())
+
+
+def test_what_a_chip_holds_does_not_depend_on_scheduling(chip: Chip) -> None:
+    first = digest_of_a_run(chip)
+    assert sum(first["counters"]["hits"]) > 1000
+    assert digest_of_a_run(chip) == first  # on the same chip again
+    with Chip.boot() as other:
+        assert digest_of_a_run(other) == first
+    core = min(os.sched_getaffinity(0))
+    script = Path(__file__).parent / "host_helpers.py"
+    pinned = subprocess.run([sys.executable, str(script), str(core)], stdout=subprocess.PIPE, text=True, check=True)
+    assert json.loads(pinned.stdout) == first
