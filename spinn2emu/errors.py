@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import pydantic
+
 
 class Spinn2Error(Exception):
     """Base of all errors that the emulator raises on purpose. `fields` holds what the message says, for programs."""
@@ -91,6 +93,11 @@ _FAMILY: dict[str, type[Spinn2Error]] = {
         ChipStuck, Mismatch, ProtocolError,
     )
 }  # fmt: skip
+
+
+def describe(error: pydantic.ValidationError) -> str:
+    """What pydantic found wrong, in one line."""
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
 
 
 def from_wire(error: dict[str, Any]) -> Spinn2Error:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import zmq
-from spinn2host.chip import Chip, PeProgram
 
 from spinn2emu import link, spec
+from spinn2host.chip import Chip, PeProgram
 
 HEAD = """
 import numpy as np

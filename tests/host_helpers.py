@@ -79,12 +79,19 @@ def digest_of_a_run(chip: Chip) -> dict[str, Any]:
     network = open_network(chip, recipe, samples)
     trained = network.train(samples, rates(recipe).take(4))
     evaluated = network.evaluate(samples)
-    counters = {name: values.tolist() for name, values in chip.counters().items() if name not in ("frames", "activations")}
+    counters = {
+        name: values.tolist() for name, values in chip.counters().items() if name not in ("frames", "activations")
+    }
     memory = hashlib.sha256()
     for pe in geometry.PE_IDS:
         memory.update(sram(chip, pe).tobytes())
     outcomes = [{name: values.tolist() for name, values in asdict(o).items()} for o in (trained, evaluated)]
-    return {"sram": memory.hexdigest(), "counters": counters, "outcomes": outcomes, "weights": weights_sha256(network.weights())}
+    return {
+        "sram": memory.hexdigest(),
+        "counters": counters,
+        "outcomes": outcomes,
+        "weights": weights_sha256(network.weights()),
+    }
 
 
 if __name__ == "__main__":  # host_helpers.py CORE: the digest of a run on one core, as JSON

@@ -11,12 +11,12 @@ import pytest
 from helpers import PROGRAMS, SPACE, raw_request, request, ring, sram, write_program
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from spinn2host.chip import Chip, PeProgram
 
 from spinn2emu import link
 from spinn2emu.errors import ConfigError, PeFailed, ProgramError, ProtocolError, SramOverflow
 from spinn2emu.geometry import pe_id
 from spinn2emu.router.state import Counter, PeCounter
+from spinn2host.chip import Chip, PeProgram
 
 ANY = (0, 0)
 """Key and mask of a port that hears everything."""
@@ -432,7 +432,7 @@ def test_a_program_that_does_not_compile_is_shown_with_its_line(survivor: Chip, 
     path = write_program(tmp_path, "broken", BROKEN.format(expression=expression))
     with open(path) as file:
         line = next(number for number, text in enumerate(file, 1) if expression in text)
-    with pytest.raises(ProgramError, match="does not compile|is not defined") as caught:
+    with pytest.raises(ProgramError, match=r"does not compile|is not defined") as caught:
         survivor.load([PeProgram(9, path)], [])
     assert caught.value.pe == 9 and caught.value.program == path
     assert "broken.py" in str(caught.value) and f"line {line}" in str(caught.value)

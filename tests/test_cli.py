@@ -25,8 +25,8 @@ from spinn2host.recipe import make_recipe
 
 TINY = ["--layers", "5,8,3", "--batch", "4", "--samples", "21", "--epochs", "2"]
 REQUIRED = {
-    "schema_version", "preset", "on", "seed", "samples", "batch_size", "epochs", "batches", "pe_processes", "test_accuracy",
-    "train_loss", "wall_s", "ms_per_batch", "packets", "weights_sha256",
+    "schema_version", "preset", "on", "seed", "samples", "batch_size", "epochs", "batches", "pe_processes",
+    "test_accuracy",     "train_loss", "wall_s", "ms_per_batch", "packets", "weights_sha256",
 }  # fmt: skip
 COMMAND = [sys.executable, "-c", "from spinn2host.cli.main import main; main()"]
 Capture = pytest.CaptureFixture[str]
@@ -117,7 +117,9 @@ def test_a_run_without_out_finds_a_place_of_its_own(capsys: Capture, tmp_path: P
     for _ in range(3):
         answer(capsys, "train", "yinyang", *TINY, "--on", "offchip", "--seed", "9")
     runs = list((tmp_path / "runs").iterdir())
-    assert len(runs) == 3 and all(path.name.removesuffix("-2").removesuffix("-3").endswith("full-offchip-seed9") for path in runs)
+    assert len(runs) == 3 and all(
+        path.name.removesuffix("-2").removesuffix("-3").endswith("full-offchip-seed9") for path in runs
+    )
 
 
 def test_a_recipe_file_and_options_over_it(capsys: Capture, tmp_path: Path) -> None:
@@ -131,7 +133,8 @@ def test_a_recipe_file_and_options_over_it(capsys: Capture, tmp_path: Path) -> N
 
 def test_seeds_differ_and_repeat(capsys: Capture) -> None:
     digests = [
-        answer(capsys, "train", "yinyang", *TINY, "--on", "offchip", "--seed", seed)["weights_sha256"] for seed in "1121"
+        answer(capsys, "train", "yinyang", *TINY, "--on", "offchip", "--seed", seed)["weights_sha256"]
+        for seed in "1121"
     ]
     assert digests[0] == digests[1] == digests[3] != digests[2]
 
@@ -161,6 +164,8 @@ def test_a_run_tells_a_person_how_it_went(capsys: Capture) -> None:
         (["--out", "file/run"], r"file/run: .*another --out"),
         (["--lr", "-0.1"], r"lr: .*greater than 0"),
         (["--lr", "nan"], r"lr: .*finite"),
+        (["--first-init", "1,-1"], r"first_init"),  # a deviation
+        (["--layers", "5,70000,3", "--on", "offchip"], r"layers: "),  # ids of neurons have 16 bits
         (["--tau-m", "inf"], r"tau_m: .*finite"),
         (["--epochs", "0"], r"epochs: .*greater than 0"),
         (["--epochs", "x"], r"'x' is not a valid integer"),
@@ -184,6 +189,12 @@ def test_what_cannot_be_is_refused_with_the_remedy(
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["old.txt"]
 
 
+def test_a_refused_run_does_not_take_its_place(capsys: Capture, tmp_path: Path) -> None:
+    refusal(capsys, "train", "yinyang", *TINY, "--batch", "37", "--samples", "40", "--out", "run")
+    answer(capsys, "train", "yinyang", *TINY, "--batch", "2", "--out", "run")
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
 # --- verify ----------------------------------------------------------------------------------------------------------
 
 
@@ -203,8 +214,8 @@ def change(**arrays: Any) -> Callable[[dict[str, Any]], None]:
     return lambda vectors: vectors.update(arrays)
 
 
-def write(folder: Path, edit: Callable[[dict[str, Any]], None]) -> str:
-    with np.load(VECTORS / "tiny_0.npz") as file:
+def write(folder: Path, edit: Callable[[dict[str, Any]], None], name: str = "tiny_0") -> str:
+    with np.load(VECTORS / f"{name}.npz") as file:
         vectors = {name: file[name].copy() for name in file.files}
     edit(vectors)
     np.savez(folder / "edited.npz", **vectors)
@@ -245,7 +256,7 @@ NAN_WEIGHTS = np.array([[1, np.nan], [1, 1], [1, 1]], np.float32)
         (change(y=np.array([0, -1])), r"y must be labels"),
         (change(y=np.array([0])), r"labels \(samples,\)"),
         (change(tau_m=np.array(np.nan)), r"single finite numbers: tau_m"),
-        (change(tau_s=np.array(-1.0)), r"tau_s: .*greater than 0"),
+        (change(tau_s=np.array(-1.0)), r"tau_s.*greater than 0"),
         (change(y=np.array([{}, {}], object)), r"pickle"),
         (lambda v: [v.pop(name) for name in ("grad1", "spikes2", "adam_lr")], r"missing: adam_lr, grad1, spikes2"),
         (lambda v: v.pop("W2"), r"missing: W2"),
@@ -258,6 +269,41 @@ def test_bad_vectors_are_refused(
     text = refusal(capsys, "verify", write(tmp_path, edit))
     assert re.search(message, text), text
     assert "edited.npz" in text and "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [
+        ("trajectory_2", change(batch_size=np.array(10**6))),  # nothing would be compared
+        ("trajectory_2", lambda v: v.update(first=v["first"][:2])),
+        ("trajectory_2", lambda v: v.update(W2_after=v["W2_after"][:2])),
+        (
+            "trajectory_2",
+            lambda v: v.update(x=v["x"][:, : v["batch_size"]], y=v["y"][: v["batch_size"]]),
+        ),  # 1 step of many
+        ("trajectory_2", change(loss_ce=np.array(1.0))),
+        ("tiny_0", change(grad1=np.full((3, 2), "x"))),
+        ("yinyang_samples", lambda v: v.pop("labels_41")),
+        ("yinyang_samples", change(values_abc=np.zeros((1, 4)))),
+        ("yinyang_samples", change(values_42=np.zeros((0, 4)), labels_42=np.zeros(0, int))),
+    ],
+    ids=[
+        "huge-batch",
+        "few-first",
+        "few-weights",
+        "few-samples",
+        "scalar-loss",
+        "text",
+        "no-labels",
+        "no-seed",
+        "empty",
+    ],
+)
+def test_reference_values_of_another_shape_never_pass(
+    capsys: Capture, tmp_path: Path, name: str, edit: Callable[[dict[str, Any]], None]
+) -> None:
+    assert run(["verify", write(tmp_path, edit, name), "--on", "offchip"]) in (2, 6)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"", b"PK\x03\x04 cut off", None])
@@ -281,8 +327,12 @@ def test_info_describes_the_chip(capsys: Capture) -> None:
     assert content["constants"]["SRAM_BYTES"]["value"] == 131072
     assert run(["info"]) == 0
     out = capsys.readouterr().out
-    for text in ("152 PEs", "1R", "*", *constants):
+    for text in ("152 PEs", "1R", "*"):
         assert text in out
+    command = subprocess.run(
+        [*COMMAND, "info"], capture_output=True, text=True, env={**os.environ, "COLUMNS": "300"}, check=True
+    )
+    assert [name for name in constants if name not in command.stdout] == []
 
 
 @pytest.mark.parametrize("arguments", [[], ["train"], ["train", "yinyang"], ["verify"], ["info"]])
@@ -406,7 +456,9 @@ def test_a_killed_pe_ends_the_training_at_once(tmp_path: Path, runtime: Path) ->
     assert code == 5
     assert seconds < 2
     text = " ".join(err.split())
-    assert re.search(rf"PeDied: PE {re.escape(layer)} \(spinn2fw\.eventprop\.layer\) died in tick \d+: .*SIGKILL", text), text
+    assert re.search(
+        rf"PeDied: PE {re.escape(layer)} \(spinn2fw\.eventprop\.layer\) died in tick \d+: .*SIGKILL", text
+    ), text
     assert "Traceback" not in err
     wait_until("nothing is left", lambda: nothing_left([supervisor, *processes], runtime), 1)
     assert weights(training.out / "final.npz")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from helpers import PROGRAMS, alive, ring, wait_until, write_program
-from spinn2host.chip import Chip
 
 from spinn2emu.errors import PeDied
+from spinn2host.chip import Chip
 
 PES = (5, 77, 152)
 LONG = 1_000_000_000

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from spinn2host.chip import Chip, PeProgram
 
 from spinn2emu.errors import PeFailed, ProgramError, ProtocolError, Spinn2Error
+from spinn2host.chip import Chip, PeProgram
 
 HEAD = """
 import numpy as np

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from spinn2host.cli.main import run
 
 ROOT = Path(__file__).parent.parent

@@ -31,7 +31,9 @@ def test_dense_spikes_survive(spikes: np.ndarray) -> None:
     np.testing.assert_array_equal(dense(samples, T, n_in), spikes)
     np.testing.assert_array_equal(samples.label, np.arange(count) % 3)
     for s in range(count):
-        events = list(zip(*(a[samples.start[s] : samples.start[s + 1]] for a in (samples.tick, samples.neuron)), strict=True))
+        events = list(
+            zip(*(a[samples.start[s] : samples.start[s + 1]] for a in (samples.tick, samples.neuron)), strict=True)
+        )
         assert events == sorted(events)
     samples.check(T, n_in, 3)
 
@@ -51,7 +53,9 @@ def test_take_selects_repeats_and_leaves_gaps(spikes: np.ndarray, data: st.DataO
     taken.check(T, n_in, 3)  # no label is no label out of range
 
 
-@given(st.tuples(st.integers(0, 6), st.integers(1, 8)).flatmap(lambda s: arrays(np.int64, s, elements=st.integers(0, 9))))
+@given(
+    st.tuples(st.integers(0, 6), st.integers(1, 8)).flatmap(lambda s: arrays(np.int64, s, elements=st.integers(0, 9)))
+)
 def test_times_are_dense_spikes_in_short(times: np.ndarray) -> None:
     count, n_in = times.shape
     spikes = (times.reshape(1, count, n_in) == np.arange(10).reshape(10, 1, 1)).astype(np.uint8)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
 from spinn2fw.kernels import adam, lif, loss
 from spinn2fw.kernels.expunit import exp, log
 
@@ -42,7 +43,9 @@ def assert_within_an_ulp(got: np.ndarray, exact: np.ndarray) -> None:
 
 # --- exp and log -----------------------------------------------------------------------------------------------------
 
-EXP_GRID = np.concatenate([np.linspace(-104.5, 89, 40_001), np.linspace(-2, 2, 20_001), -np.logspace(-30, 2, 5_001)]).astype(f)
+EXP_GRID = np.concatenate(
+    [np.linspace(-104.5, 89, 40_001), np.linspace(-2, 2, 20_001), -np.logspace(-30, 2, 5_001)]
+).astype(f)
 LOG_GRID = np.concatenate([np.logspace(-45, 38.5, 40_001), np.linspace(0.5, 2, 20_001), np.arange(1.0, 300)]).astype(f)
 
 

@@ -32,7 +32,7 @@ def test_the_list_of_packages_matches_the_disk() -> None:
 
 @pytest.fixture(scope="module")
 def wheel_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter with the wheel installed; third-party packages come from this environment, the project does not."""
+    """An interpreter with the wheel installed; third-party packages come from here, the project does not."""
     base = tmp_path_factory.mktemp("wheel")
     source = base / "source"
     for name in ("spinn2emu", "firmware", "host"):

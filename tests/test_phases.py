@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from spinn2fw.eventprop import layer
 
 from spinn2emu.chip.loading import phase_table
 from spinn2emu.errors import ConfigError
 from spinn2emu.frames import FOREVER
 from spinn2emu.program import NoParameters, Phase, Program
 from spinn2emu.registers import NO_PHASE, PhaseWord
+from spinn2fw.eventprop import layer
 
 TICKS, LIVE, SENDS, NEXT, QUIET = (int(word) for word in PhaseWord)
 

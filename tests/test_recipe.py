@@ -53,7 +53,9 @@ def test_rounding_twice_would_be_another_constant() -> None:
     assert c.one_minus_beta != np.float32(1) - c.beta
 
 
-@given(st.floats(1e-6, 1), st.floats(0.1, 1.1), st.floats(0, 0.9999), st.floats(0, 0.9999), st.lists(st.integers(0, 20)))
+@given(
+    st.floats(1e-6, 1), st.floats(0.1, 1.1), st.floats(0, 0.9999), st.floats(0, 0.9999), st.lists(st.integers(0, 20))
+)
 def test_rates_are_a_float64_loop(lr: float, gamma: float, beta1: float, beta2: float, counts: list[int]) -> None:
     rates = Rates(lr, gamma, beta1, beta2)
     got = [row for count in counts for row in rates.take(count)]
@@ -115,7 +117,8 @@ def test_missing_files_and_presets_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"lr": math.nan}, {"a": math.inf}, {"tau_m": 0}, {"batch": 0}, {"eps": -1}, {"beta1": -0.1}, {"first_init": (1, math.nan)},
+    [{"lr": math.nan}, {"a": math.inf}, {"tau_m": 0}, {"batch": 0}, {"eps": -1}, {"beta1": -0.1},
+     {"first_init": (1, math.nan)},
      {"epochs": 0}, {"samples": 0}, {"t_min": -1}, {"boost": -0.1}, {"patience": -1}, {"no_such": 1}],
 )  # fmt: skip
 def test_bad_numbers_are_refused_by_name(changes: dict[str, Any]) -> None:

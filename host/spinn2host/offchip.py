@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spinn2fw.kernels import adam, lif, loss
 
 from spinn2emu.errors import PeFailed
 from spinn2emu.jit import compiled, inlined
+from spinn2fw.kernels import adam, lif, loss
 from spinn2host.events import NO_LABEL, Samples
 from spinn2host.onchip import Outcome, Progress
 from spinn2host.recipe import Recipe, check_weights

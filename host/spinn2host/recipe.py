@@ -12,7 +12,7 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
-from spinn2emu.errors import ConfigError
+from spinn2emu.errors import ConfigError, describe
 
 Positive = pydantic.PositiveFloat
 
@@ -116,8 +116,7 @@ def make_recipe(preset: str, file: Path | None = None, **changes: Any) -> Recipe
     try:
         return Recipe.model_validate(values)
     except pydantic.ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"recipe: {problems}") from error
+        raise ConfigError(f"recipe: {describe(error)}") from error
 
 
 def check_weights(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> None:

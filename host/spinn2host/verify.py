@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
 from numpy.typing import NDArray
 
-from spinn2emu.errors import ConfigError
+from spinn2emu.errors import ConfigError, describe
 from spinn2host import yinyang
 from spinn2host.chip import Chip
 from spinn2host.events import Samples
@@ -97,8 +98,8 @@ def verify(
 def load(path: Path) -> Vectors:
     """The arrays of a file, checked. Raises ConfigError that names the file and what is wrong with it."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            vectors = {name: file[name] for name in file.files}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            vectors = {name: arrays[name] for name in arrays.files}
         _check(vectors)
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist") from error
@@ -177,8 +178,8 @@ def recipe(vectors: Vectors) -> Recipe:
             beta2=values["adam_b2"], eps=values["adam_eps"], weight_decay=values["adam_wd"], last_init=(0, 0),
             patience=0, boost=0,
         )  # fmt: skip
-    except ValueError as error:
-        raise ConfigError(f"its numbers make no recipe: {error}") from error
+    except pydantic.ValidationError as error:
+        raise ConfigError(f"its numbers make no recipe: {describe(error)}") from error
 
 
 def _weights(vectors: Vectors, suffix: str = "") -> list[NDArray[Any]]:

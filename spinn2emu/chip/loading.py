@@ -12,7 +12,7 @@ import pydantic
 
 from spinn2emu import geometry, spec
 from spinn2emu.chip.memory import ChipMemory
-from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error
+from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error, describe
 from spinn2emu.frames import FOREVER
 from spinn2emu.packets import PAYLOAD_BYTES
 from spinn2emu.pe.entry import compile_entry
@@ -72,8 +72,7 @@ def _link(name: str, values: dict[str, Any]) -> Loaded:
     try:
         parameters = program.parameters.model_validate(values)
     except pydantic.ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{name}: {problems}", program=name) from error
+        raise ConfigError(f"{name}: {describe(error)}", program=name) from error
     try:
         memory, initial = link(program, parameters)
         phases = phase_table(program, program.phase_list(parameters))

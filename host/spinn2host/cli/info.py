@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
+from rich.table import Column, Table
 
 from spinn2emu import __version__, geometry, spec
 from spinn2emu.jit import cache_root
@@ -36,7 +36,8 @@ def info(as_json: bool) -> None:
     )
     stdout.print(die())
     stdout.print()
-    table = Table("constant", "value", "unit", "status", "source", "note", box=None, pad_edge=False)
+    first = Column("constant", no_wrap=True)
+    table = Table(first, "value", "unit", "status", "source", "note", box=None, pad_edge=False)
     for name, c in CONSTANTS.items():
         table.add_row(name, f"{c.value:,}", c.unit, c.status, c.source, c.note)
     stdout.print(table)
