@@ -118,8 +118,8 @@ def test_missing_files_and_presets_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [{"lr": math.nan}, {"a": math.inf}, {"tau_m": 0}, {"batch": 0}, {"eps": -1}, {"beta1": -0.1},
-     {"first_init": (1, math.nan)},
-     {"epochs": 0}, {"samples": 0}, {"t_min": -1}, {"boost": -0.1}, {"patience": -1}, {"no_such": 1}],
+     {"epochs": 0},
+     {"first_init": (1, math.nan)}, {"samples": 0}, {"t_min": -1}, {"boost": -0.1}, {"patience": -1}, {"no_such": 1}],
 )  # fmt: skip
 def test_bad_numbers_are_refused_by_name(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(changes))):

@@ -230,7 +230,7 @@ def _new_directory(base: Path) -> tuple[Path, int]:
         fcntl.flock(everybody, fcntl.LOCK_EX)
         _reclaim(base)
         directory = Path(tempfile.mkdtemp(prefix="chip-", dir=base))
-        if len(str(directory / link.NETWORK_NAME)) > _MAX_IPC_PATH:
+        if len(f"{directory / link.NETWORK_NAME}999999") > _MAX_IPC_PATH:
             directory.rmdir()
             raise ConfigError(
                 f"the path of {base} is too long for a socket ({_MAX_IPC_PATH} bytes): set XDG_RUNTIME_DIR"

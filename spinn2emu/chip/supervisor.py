@@ -6,7 +6,6 @@ die with it, the shared memory is anonymous, and the directory with the sockets 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -57,6 +56,7 @@ class Supervisor:
         self.links: list[Link] = []
         self.children: list[processes.Child] = []
         self.failure: Spinn2Error | None = None
+        self.loads = 0
         self.tick = 0
         self.idle = True
         self.halted = False
@@ -174,7 +174,10 @@ class Supervisor:
         self.failure, self.tick, self.idle = None, 0, False
         for assignment in assignments:
             loading.initialise(assignment, self.memory)
-        where = f"ipc://{self.directory / link.NETWORK_NAME}"
+        # A new name for each load: the socket that is being closed may still reconnect to the old one's successor, and
+        # would take the supervisor's identity there.
+        self.loads += 1
+        where = f"ipc://{self.directory / link.NETWORK_NAME}{self.loads}"
         registers = self.memory.registers
         router_process.prepare(table, ports, gate, registers)
         pe_process.prepare()
@@ -308,8 +311,8 @@ class Supervisor:
         if self.network is not None:
             self.network.close(linger=0)
             self.network = None
-        with contextlib.suppress(FileNotFoundError):
-            (self.directory / link.NETWORK_NAME).unlink()
+        for path in self.directory.glob(f"{link.NETWORK_NAME}*"):
+            path.unlink(missing_ok=True)
 
 
 def _wire_map(loaded: loading.Loaded) -> dict[str, Any]:
