@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spinn2emu.errors import ConfigError, describe
 
 Positive = pydantic.PositiveFloat
+MAX_WIDTH = 65_535
 
 
 class Recipe(pydantic.BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -34,7 +35,7 @@ class Recipe(pydantic.BaseModel, extra="forbid", frozen=True, allow_inf_nan=Fals
     b: Positive = pydantic.Field(default=100.0, description="time scale of that term")
     batch: pydantic.PositiveInt = pydantic.Field(description="samples per Adam step, a group of PEs each")
     epochs: pydantic.PositiveInt = pydantic.Field(description="passes over the training samples")
-    samples: pydantic.PositiveInt = pydantic.Field(description="training samples")
+    samples: int = pydantic.Field(ge=1, le=10_000_000, description="training samples")
     lr: Positive = pydantic.Field(description="Adam's learning rate")
     gamma: Positive = pydantic.Field(description="learning rate factor per epoch")
     beta1: float = pydantic.Field(default=0.9, ge=0, lt=1, description="Adam: decay of the first moment")
@@ -46,16 +47,23 @@ class Recipe(pydantic.BaseModel, extra="forbid", frozen=True, allow_inf_nan=Fals
     )
     last_init: tuple[float, float] = pydantic.Field(description="the same for the last layer")
     patience: int = pydantic.Field(
-        ge=0, description="samples of silence before a neuron's weights are raised; 0: never"
+        ge=0, le=1_000_000, description="samples of silence before a neuron's weights are raised; 0: never"
     )
     boost: float = pydantic.Field(ge=0, description="by which fraction they are raised")
 
     @pydantic.field_validator("layers")
     @classmethod
     def _positive(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
-        if min(layers) < 1:
-            raise ValueError("every layer needs at least one neuron")
+        if not all(1 <= width <= MAX_WIDTH for width in layers):
+            raise ValueError(f"every layer needs 1 to {MAX_WIDTH} neurons: a packet's key has 16 bits for one")
         return layers
+
+    @pydantic.field_validator("first_init", "last_init")
+    @classmethod
+    def _deviation(cls, init: tuple[float, float]) -> tuple[float, float]:
+        if init[1] < 0:
+            raise ValueError("the deviation, the second number, must not be negative")
+        return init
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -146,4 +154,10 @@ class Rates:
             first, second = 1 - self.beta1**self.steps, 1 - self.beta2**self.steps
             rows.append((self.lr / first, 1 / math.sqrt(second)))
             self.lr *= self.gamma
-        return np.array(rows, np.float32).reshape(count, 2)
+        with np.errstate(over="ignore"):
+            rates = np.array(rows, np.float32).reshape(count, 2)
+        if not np.isfinite(rates).all():
+            raise ConfigError(
+                f"step {self.steps}: the learning rate {self.lr:g} exceeds float32; use a smaller lr or gamma"
+            )
+        return rates

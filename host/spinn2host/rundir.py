@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError
-from spinn2host.training import Epoch
+from spinn2host.training import Epoch, finite
 
 Weights = Sequence[NDArray[np.float32]]
 
@@ -44,7 +44,7 @@ class RunDirectory:
     def add_epoch(self, epoch: Epoch, weights: Weights) -> None:
         """Appends the metrics of an epoch and replaces the final weights."""
         with open(self.path / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(epoch._asdict()) + "\n")
+            file.write(json.dumps({**epoch._asdict(), "train_loss": finite(epoch.train_loss)}) + "\n")
         self._write_weights("final.npz", weights)
 
     def finish(self, summary: dict[str, Any]) -> None:
@@ -52,7 +52,9 @@ class RunDirectory:
         self._write_json("summary.json", summary)
 
     def discard(self) -> None:
-        """Removes what was written so far: the run never began."""
+        """Removes what was written so far, if the run never began."""
+        if (self.path / "metrics.jsonl").exists():
+            return
         for file in self.path.iterdir():
             file.unlink()
         self.path.rmdir()

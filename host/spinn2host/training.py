@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -136,6 +137,11 @@ def train(
         wall_s = sum(epoch.wall_s for epoch in epochs)
         weights = backend.weights()
         return Result(epochs, test, weights, batches * recipe.epochs, wall_s, backend.processes, backend.packets())
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where JSON has no number for it."""
+    return value if math.isfinite(value) else None
 
 
 def _accuracy(outcome: Outcome, samples: Samples) -> float:

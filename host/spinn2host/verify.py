@@ -7,7 +7,7 @@ entry; what must be zero must be exactly zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from spinn2host.chip import Chip
 from spinn2host.events import Samples
 from spinn2host.offchip import OffChip
 from spinn2host.onchip import OnChip
-from spinn2host.recipe import Rates, Recipe
+from spinn2host.recipe import Rates, Recipe, check_weights
 from spinn2host.training import Place
 
 TOLERANCE = 1e-4
@@ -123,32 +123,72 @@ _SCALARS = ("T", "tau_m", "tau_s", "loss_xi", "loss_a", "loss_b",
 
 
 def _check(vectors: Vectors) -> None:
+    bad = sorted(name for name, array in vectors.items() if array.dtype.kind not in "iufb")
+    if bad:
+        raise ConfigError(f"must be real numbers: {', '.join(bad)}")
     if kind(vectors) == "samples":
-        if not any(name.startswith("labels_") for name in vectors):
-            raise ConfigError("generator samples without labels")
+        _check_generator_samples(vectors)
         return
-    needed = {*_SCALARS, "x", "y", "W1", "first", "loss_ce"}
-    needed |= {"loss_total"} if kind(vectors) == "vectors" else {"lr_gamma_per_batch"}
-    for layer in range(1, _layers(vectors) + 1):
-        needed |= {f"W{layer}", f"W{layer}_after"}
-        if kind(vectors) == "vectors":
-            needed |= {f"spikes{layer}", f"grad{layer}", f"grad{layer}_per_sample"}
-    missing = sorted(needed - set(vectors))
+    _need(vectors, dict.fromkeys(_SCALARS, ()))
+    T, layers = int(vectors["T"]), _layers(vectors)
+    if "x" in vectors and vectors["x"].ndim == 3 and len(vectors["x"]) != T:
+        raise ConfigError(f"x has shape {vectors['x'].shape}, but T is {T}: spikes lie outside 0..{T - 1}")
+    _need(vectors, {"x": (T, None, None), **{f"W{n}": (None, None) for n in range(1, layers + 1)}})
+    _, count, n_in = vectors["x"].shape
+    for n in range(1, layers + 1):
+        if vectors[f"W{n}"].shape[1] != n_in:
+            raise ConfigError(f"W{n} has shape {vectors[f'W{n}'].shape}, the layer below has {n_in} neurons")
+        n_in = len(vectors[f"W{n}"])
+    _need(vectors, {"y": (count,)})
+    if not np.array_equal(vectors["y"], vectors["y"].astype(np.int64)) or vectors["T"] != T:
+        raise ConfigError("T and y must be whole numbers")
+    check_weights(recipe(vectors), _initial(vectors))
+    _samples(vectors).check(T, vectors["x"].shape[2], n_in)
+    _need(vectors, _expected_shapes(vectors, T, count, n_in), finite=False)
+
+
+def _expected_shapes(vectors: Vectors, T: int, count: int, classes: int) -> dict[str, tuple[int | None, ...]]:
+    """Shapes of what must come out."""
+    weights = {n: vectors[f"W{n}"].shape for n in range(1, _layers(vectors) + 1)}
+    if kind(vectors) == "trajectory":
+        _need(vectors, {"batch_size": (), "lr_gamma_per_batch": ()})
+        batch = int(vectors["batch_size"])
+        if batch < 1 or count < batch or count % batch:
+            raise ConfigError(f"batch_size {batch} does not divide the {count} samples")
+        steps = count // batch
+        after: dict[str, tuple[int | None, ...]] = {f"W{n}_after": (steps, *shape) for n, shape in weights.items()}
+        return {"first": (steps, batch, classes), "loss_ce": (steps,), **after}
+    shapes: dict[str, tuple[int | None, ...]] = {"first": (count, classes), "loss_ce": (), "loss_total": ()}
+    for n, shape in weights.items():
+        shapes |= {f"W{n}_after": shape, f"grad{n}": shape, f"grad{n}_per_sample": (count, *shape)}
+        shapes[f"spikes{n}"] = (T, count, shape[0])
+    return shapes
+
+
+def _check_generator_samples(vectors: Vectors) -> None:
+    for name in vectors:
+        what, _, seed = name.partition("_")
+        if what not in ("values", "labels") or not seed.isdigit():
+            raise ConfigError(f"{name} is neither values_SEED nor labels_SEED")
+        count = len(vectors[name]) if vectors[name].ndim else 0
+        if not count:
+            raise ConfigError(f"{name} is empty")
+        _need(vectors, {f"values_{seed}": (count, 4), f"labels_{seed}": (count,)})
+
+
+def _need(vectors: Vectors, shapes: Mapping[str, tuple[int | None, ...]], finite: bool = True) -> None:
+    """Raises ConfigError unless the arrays are there, have these shapes (None: any size) and are finite."""
+    missing = sorted(set(shapes) - set(vectors))
     if missing:
         raise ConfigError(f"arrays are missing: {', '.join(missing)}")
-    bad = [name for name in _SCALARS if vectors[name].size != 1 or not np.isfinite(vectors[name]).all()]
-    if bad:
-        raise ConfigError(f"must be single finite numbers: {', '.join(bad)}")
-    if vectors["x"].ndim != 3 or vectors["x"].shape[0] != int(vectors["T"]):
-        raise ConfigError(f"x has shape {vectors['x'].shape}, but T is {int(vectors['T'])}: spikes lie outside T")
-    for layer in range(1, _layers(vectors) + 1):
-        W, n_in = vectors[f"W{layer}"], vectors["x"].shape[2] if layer == 1 else len(vectors[f"W{layer - 1}"])
-        if W.ndim != 2 or W.shape[1] != n_in:
-            raise ConfigError(f"W{layer} has shape {W.shape}, the layer below has {n_in} neurons")
-        if not np.isfinite(W).all():
-            raise ConfigError(f"W{layer} has {np.count_nonzero(~np.isfinite(W))} entries that are NaN or infinite")
-    _samples(vectors).check(int(vectors["T"]), vectors["x"].shape[2], len(vectors[f"W{_layers(vectors)}"]))
-    recipe(vectors)
+    for name, shape in shapes.items():
+        got = vectors[name].shape
+        if len(got) != len(shape) or any(b is not None and a != b for a, b in zip(got, shape, strict=True)):
+            raise ConfigError(f"{name} has shape {got} instead of {shape} (None: any size)")
+        if finite and not np.isfinite(vectors[name]).all():
+            raise ConfigError(
+                f"{name} has {np.count_nonzero(~np.isfinite(vectors[name]))} entries that are NaN or infinite"
+            )
 
 
 def _layers(vectors: Vectors) -> int:
@@ -158,9 +198,9 @@ def _layers(vectors: Vectors) -> int:
 
 
 def _samples(vectors: Vectors) -> Samples:
-    label = vectors["y"]
-    if label.ndim != 1 or (label < 0).any() or (label > 253).any():
-        raise ConfigError("y must be labels 0..253, one per sample")
+    label = vectors["y"].astype(np.int64)
+    if (label < 0).any() or (label > 253).any():
+        raise ConfigError("y must be labels 0..253")
     return Samples.from_spikes(vectors["x"], label)
 
 
@@ -187,7 +227,8 @@ def _weights(vectors: Vectors, suffix: str = "") -> list[NDArray[Any]]:
 
 
 def _initial(vectors: Vectors) -> list[NDArray[np.float32]]:
-    return [w.astype(np.float32) for w in _weights(vectors)]
+    with np.errstate(over="ignore"):
+        return [w.astype(np.float32) for w in _weights(vectors)]
 
 
 def _verify_samples(path: Path, vectors: Vectors) -> Report:

@@ -35,7 +35,7 @@ def first_spike_loss(first, label, xi, a, b, batch, probability, errors):  # typ
         probability[k] = exp(np.float32(earliest - first[k]) / xi)
         total += probability[k]
     cross_entropy = log(total) - np.float32(earliest - first[label]) / xi
-    late = exp(np.float32(first[label]) / b)
+    late = exp(np.float32(first[label]) / b) if a != _ZERO else _ONE  # without the term, exp may overflow
     for k in range(first.shape[0]):
         probability[k] = probability[k] / total
         hit = _ONE if k == label else _ZERO

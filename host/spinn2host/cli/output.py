@@ -22,7 +22,7 @@ json_option = click.option(
 
 def print_json(content: dict[str, Any]) -> None:
     """Prints the object, with the schema's version."""
-    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **content}))
+    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **content}, allow_nan=False))
 
 
 def report_error(error: Spinn2Error) -> None:

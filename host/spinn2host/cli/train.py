@@ -135,7 +135,8 @@ def _summary(preset: str, seed: int, recipe: Recipe, place: str, result: Result)
         "preset": preset, "on": place, "seed": seed, "layers": list(recipe.layers), "samples": recipe.samples,
         "batch_size": recipe.batch, "epochs": recipe.epochs, "batches": result.batches,
         "pe_processes": result.pe_processes, "test_accuracy": result.test_accuracy,
-        "validation_accuracy": result.epochs[-1].validation_accuracy, "train_loss": result.epochs[-1].train_loss,
+        "validation_accuracy": result.epochs[-1].validation_accuracy,
+        "train_loss": training.finite(result.epochs[-1].train_loss),
         "wall_s": result.wall_s, "ms_per_batch": 1000 * result.wall_s / result.batches, "packets": result.packets,
         "weights_sha256": training.weights_sha256(result.weights),
     }  # fmt: skip
