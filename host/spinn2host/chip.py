@@ -25,6 +25,7 @@ from spinn2emu.sram import MemoryMap, Symbol
 
 REQUEST_DEADLINE_S = 30.0
 BOOT_DEADLINE_S = 60.0
+HALT_DEADLINE_S = 2.0
 LOAD_DEADLINE_S = 600.0
 """Compiling a large program cold takes tens of seconds."""
 
@@ -162,8 +163,12 @@ class Chip:
         """Stops the chip. Nothing is left of it; calling it again does nothing."""
         if self._socket.closed:
             return
-        with contextlib.suppress(DeadlineExceeded, PeDied):
-            self._request("halt", 5.0)
+        try:
+            self._request("halt", HALT_DEADLINE_S)
+        except PeDied:
+            pass
+        except DeadlineExceeded:
+            self._process.kill()  # busy, say compiling; its children die with it
         self._socket.close()
         self._context.term()
         try:

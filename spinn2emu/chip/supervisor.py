@@ -28,7 +28,7 @@ from spinn2emu.frames import SUPERVISOR, VERSION, Kind, header, identity, new_bu
 from spinn2emu.pe import process as pe_process
 from spinn2emu.registers import Register, Status
 from spinn2emu.router import process as router_process
-from spinn2emu.router.state import Fault, Link, build
+from spinn2emu.router.state import Fault, build
 from spinn2emu.router.table import Entry
 
 MAX_TICK = 2**32 - 2
@@ -53,7 +53,6 @@ class Supervisor:
         self.directory = directory
         self.memory = ChipMemory()
         self.assignments: dict[int, loading.Assignment] = {}
-        self.links: list[Link] = []
         self.children: list[processes.Child] = []
         self.failure: Spinn2Error | None = None
         self.loads = 0
@@ -167,7 +166,7 @@ class Supervisor:
         assignments = loading.link_all(request["pes"])
         entries = [Entry(int(key), int(mask), *map(tuple, targets)) for key, mask, *targets in request["entries"]]
         endpoints = [loading.endpoint(assignment) for assignment in assignments]
-        table, ports, gate, self.links = build(endpoints, entries)
+        table, ports, gate = build(endpoints, entries)
         self._stop_children()
         self.memory.clear()
         self.assignments = {assignment.pe: assignment for assignment in assignments}
@@ -217,7 +216,9 @@ class Supervisor:
         while not self.idle and self.failure is None:
             if time.monotonic() > deadline:
                 late = [geometry.name(pe) for pe, a in self.assignments.items() if not self._status(a)]
-                raise ChipStuck(f"{len(late)} of {count} PEs did not start within {START_DEADLINE_S} s: {late[:8]}")
+                text = f"{len(late)} of {count} PEs did not start within {START_DEADLINE_S} s: {late[:8]}"
+                self.failure = ChipStuck(text, tick=0, pes=late)
+                break
             for ready in self._poll():
                 if ready is not self.host:
                     self._handle(ready)

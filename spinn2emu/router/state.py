@@ -181,7 +181,6 @@ def build_queues() -> Queues:
     )  # fmt: skip
 
 
-def build(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> tuple[Table, Ports, Gate, list[Link]]:
-    """Table, ports, gate and links of a chip."""
-    links = find_links(endpoints, entries)
-    return build_table(entries), build_ports(endpoints), build_gate(endpoints, links), links
+def build(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> tuple[Table, Ports, Gate]:
+    """Table, ports and gate of a chip."""
+    return build_table(entries), build_ports(endpoints), build_gate(endpoints, find_links(endpoints, entries))
