@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -146,6 +147,15 @@ def test_a_killed_host_takes_its_chip_with_it(program: str, then: str) -> None:
     wait_until(f"nothing is left of {chip}", lambda: nothing_left(pids, directory), 3)
 
 
+def is_free(lock: Path) -> bool:
+    with open(lock) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+
 def test_what_dead_supervisors_leave_is_removed_by_the_next_boot(program: str) -> None:
     script = HOST.replace("{then}", "import os; os.kill(info['pid'], 9); os.kill(os.getpid(), 9)")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
@@ -153,7 +163,9 @@ def test_what_dead_supervisors_leave_is_removed_by_the_next_boot(program: str) -
         [sys.executable, "-c", script, program], stdout=subprocess.PIPE, text=True, env=environment, check=False
     )
     chip = json.loads(host.stdout)
+    # A process counts as dead when its main thread is; its lock goes with its last thread, a moment later.
     wait_until("all processes are gone", lambda: not any(map(alive, chip["pids"].values())), 3)
+    wait_until("the lock is free", lambda: is_free(Path(chip["directory"]) / "lock"), 3)
     with Chip.boot() as other:
         assert nothing_left(chip["pids"], Path(chip["directory"])) and other.directory.is_dir()
 
