@@ -6,7 +6,7 @@ import numpy as np
 
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind
-from spinn2emu.jit import compiled, inlined
+from spinn2emu.jit import bare, compiled, inlined
 from spinn2emu.libzmq import EINTR, SNDMORE, zmq_errno, zmq_recv, zmq_send
 from spinn2emu.packets import PACKET, PacketType
 from spinn2emu.router.order import bound_fifo, sort
@@ -15,6 +15,7 @@ from spinn2emu.router.table import NO_ENTRY, lookup
 
 _PORTS, _PER_QUAD, _WINDOW = spec.MAX_PORTS.value, spec.PES_PER_QUAD.value, spec.WINDOW_TICKS.value
 _PACKET_BYTES, _HEADER_BYTES = PACKET.itemsize, HEADER_PACKETS * PACKET.itemsize
+_WORDS = PACKET.itemsize // 8
 _HEADER, _FOREVER, _SUPERVISOR, _VERSION = HEADER_PACKETS, FOREVER, SUPERVISOR, VERSION
 _FRAME_BYTES = _HEADER_BYTES + spec.FRAME_PACKETS.value * _PACKET_BYTES
 _REPORT, _PART, _FAILED, _GRANT, _RUN, _IDLE, _FAULT_FRAME = (int(kind) for kind in Kind)
@@ -28,7 +29,7 @@ _MULTICAST, _NO_ENTRY, _EINTR, _SNDMORE = int(PacketType.MULTICAST), NO_ENTRY, E
 INTERRUPTED, BROKEN = 0, 1
 
 
-@inlined
+@bare
 def _port_of(ports, pe, key):  # type: ignore[no-untyped-def]
     """The input port of `pe` whose filter matches `key`, or -1."""
     for port in range(ports.count[pe]):
@@ -37,8 +38,8 @@ def _port_of(ports, pe, key):  # type: ignore[no-untyped-def]
     return -1
 
 
-@inlined
-def _replicate(packet, entry, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+@bare
+def _replicate(packet, words, entry, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Puts a copy of `packet` into the queue of every target of `entry`."""
     registers.counters[_OFF_CHIP] += table.links[entry]
     quad = np.int64(-1)
@@ -57,23 +58,19 @@ def _replicate(packet, entry, table, ports, gate, queues, registers):  # type: i
             gate.words[_FAULT] = _QUEUE_FULL
             gate.words[_FAULT_PE] = pe
             return
-        copy = queues.packets[pe, n]
-        copy.control = packet.control
-        copy.port = port
-        copy.source = packet.source
-        copy.key = packet.key
-        copy.payload[0] = packet.payload[0]
-        copy.payload[1] = packet.payload[1]
-        copy.payload[2] = packet.payload[2]
-        copy.payload[3] = packet.payload[3]
-        copy.tick = packet.tick
-        copy.time = packet.time + ports.latency[packet.source, pe]
+        for word in range(_WORDS):  # the whole record in four moves, then the two fields that differ
+            queues.words[pe, n, word] = words[word]
+        queues.packets[pe, n].port = port
+        queues.packets[pe, n].time = packet.time + ports.latency[packet.source, pe]
         queues.length[pe] = n + 1
 
 
-@inlined
-def route(packets, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
-    """Looks up every packet, counts it and replicates it; drops what matches nothing, and counts that."""
+@bare
+def route(packets, words, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+    """Looks up every packet, counts it and replicates it; drops what matches nothing, and counts that.
+
+    `words`: the same packets as uint64 (n, 4).
+    """
     for i in range(packets.shape[0]):
         packet = packets[i]
         registers.counters[_IN] += 1
@@ -87,10 +84,10 @@ def route(packets, table, ports, gate, queues, registers):  # type: ignore[no-un
             registers.counters[_UNROUTED] += 1
             continue
         registers.hits[entry] += 1
-        _replicate(packet, entry, table, ports, gate, queues, registers)
+        _replicate(packet, words[i], entry, table, ports, gate, queues, registers)
 
 
-@inlined
+@bare
 def _choose(pe, end, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Takes the packets that `pe` processes up to tick `end` from its queue; discards those that come too late.
 
@@ -110,7 +107,7 @@ def _choose(pe, end, gate, queues, registers):  # type: ignore[no-untyped-def]
     return chosen
 
 
-@inlined
+@bare
 def _compact(pe, end, queues):  # type: ignore[no-untyped-def]
     """Keeps in the queue only what is due after tick `end`."""
     kept = 0
@@ -136,7 +133,7 @@ def _post(socket, pe, count, queues):  # type: ignore[no-untyped-def]
             return
 
 
-@inlined
+@bare
 def _complete_until(pe, gate):  # type: ignore[no-untyped-def]
     """The last tick for which every source of every live port of `pe` has promised to be done."""
     complete = np.int64(_FOREVER)
@@ -173,7 +170,7 @@ def _try_grant(socket, pe, need, ports, gate, queues, registers):  # type: ignor
     _post(socket, pe, chosen, queues)
 
 
-@inlined
+@bare
 def _note_report(head, gate):  # type: ignore[no-untyped-def]
     """Takes down what a PE waits for."""
     pe = head.pe
@@ -252,7 +249,8 @@ def run(socket, table, ports, gate, queues, registers):  # type: ignore[no-untyp
             _tell_supervisor(socket, _FAILED, head.status, head.pe, queues, 0)
         else:
             pe = np.int64(head.pe)
-            route(queues.frame_in[_HEADER : _HEADER + head.count], table, ports, gate, queues, registers)
+            frame = slice(_HEADER, _HEADER + head.count)
+            route(queues.frame_in[frame], queues.words_in[frame], table, ports, gate, queues, registers)
             if gate.words[_FAULT]:
                 _tell_supervisor(socket, _FAULT_FRAME, gate.words[_FAULT], gate.words[_FAULT_PE], queues, 0)
                 gate.words[_FAULT] = 0

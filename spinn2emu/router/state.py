@@ -84,8 +84,10 @@ Ports = namedtuple("Ports", ["count", "key", "mask", "latency", "fifo_depth", "f
 
 Queues = namedtuple(
     "Queues",
-    ["packets", "length", "chosen", "runs", "order", "identities", "frame_in", "frame_out", "head_in", "head_out"],
-)
+    ["packets", "words", "length", "chosen", "runs", "order", "identities", "frame_in", "words_in", "frame_out", "head_in",
+     "head_out"],
+)  # fmt: skip
+"""`packets` (PE id, place) wait, `length` of them; `words`, `words_in`: the same memory as uint64, four to a packet."""
 
 
 class Endpoint(NamedTuple):
@@ -174,10 +176,11 @@ def build_queues() -> Queues:
     size = spec.FRAME_PACKETS.value
     frame_in, frame_out = np.empty(HEADER_PACKETS + size, PACKET), np.empty(HEADER_PACKETS + size, PACKET)
     identities = np.array([list(identity(pe)) for pe in range(MAX_IDS)], np.uint8)
+    packets = np.empty((MAX_IDS, size), PACKET)
     return Queues(
-        np.empty((MAX_IDS, size), PACKET), np.zeros(MAX_IDS, np.int64), np.empty(size, np.int64),
+        packets, packets.view(np.uint64).reshape(MAX_IDS, size, -1), np.zeros(MAX_IDS, np.int64), np.empty(size, np.int64),
         np.empty(size + 1, np.int64), np.empty(size, np.int64), identities,
-        frame_in, frame_out, header(frame_in), header(frame_out),
+        frame_in, frame_in.view(np.uint64).reshape(len(frame_in), -1), frame_out, header(frame_in), header(frame_out),
     )  # fmt: skip
 
 
