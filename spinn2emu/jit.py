@@ -40,13 +40,17 @@ def compiled(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """Decorator for helpers that are only ever called from compiled functions: not cached by themselves."""
-    return numba.njit(**OPTIONS)(function)
+    """Decorator for helpers that are only ever called from compiled functions: not cached by themselves.
 
-
-def bare(function: F) -> F:
-    """As `inlined`, for helpers of hot loops that allocate nothing: without reference counts of the arrays they get."""
+    They allocate nothing, so they go without reference counts of the arrays that they get, which would cost more than
+    most of them do.
+    """
     return numba.njit(_nrt=False, **OPTIONS)(function)
+
+
+def allocating(function: F) -> F:
+    """As `inlined`, for helpers that make arrays."""
+    return numba.njit(**OPTIONS)(function)
 
 
 def use_cache(key: str, decorate: Callable[[], Any]) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind
-from spinn2emu.jit import bare, compiled, inlined
+from spinn2emu.jit import allocating, compiled, inlined
 from spinn2emu.libzmq import EINTR, SNDMORE, zmq_errno, zmq_recv, zmq_send
 from spinn2emu.packets import PACKET, PacketType
 from spinn2emu.router.order import bound_fifo, sort
@@ -29,7 +29,7 @@ _MULTICAST, _NO_ENTRY, _EINTR, _SNDMORE = int(PacketType.MULTICAST), NO_ENTRY, E
 INTERRUPTED, BROKEN = 0, 1
 
 
-@bare
+@inlined
 def _port_of(ports, pe, key):  # type: ignore[no-untyped-def]
     """The input port of `pe` whose filter matches `key`, or -1."""
     for port in range(ports.count[pe]):
@@ -38,7 +38,7 @@ def _port_of(ports, pe, key):  # type: ignore[no-untyped-def]
     return -1
 
 
-@bare
+@inlined
 def _replicate(packet, words, entry, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Puts a copy of `packet` into the queue of every target of `entry`."""
     registers.counters[_OFF_CHIP] += table.links[entry]
@@ -65,7 +65,7 @@ def _replicate(packet, words, entry, table, ports, gate, queues, registers):  # 
         queues.length[pe] = n + 1
 
 
-@bare
+@inlined
 def route(packets, words, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Looks up every packet, counts it and replicates it; drops what matches nothing, and counts that.
 
@@ -87,7 +87,7 @@ def route(packets, words, table, ports, gate, queues, registers):  # type: ignor
         _replicate(packet, words[i], entry, table, ports, gate, queues, registers)
 
 
-@bare
+@inlined
 def _choose(pe, end, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Takes the packets that `pe` processes up to tick `end` from its queue; discards those that come too late.
 
@@ -107,7 +107,7 @@ def _choose(pe, end, gate, queues, registers):  # type: ignore[no-untyped-def]
     return chosen
 
 
-@bare
+@inlined
 def _compact(pe, end, queues):  # type: ignore[no-untyped-def]
     """Keeps in the queue only what is due after tick `end`."""
     kept = 0
@@ -133,7 +133,7 @@ def _post(socket, pe, count, queues):  # type: ignore[no-untyped-def]
             return
 
 
-@bare
+@inlined
 def _complete_until(pe, gate):  # type: ignore[no-untyped-def]
     """The last tick for which every source of every live port of `pe` has promised to be done."""
     complete = np.int64(_FOREVER)
@@ -144,7 +144,7 @@ def _complete_until(pe, gate):  # type: ignore[no-untyped-def]
     return complete
 
 
-@inlined
+@allocating
 def _try_grant(socket, pe, need, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Wakes `pe` with one frame, if it waits and can run to tick `need`, or to the end of the chip's time."""
     last = gate.words[_LIMIT] - 1
@@ -170,7 +170,7 @@ def _try_grant(socket, pe, need, ports, gate, queues, registers):  # type: ignor
     _post(socket, pe, chosen, queues)
 
 
-@bare
+@inlined
 def _note_report(head, gate):  # type: ignore[no-untyped-def]
     """Takes down what a PE waits for."""
     pe = head.pe
@@ -184,7 +184,7 @@ def _note_report(head, gate):  # type: ignore[no-untyped-def]
         gate.words[_LEFT] -= 1
 
 
-@inlined
+@allocating
 def _next_window(socket, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Lets the chip's time run to the next multiple of the window, or to the end of the run."""
     limit = min(gate.words[_TARGET], (gate.words[_LIMIT] // _WINDOW + 1) * _WINDOW)
@@ -197,7 +197,7 @@ def _next_window(socket, ports, gate, queues, registers):  # type: ignore[no-unt
         _try_grant(socket, pe, gate.need[pe], ports, gate, queues, registers)
 
 
-@inlined
+@allocating
 def _relax(socket, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Everybody waits for more than there is, as in recurrent networks: wakes whoever can run at least one tick.
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinn2emu.jit import inlined
+from spinn2emu.jit import allocating
 from spinn2emu.router.state import DRAINS, POLICIES, Counter, PeCounter
 
 _LOST, _STALLED, _FIFO_LOST = int(Counter.FIFO_DROPPED), int(Counter.FIFO_STALLED), int(PeCounter.FIFO_LOST)
 _STALL, _DROP, _PER_TICK = POLICIES.index("stall"), POLICIES.index("drop"), DRAINS.index("tick")
 
 
-@inlined
+@allocating
 def _rank(packet):  # type: ignore[no-untyped-def]
     """Sort key of the canonical order: tick, then source; a source's packets arrive in sequence."""
     return np.int64(packet.tick) << 16 | np.int64(packet.source)
 
 
-@inlined
+@allocating
 def sort(pe, chosen, queues):  # type: ignore[no-untyped-def]
     """Brings the chosen packets into canonical order: (tick, source, sequence).
 
@@ -42,7 +42,7 @@ def sort(pe, chosen, queues):  # type: ignore[no-untyped-def]
     queues.chosen[:chosen] = queues.order[:chosen]
 
 
-@inlined
+@allocating
 def _order_of_runs(ranks, runs, order):  # type: ignore[no-untyped-def]
     """Fills `order` by putting whole runs one behind the other; returns False if runs overlap."""
     count = runs.shape[0]
@@ -63,7 +63,7 @@ def _order_of_runs(ranks, runs, order):  # type: ignore[no-untyped-def]
     return True
 
 
-@inlined
+@allocating
 def _later(a, b):  # type: ignore[no-untyped-def]
     """Whether packet a reached a FIFO after packet b: order (time, source, sequence)."""
     if a.time != b.time:
@@ -71,7 +71,7 @@ def _later(a, b):  # type: ignore[no-untyped-def]
     return a.source > b.source
 
 
-@inlined
+@allocating
 def bound_fifo(pe, chosen, ports, queues, registers):  # type: ignore[no-untyped-def]
     """Applies depth and policy of the FIFO to the packets of each tick; returns how many remain chosen."""
     if ports.fifo_drain[pe] != _PER_TICK:

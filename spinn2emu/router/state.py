@@ -84,8 +84,8 @@ Ports = namedtuple("Ports", ["count", "key", "mask", "latency", "fifo_depth", "f
 
 Queues = namedtuple(
     "Queues",
-    ["packets", "words", "length", "chosen", "runs", "order", "identities", "frame_in", "words_in", "frame_out", "head_in",
-     "head_out"],
+    ["packets", "words", "length", "chosen", "runs", "order", "identities", "frame_in", "words_in", "frame_out",
+     "head_in", "head_out"],
 )  # fmt: skip
 """`packets` (PE id, place) wait, `length` of them; `words`, `words_in`: the same memory as uint64, four to a packet."""
 
@@ -180,7 +180,8 @@ def build_queues() -> Queues:
     return Queues(
         packets, packets.view(np.uint64).reshape(MAX_IDS, size, -1), np.zeros(MAX_IDS, np.int64), np.empty(size, np.int64),
         np.empty(size + 1, np.int64), np.empty(size, np.int64), identities,
-        frame_in, frame_in.view(np.uint64).reshape(len(frame_in), -1), frame_out, header(frame_in), header(frame_out),
+        frame_in, frame_in.view(np.uint64).reshape(len(frame_in), -1), frame_out,
+        header(frame_in), header(frame_out),
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
-from spinn2emu.jit import bare
+from spinn2emu.jit import inlined
 
 
 class Entry(NamedTuple):
@@ -82,7 +82,7 @@ def _check(number: int, entry: Entry) -> None:
         raise ConfigError(f"routing entry {number}: links {entry.links} must be 0..{spec.LINKS.value - 1}")
 
 
-@bare
+@inlined
 def lookup(table, key):  # type: ignore[no-untyped-def]
     """Number of the first entry that matches `key`, or NO_ENTRY."""
     best = np.int64(NO_ENTRY)
