@@ -178,7 +178,8 @@ def build_queues() -> Queues:
     identities = np.array([list(identity(pe)) for pe in range(MAX_IDS)], np.uint8)
     packets = np.empty((MAX_IDS, size), PACKET)
     return Queues(
-        packets, packets.view(np.uint64).reshape(MAX_IDS, size, -1), np.zeros(MAX_IDS, np.int64), np.empty(size, np.int64),
+        packets, packets.view(np.uint64).reshape(MAX_IDS, size, -1),
+        np.zeros(MAX_IDS, np.int64), np.empty(size, np.int64),
         np.empty(size + 1, np.int64), np.empty(size, np.int64), identities,
         frame_in, frame_in.view(np.uint64).reshape(len(frame_in), -1), frame_out,
         header(frame_in), header(frame_out),
