@@ -49,7 +49,7 @@ def inlined(function: F) -> F:
 
 
 def allocating(function: F) -> F:
-    """As `inlined`, for helpers that make arrays."""
+    """As `inlined`, for helpers that make or return arrays."""
     return numba.njit(**OPTIONS)(function)
 
 

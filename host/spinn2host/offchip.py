@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu.errors import PeFailed
-from spinn2emu.jit import compiled, inlined
+from spinn2emu.jit import allocating, compiled
 from spinn2fw.kernels import adam, lif, loss
 from spinn2host.events import NO_LABEL, Samples
 from spinn2host.onchip import Outcome, Progress
@@ -54,14 +54,14 @@ def _net(recipe: Recipe, weights: Sequence[NDArray[np.float32]], most_events: in
     )  # fmt: skip
 
 
-@inlined
+@allocating
 def _matrix(flat, net, layer):  # type: ignore[no-untyped-def]
     """View (n_in, n_out) of a layer in a flat array."""
     n_in, n_out = net.shapes[layer]
     return flat[net.first_weight[layer] : net.first_weight[layer + 1]].reshape(n_in, n_out)
 
 
-@inlined
+@allocating
 def _play_input(net, T, start, tick, neuron, sample):  # type: ignore[no-untyped-def]
     """Puts a sample's input spikes into the record of layer 0."""
     event, n = start[sample], 0
@@ -74,7 +74,7 @@ def _play_input(net, T, start, tick, neuron, sample):  # type: ignore[no-untyped
     net.start[0, T] = n
 
 
-@inlined
+@allocating
 def _forward(net, T, layer):  # type: ignore[no-untyped-def]
     """All forward steps of one layer."""
     n_out, W = net.shapes[layer, 1], _matrix(net.W, net, layer)
@@ -91,7 +91,7 @@ def _forward(net, T, layer):  # type: ignore[no-untyped-def]
         start[i + 1] = first + lif.step(W, I, V, alpha, beta, one_minus_beta, inputs, ids[first:], d[first:])
 
 
-@inlined
+@allocating
 def _first_spikes(net, T, first):  # type: ignore[no-untyped-def]
     """First spike tick of each class, T if there is none."""
     last = net.start.shape[0] - 1
@@ -102,7 +102,7 @@ def _first_spikes(net, T, first):  # type: ignore[no-untyped-def]
                 first[net.ids[last, q]] = i
 
 
-@inlined
+@allocating
 def _loss_errors(net, T, first):  # type: ignore[no-untyped-def]
     """Attaches each class's error to its first spike."""
     last = net.start.shape[0] - 1
@@ -112,7 +112,7 @@ def _loss_errors(net, T, first):  # type: ignore[no-untyped-def]
             net.errors[last, q] = net.class_errors[k] if first[k] == i else np.float32(0)
 
 
-@inlined
+@allocating
 def _backward(net, T, layer):  # type: ignore[no-untyped-def]
     """All backward steps of one layer: its gradient, and errors for the spikes of the layer below."""
     n_out, W, G = net.shapes[layer, 1], _matrix(net.W, net, layer), _matrix(net.G, net, layer)
@@ -136,14 +136,14 @@ def _backward(net, T, layer):  # type: ignore[no-untyped-def]
         lif.add_gradient(G, lI, tau_s, inputs)
 
 
-@inlined
+@allocating
 def _note_speakers(net, layer):  # type: ignore[no-untyped-def]
     """spoke[j] = 1 for the neurons that spiked in this sample."""
     for q in range(net.start[layer + 1, net.start.shape[1] - 2]):
         net.spoke[net.first_neuron[layer] + net.ids[layer + 1, q]] = 1
 
 
-@inlined
+@allocating
 def _sample(net, T, start, tick, neuron, label, sample, first, ce, total_loss):  # type: ignore[no-untyped-def]
     """Forward passes and loss of one sample; the errors of the classes are in net.class_errors then."""
     _play_input(net, T, start, tick, neuron, sample)
@@ -158,7 +158,7 @@ def _sample(net, T, start, tick, neuron, label, sample, first, ce, total_loss): 
         )
 
 
-@inlined
+@allocating
 def _gradient(net, T, first):  # type: ignore[no-untyped-def]
     """Backward passes of one sample; adds its gradient to the batch's."""
     _loss_errors(net, T, first)
@@ -169,7 +169,7 @@ def _gradient(net, T, first):  # type: ignore[no-untyped-def]
     adam.add(net.total, net.G)
 
 
-@inlined
+@allocating
 def _update(net, batch, rates):  # type: ignore[no-untyped-def]
     """Adam step, and the waking of silent neurons."""
     beta1, beta2, rest1, rest2, eps, weight_decay, boost = net.adam_constants
