@@ -17,7 +17,10 @@ from spinn2emu.packets import NO_PORT, PacketType, control_byte
 from spinn2emu.registers import PhaseWord, Register, SystemError
 
 kernel = inlined
-"""Decorator for a program's compiled functions other than `tick`: they allocate nothing, return no arrays and see no Python object."""
+"""Decorator for a program's compiled functions other than `tick`.
+
+They allocate nothing, return no arrays and see no Python object.
+"""
 
 
 class Context(enum.IntEnum):
