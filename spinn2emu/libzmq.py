@@ -13,8 +13,8 @@ import llvmlite.binding
 import zmq
 from numba import types
 
-EINTR, EAGAIN, EHOSTUNREACH = errno.EINTR, errno.EAGAIN, errno.EHOSTUNREACH
-SNDMORE, DONTWAIT = int(zmq.SNDMORE), int(zmq.DONTWAIT)
+EINTR = errno.EINTR
+SNDMORE = int(zmq.SNDMORE)
 
 
 def _library() -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from spinn2emu import spec
 from spinn2emu.jit import inlined
 from spinn2emu.packets import NO_PORT, PacketType, control_byte
-from spinn2emu.registers import PhaseWord, Register, SystemError
+from spinn2emu.registers import Register, SystemError
 
 kernel = inlined
 """Decorator for a program's compiled functions other than `tick`.
@@ -55,7 +55,6 @@ _TICK, _NEXT, _ERROR, _LOG_COUNT, _OUT, _START = (
     int(Register.PACKETS_OUT), int(Register.PHASE_START),
 )  # fmt: skip
 _FULL, _KEY_RANGE, _PROMISE = int(SystemError.TX_FULL), int(SystemError.KEY_RANGE), int(SystemError.PROMISE)
-_PHASE, _SENDS = int(Register.PHASE), int(PhaseWord.SENDS)
 _MC0, _MC4, _MC16 = (control_byte(PacketType.MULTICAST, size) for size in (0, 4, 16))
 _NO_PORT = NO_PORT
 # A PE injects at most one packet per cycle of the mesh's clock (own choice): 10/3 ns apart at 300 MHz.
@@ -129,12 +128,6 @@ def send_array(pe, port, index, values):  # type: ignore[no-untyped-def]
 def float_word(packet, word):  # type: ignore[no-untyped-def]
     """Payload word 0..3 of a packet as float32."""
     return np.uint32(packet.payload[word]).view(np.float32)
-
-
-@inlined
-def key_bits(packet, space):  # type: ignore[no-untyped-def]
-    """The bits of the packet's key in `space` (a mask of low bits), as int64."""
-    return np.int64(packet.key & np.uint32(space))
 
 
 @inlined

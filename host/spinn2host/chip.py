@@ -20,7 +20,7 @@ import numpy as np
 import zmq
 
 from spinn2emu import geometry, link
-from spinn2emu.errors import ChipStuck, ConfigError, DeadlineExceeded, PeDied
+from spinn2emu.errors import ConfigError, DeadlineExceeded, PeDied
 from spinn2emu.sram import MemoryMap, Symbol
 
 REQUEST_DEADLINE_S = 30.0
@@ -262,6 +262,3 @@ def _tail(directory: Path) -> str:
         return "".join((directory / "log").read_text().splitlines(keepends=True)[-8:]).strip()
     except OSError:
         return ""
-
-
-__all__ = ["Chip", "ChipStuck", "PeProgram"]

@@ -222,13 +222,9 @@ def recipe(vectors: Vectors) -> Recipe:
         raise ConfigError(f"its numbers make no recipe: {describe(error)}") from error
 
 
-def _weights(vectors: Vectors, suffix: str = "") -> list[NDArray[Any]]:
-    return [vectors[f"W{layer}{suffix}"] for layer in range(1, _layers(vectors) + 1)]
-
-
 def _initial(vectors: Vectors) -> list[NDArray[np.float32]]:
     with np.errstate(over="ignore"):
-        return [w.astype(np.float32) for w in _weights(vectors)]
+        return [vectors[f"W{n}"].astype(np.float32) for n in range(1, _layers(vectors) + 1)]
 
 
 def _verify_samples(path: Path, vectors: Vectors) -> Report:

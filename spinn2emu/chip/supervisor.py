@@ -212,7 +212,6 @@ class Supervisor:
         """Waits until every PE has made its first report and the router knows this process."""
         self._send_run(0)
         deadline = time.monotonic() + START_DEADLINE_S
-        self.idle = False
         while not self.idle and self.failure is None:
             if time.monotonic() > deadline:
                 late = [geometry.name(pe) for pe, a in self.assignments.items() if not self._status(a)]

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import click
 
+from spinn2emu.errors import Mismatch
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.training import Place
 from spinn2host.verify import Report
 from spinn2host.verify import verify as run_verify
-
-MISMATCH = 6
 
 PLACES: dict[str, tuple[Place, ...]] = {"chip": ("chip",), "offchip": ("offchip",), "both": ("offchip", "chip")}
 
@@ -48,4 +47,4 @@ def verify(files: tuple[Path, ...], place: str, as_json: bool) -> int:
              "worst_relative_error": r.worst if math.isfinite(r.worst) else None} for r in reports
         ]  # fmt: skip
         print_json({"results": results, "ok": ok})
-    return 0 if ok else MISMATCH
+    return 0 if ok else Mismatch.exit_code
