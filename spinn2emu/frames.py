@@ -25,6 +25,8 @@ class Kind(enum.IntEnum):
     RUN = 5  # supervisor → router: run to tick `end` (exclusive)
     IDLE = 6  # router → supervisor: every PE has reached tick `end`
     FAULT = 7  # router → supervisor: the network itself failed, `status` says how
+    PASSED = 8  # router → router: packets that a PE has sent to PEs of the other router, and the PE's horizons
+    DONE = 9  # router → router: everything before tick `end` has been passed on
 
 
 FRAME = np.dtype(

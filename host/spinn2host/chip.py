@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -63,13 +64,22 @@ class Chip:
         self._socket.connect(f"ipc://{directory / link.SOCKET_NAME}")
 
     @classmethod
-    def boot(cls) -> Chip:
-        """Starts a chip's supervisor. Raises DeadlineExceeded or PeDied if it does not come up."""
+    def boot(cls, cores: Sequence[int] | None = None) -> Chip:
+        """Starts a chip's supervisor.
+
+        cores: the processor cores to share the work, with a router process on each and the PEs that it serves pinned
+        there, too. None: the machine's, as many as pay, without pinning where one core is enough or the system forbids
+        it. Empty: one router, nothing is pinned. Results never depend on it.
+
+        Raises DeadlineExceeded or PeDied if it does not come up; `load` raises ConfigError for cores that cannot be
+        used.
+        """
         base = _base_directory()
         directory, lock = _new_directory(base)
         with open(directory / "log", "w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "spinn2emu.chip.supervisor", str(directory), str(os.getpid())],
+                [sys.executable, "-m", "spinn2emu.chip.supervisor", str(directory), str(os.getpid()),
+                 json.dumps(None if cores is None else list(cores))],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True, text=True,
                 pass_fds=(lock,),
             )  # fmt: skip

@@ -9,29 +9,31 @@ import mmap
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
-from spinn2emu.router.state import MAX_IDS, Counter, PeCounter, Registers
+from spinn2emu.router.state import MAX_IDS, MAX_ROUTERS, Counter, PeCounter, Registers
 
 
 class ChipMemory:
-    """`sram`: uint8 (153, 131072), row = PE id. `registers`: the router's. `activations`: int64 (153,)."""
+    """`sram`: uint8 (153, 131072), row = PE id. `registers`: by router process. `activations`: int64 (153,)."""
 
     def __init__(self) -> None:
-        words = (len(Counter), spec.ROUTER_ENTRIES.value, MAX_IDS * len(PeCounter), spec.QUADS.value, 8, MAX_IDS)
+        sizes = (len(Counter), spec.ROUTER_ENTRIES.value, MAX_IDS * len(PeCounter), spec.QUADS.value, 8)
         sram_bytes = MAX_IDS * spec.SRAM_BYTES.value
-        self._mapping = mmap.mmap(-1, sram_bytes + 8 * sum(words))
+        self._mapping = mmap.mmap(-1, sram_bytes + 8 * (MAX_IDS + MAX_ROUTERS * sum(sizes)))
         memory = np.frombuffer(self._mapping, np.uint8)
         self.sram = memory[:sram_bytes].reshape(MAX_IDS, spec.SRAM_BYTES.value)
-        blocks = np.split(memory[sram_bytes:].view(np.int64), np.cumsum(words)[:-1])
-        pe_counts = blocks[2].reshape(MAX_IDS, len(PeCounter))
-        self.registers = Registers(blocks[0], blocks[1], pe_counts, blocks[3], blocks[4])
-        self.activations = blocks[5]
+        words = memory[sram_bytes:].view(np.int64)
+        self.activations = words[:MAX_IDS]
+        self.registers = [
+            _registers(np.split(block, np.cumsum(sizes)[:-1])) for block in words[MAX_IDS:].reshape(MAX_ROUTERS, -1)
+        ]
 
     def clear(self) -> None:
         """All bytes 0, as after a reset."""
-        np.frombuffer(self._mapping, np.uint8)[:] = 0
+        self._mapping.madvise(mmap.MADV_REMOVE)
 
     def range(self, pe: int, address: int, size: int) -> np.ndarray:
         """Bytes of a PE's SRAM, writable. Raises ConfigError if they are not all on the chip."""
@@ -44,15 +46,24 @@ class ChipMemory:
             )  # fmt: skip
         return self.sram[pe, address : address + size]
 
+    def activity(self) -> int:
+        """A number that grows as long as anything happens on the network."""
+        return int(self.activations.sum() + sum(registers.activity.sum() for registers in self.registers))
+
     def counters(self) -> dict[str, Any]:
-        """All counters, as lists."""
-        hits = self.registers.hits
-        used = int(np.max(np.nonzero(hits)[0], initial=0)) + 1
+        """All counters, as lists: the sums over the router processes."""
+        total = Registers(*map(sum, zip(*self.registers, strict=True)))
+        used = int(np.max(np.nonzero(total.hits)[0], initial=0)) + 1
         return {
-            "router": self.registers.counters.tolist(),
-            "hits": hits[:used].tolist(),
-            "pes": self.registers.pe_counts.tolist(),
-            "quads": self.registers.quad_copies.tolist(),
-            "frames": self.registers.activity[:2].tolist(),
+            "router": total.counters.tolist(),
+            "hits": total.hits[:used].tolist(),
+            "pes": total.pe_counts.tolist(),
+            "quads": total.quad_copies.tolist(),
+            "frames": total.activity[:2].tolist(),
             "activations": self.activations.tolist(),
         }
+
+
+def _registers(blocks: list[NDArray[np.int64]]) -> Registers:
+    counters, hits, pe_counts, quad_copies, activity = blocks
+    return Registers(counters, hits, pe_counts.reshape(MAX_IDS, len(PeCounter)), quad_copies, activity)

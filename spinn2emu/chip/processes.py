@@ -24,14 +24,14 @@ class Child(NamedTuple):
     pidfd: int
 
 
-def fork(label: str, pe: int, body: Callable[[], None]) -> Child:
-    """Runs `body` in a new process that is killed when this one ends."""
+def fork(label: str, pe: int, body: Callable[[], None], core: int | None = None) -> Child:
+    """Runs `body` in a new process, pinned to `core` if that is given, that is killed when this one ends."""
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        _child(label, parent, body)
+        _child(label, parent, body, core)
     return Child(label, pe, pid, os.pidfd_open(pid))
 
 
@@ -42,9 +42,11 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _child(label: str, parent: int, body: Callable[[], None]) -> None:
+def _child(label: str, parent: int, body: Callable[[], None], core: int | None) -> None:
     code = 1
     try:
+        if core is not None:
+            os.sched_setaffinity(0, {core})
         die_with_parent(parent)
         ctypes.CDLL(None).prctl(_PR_SET_NAME, label.encode()[:15])  # what `ps` and `top` show
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -34,7 +34,7 @@ class Watch:
 
     def stuck(self, assignments: Mapping[int, Assignment]) -> ChipStuck | None:
         """The error, if nothing has moved for STUCK_AFTER_S."""
-        moved = int(self.memory.activations.sum() + self.memory.registers.activity.sum())
+        moved = self.memory.activity()
         moved += sum(int(self._sys(a)[Register.TICK]) for a in assignments.values())
         now = time.monotonic()
         if moved != self._seen:

@@ -139,6 +139,7 @@ def main(image: Image, sram: np.ndarray, activations: np.ndarray, endpoint: str)
     addresses = np.array([context.ctypes.data, rx.ctypes.data, tx.ctypes.data], np.int64)
     with zmq.Context() as network, network.socket(zmq.DEALER) as socket:
         socket.set(zmq.ROUTING_ID, identity(image.pe))
+        socket.set(zmq.RECONNECT_IVL, 5)  # the router may not be there yet
         for option in (zmq.LINGER, zmq.SNDHWM, zmq.RCVHWM):
             socket.set(option, 0)
         socket.connect(endpoint)

@@ -8,83 +8,21 @@ from spinn2emu import spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind
 from spinn2emu.jit import allocating, compiled, inlined
 from spinn2emu.libzmq import EINTR, SNDMORE, zmq_errno, zmq_recv, zmq_send
-from spinn2emu.packets import PACKET, PacketType
+from spinn2emu.packets import PACKET
 from spinn2emu.router.order import bound_fifo, sort
-from spinn2emu.router.state import Counter, Fault, PeCounter, Word
-from spinn2emu.router.table import NO_ENTRY, lookup
+from spinn2emu.router.route import deliver, route
+from spinn2emu.router.state import MAX_IDS, Counter, Fault, PeCounter, Word
 
-_PORTS, _PER_QUAD, _WINDOW = spec.MAX_PORTS.value, spec.PES_PER_QUAD.value, spec.WINDOW_TICKS.value
-_PACKET_BYTES, _HEADER_BYTES = PACKET.itemsize, HEADER_PACKETS * PACKET.itemsize
-_WORDS = PACKET.itemsize // 8
-_HEADER, _FOREVER, _SUPERVISOR, _VERSION = HEADER_PACKETS, FOREVER, SUPERVISOR, VERSION
+_PORTS, _PACKET_BYTES, _HEADER_BYTES = spec.MAX_PORTS.value, PACKET.itemsize, HEADER_PACKETS * PACKET.itemsize
+_HEADER, _FOREVER, _SUPERVISOR, _VERSION, _ROUTERS = HEADER_PACKETS, FOREVER, SUPERVISOR, VERSION, MAX_IDS
 _FRAME_BYTES = _HEADER_BYTES + spec.FRAME_PACKETS.value * _PACKET_BYTES
-_REPORT, _PART, _FAILED, _GRANT, _RUN, _IDLE, _FAULT_FRAME = (int(kind) for kind in Kind)
-_LIMIT, _LEFT, _FAULT, _FAULT_PE, _RUNNING, _TARGET = (int(word) for word in Word)
-_QUEUE_FULL, _BAD_FRAME = int(Fault.QUEUE_FULL), int(Fault.BAD_FRAME)
-_IN, _COPIES, _UNROUTED, _UNCLAIMED, _NOT_LIVE = (int(counter) for counter in list(Counter)[:5])
-_OFF_CHIP, _NO_PAYLOAD, _OTHER_TYPE = int(Counter.OFF_CHIP), int(Counter.WITHOUT_PAYLOAD), int(Counter.OTHER_TYPE)
-_SENT, _DELIVERED, _DISCARDED = int(PeCounter.SENT), int(PeCounter.DELIVERED), int(PeCounter.DISCARDED)
-_MULTICAST, _NO_ENTRY, _EINTR, _SNDMORE = int(PacketType.MULTICAST), NO_ENTRY, EINTR, SNDMORE
+_REPORT, _PART, _FAILED, _GRANT, _RUN, _IDLE, _FAULT_FRAME, _PASSED, _DONE = (int(kind) for kind in Kind)
+_LIMIT, _LEFT, _FAULT, _FAULT_PE, _RUNNING, _OPEN, _OWN = (int(word) for word in Word)
+_BAD_FRAME, _NOT_LIVE = int(Fault.BAD_FRAME), int(Counter.NOT_LIVE)
+_DELIVERED, _DISCARDED = int(PeCounter.DELIVERED), int(PeCounter.DISCARDED)
+_EINTR, _SNDMORE = EINTR, SNDMORE
 
 INTERRUPTED, BROKEN = 0, 1
-
-
-@inlined
-def _port_of(ports, pe, key):  # type: ignore[no-untyped-def]
-    """The input port of `pe` whose filter matches `key`, or -1."""
-    for port in range(ports.count[pe]):
-        if key & ports.mask[pe, port] == ports.key[pe, port]:
-            return port
-    return -1
-
-
-@inlined
-def _replicate(packet, words, entry, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
-    """Puts a copy of `packet` into the queue of every target of `entry`."""
-    registers.counters[_OFF_CHIP] += table.links[entry]
-    quad = np.int64(-1)
-    for i in range(table.start[entry], table.start[entry + 1]):
-        pe = np.int64(table.targets[i])
-        if (pe - 1) // _PER_QUAD != quad:
-            quad = (pe - 1) // _PER_QUAD
-            registers.quad_copies[quad] += 1
-        registers.counters[_COPIES] += 1
-        port = _port_of(ports, pe, packet.key)
-        if port < 0:
-            registers.counters[_UNCLAIMED] += 1
-            continue
-        n = queues.length[pe]
-        if n == queues.packets.shape[1]:
-            gate.words[_FAULT] = _QUEUE_FULL
-            gate.words[_FAULT_PE] = pe
-            return
-        for word in range(_WORDS):  # the whole record in four moves, then the two fields that differ
-            queues.words[pe, n, word] = words[word]
-        queues.packets[pe, n].port = port
-        queues.packets[pe, n].time = packet.time + ports.latency[packet.source, pe]
-        queues.length[pe] = n + 1
-
-
-@inlined
-def route(packets, words, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
-    """Looks up every packet, counts it and replicates it; drops what matches nothing, and counts that.
-
-    `words`: the same packets as uint64 (n, 4).
-    """
-    for i in range(packets.shape[0]):
-        packet = packets[i]
-        registers.counters[_IN] += 1
-        registers.counters[_NO_PAYLOAD + (packet.control >> 4 & 3)] += 1
-        registers.pe_counts[packet.source, _SENT] += 1
-        if packet.control >> 6 != _MULTICAST:
-            registers.counters[_OTHER_TYPE] += 1
-            continue
-        entry = lookup(table, packet.key)
-        if entry == _NO_ENTRY:
-            registers.counters[_UNROUTED] += 1
-            continue
-        registers.hits[entry] += 1
-        _replicate(packet, words[i], entry, table, ports, gate, queues, registers)
 
 
 @inlined
@@ -120,17 +58,44 @@ def _compact(pe, end, queues):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _post(socket, pe, count, queues):  # type: ignore[no-untyped-def]
-    """Sends the outgoing frame to `pe`. A target that is gone is the supervisor's to notice."""
+def _send(socket, target, frame_address, count, queues):  # type: ignore[no-untyped-def]
+    """Sends a frame with `count` packets. A target that is gone is the supervisor's to notice."""
+    while zmq_send(socket, queues.identities[target].ctypes.data, 4, _SNDMORE) < 0:
+        if zmq_errno() != _EINTR:
+            return
+    while zmq_send(socket, frame_address, _HEADER_BYTES + count * _PACKET_BYTES, 0) < 0:
+        if zmq_errno() != _EINTR:
+            return
+
+
+@inlined
+def _post(socket, pe, target, count, queues):  # type: ignore[no-untyped-def]
+    """Sends the outgoing frame, which is about `pe`, to a PE, the supervisor or another router."""
     queues.head_out[0].version = _VERSION
     queues.head_out[0].pe = pe
     queues.head_out[0].count = count
-    while zmq_send(socket, queues.identities[pe].ctypes.data, 4, _SNDMORE) < 0:
-        if zmq_errno() != _EINTR:
-            return
-    while zmq_send(socket, queues.frame_out.ctypes.data, _HEADER_BYTES + count * _PACKET_BYTES, 0) < 0:
-        if zmq_errno() != _EINTR:
-            return
+    _send(socket, target, queues.frame_out.ctypes.data, count, queues)
+
+
+@inlined
+def _pass_on(socket, head, gate, queues):  # type: ignore[no-untyped-def]
+    """Sends the other routers what the PE has sent to their PEs, and its horizons if they have moved."""
+    pe = np.int64(head.pe)
+    moved = False
+    for port in range(_PORTS):
+        moved |= head.horizon[port] != gate.horizon[pe, port]
+    for router in range(gate.done.shape[0]):
+        count = queues.stashed[router]
+        if count or (moved and gate.wants[pe] >> router & 1):
+            onward = queues.stash_heads[router, 0]
+            onward.kind = _PASSED
+            onward.version = _VERSION
+            onward.pe = pe
+            onward.count = count
+            for port in range(_PORTS):
+                onward.horizon[port] = head.horizon[port]
+            _send(socket, _ROUTERS + router, queues.stash[router].ctypes.data, count, queues)
+            queues.stashed[router] = 0
 
 
 @inlined
@@ -167,7 +132,7 @@ def _try_grant(socket, pe, need, ports, gate, queues, registers):  # type: ignor
     queues.head_out[0].live = gate.live[pe]
     queues.head_out[0].end = end
     queues.head_out[0].need = last + 1
-    _post(socket, pe, chosen, queues)
+    _post(socket, pe, pe, chosen, queues)
 
 
 @inlined
@@ -185,11 +150,11 @@ def _note_report(head, gate):  # type: ignore[no-untyped-def]
 
 
 @allocating
-def _next_window(socket, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
-    """Lets the chip's time run to the next multiple of the window, or to the end of the run."""
-    limit = min(gate.words[_TARGET], (gate.words[_LIMIT] // _WINDOW + 1) * _WINDOW)
+def _begin(socket, limit, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+    """Lets the chip's time run to tick `limit`."""
     gate.words[_LIMIT] = limit
     gate.words[_LEFT] = 0
+    gate.words[_OPEN] = 1
     for pe in range(gate.present.shape[0]):
         if gate.present[pe] and (not gate.waiting[pe] or gate.tick[pe] < limit):
             gate.words[_LEFT] += 1
@@ -214,17 +179,54 @@ def _tell_supervisor(socket, kind, status, pe, queues, limit):  # type: ignore[n
     queues.head_out[0].status = status
     queues.head_out[0].need = pe
     queues.head_out[0].end = limit
-    _post(socket, _SUPERVISOR, 0, queues)
+    _post(socket, _SUPERVISOR, _SUPERVISOR, 0, queues)
 
 
 @inlined
 def _settle(socket, gate, queues, registers):  # type: ignore[no-untyped-def]
-    """All PEs have reached the limit: discards what nobody will process any more, and reports."""
+    """This router's PEs have reached the limit: once the others' have, too, discards what is left over, and reports."""
+    limit = gate.words[_LIMIT]
+    if gate.done[gate.words[_OWN]] < limit:
+        gate.done[gate.words[_OWN]] = limit
+        queues.head_out[0].kind = _DONE
+        queues.head_out[0].status = gate.words[_OWN]
+        queues.head_out[0].end = limit
+        for router in range(gate.done.shape[0]):
+            if router != gate.words[_OWN]:
+                _post(socket, 0, _ROUTERS + router, 0, queues)
+    for router in range(gate.done.shape[0]):
+        if gate.done[router] < limit:
+            return
+    gate.words[_OPEN] = 0
     for pe in range(gate.present.shape[0]):
         if queues.length[pe]:
             _choose(pe, gate.tick[pe] - 1, gate, queues, registers)
             _compact(pe, gate.tick[pe] - 1, queues)
-    _tell_supervisor(socket, _IDLE, 0, 0, queues, gate.words[_LIMIT])
+    _tell_supervisor(socket, _IDLE, 0, 0, queues, limit)
+
+
+@allocating
+def _hear(socket, head, ports, table, gate, queues, registers):  # type: ignore[no-untyped-def]
+    """Takes in what a PE has sent, from itself or from its router; wakes whoever waited for it."""
+    pe = np.int64(head.pe)
+    frame = slice(_HEADER, _HEADER + head.count)
+    if head.kind == _PASSED:
+        deliver(queues.frame_in[frame], queues.words_in[frame], table, ports, gate, queues, registers)
+    else:
+        route(queues.frame_in[frame], queues.words_in[frame], table, ports, gate, queues, registers)
+        _pass_on(socket, head, gate, queues)
+    if gate.words[_FAULT]:
+        _tell_supervisor(socket, _FAULT_FRAME, gate.words[_FAULT], gate.words[_FAULT_PE], queues, 0)
+        gate.words[_FAULT] = 0
+        return
+    for port in range(_PORTS):
+        gate.horizon[pe, port] = head.horizon[port]
+    if head.kind == _REPORT:
+        _note_report(head, gate)
+        _try_grant(socket, pe, gate.need[pe], ports, gate, queues, registers)
+    for i in range(gate.reach_start[pe], gate.reach_start[pe + 1]):
+        target = gate.reach[i]
+        _try_grant(socket, target, gate.need[target], ports, gate, queues, registers)
 
 
 @compiled
@@ -243,30 +245,14 @@ def run(socket, table, ports, gate, queues, registers):  # type: ignore[no-untyp
             continue
         registers.activity[0] += 1
         if head.kind == _RUN:
-            gate.words[_TARGET] = head.end
-            _next_window(socket, ports, gate, queues, registers)
+            _begin(socket, head.end, ports, gate, queues, registers)
+        elif head.kind == _DONE:
+            gate.done[head.status] = head.end
         elif head.kind == _FAILED:
             _tell_supervisor(socket, _FAILED, head.status, head.pe, queues, 0)
         else:
-            pe = np.int64(head.pe)
-            frame = slice(_HEADER, _HEADER + head.count)
-            route(queues.frame_in[frame], queues.words_in[frame], table, ports, gate, queues, registers)
-            if gate.words[_FAULT]:
-                _tell_supervisor(socket, _FAULT_FRAME, gate.words[_FAULT], gate.words[_FAULT_PE], queues, 0)
-                gate.words[_FAULT] = 0
-                continue
-            for port in range(_PORTS):
-                gate.horizon[pe, port] = head.horizon[port]
-            if head.kind == _REPORT:
-                _note_report(head, gate)
-                _try_grant(socket, pe, gate.need[pe], ports, gate, queues, registers)
-            for i in range(gate.reach_start[pe], gate.reach_start[pe + 1]):
-                target = gate.reach[i]
-                _try_grant(socket, target, gate.need[target], ports, gate, queues, registers)
-        while gate.words[_LEFT] == 0 and gate.words[_LIMIT] < gate.words[_TARGET]:
-            _next_window(socket, ports, gate, queues, registers)
+            _hear(socket, head, ports, table, gate, queues, registers)
         if gate.words[_RUNNING] == 0 and gate.words[_LEFT] > 0:
             _relax(socket, ports, gate, queues, registers)
-        if gate.words[_LEFT] == 0:
-            gate.words[_LEFT] = -1
+        if gate.words[_OPEN] and gate.words[_LEFT] == 0:
             _settle(socket, gate, queues, registers)

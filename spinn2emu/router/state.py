@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spinn2emu import mesh, spec
-from spinn2emu.frames import HEADER_PACKETS, header, identity
+from spinn2emu.frames import FRAME, HEADER_PACKETS, header, identity
 from spinn2emu.packets import PACKET
 from spinn2emu.program import Fifo
-from spinn2emu.router.table import Entry, Table, build_table
+from spinn2emu.router.table import Entry, Table, build_table, share
 
 
 class Counter(enum.IntEnum):
@@ -57,17 +58,20 @@ class Fault(enum.IntEnum):
 class Word(enum.IntEnum):
     """Index into the router's working registers."""
 
-    LIMIT = 0
+    LIMIT = 0  # the end of the run, or of its window
     LEFT = 1  # PEs that have not reached the limit
     FAULT = 2
     FAULT_PE = 3
     RUNNING = 4  # PEs that have been woken and have not reported yet
-    TARGET = 5  # the end of the run; LIMIT approaches it in windows, so that nobody runs far ahead
+    OPEN = 5  # 1: the supervisor waits to hear that all have reached the limit
+    OWN = 6  # this router's number
 
 
 POLICIES = ("stall", "drop", "overwrite")
 DRAINS = ("tick", "interrupt")
 MAX_IDS = spec.PES.value + 1
+MAX_ROUTERS = 8
+"""Router processes of a chip, at most. They share the work of the one router that the chip has."""
 
 Registers = namedtuple("Registers", ["counters", "hits", "pe_counts", "quad_copies", "activity"])
 """What the host may read: 16 counters, hits per entry, counts per PE and quad; `activity`: frames in, grants out,
@@ -76,18 +80,25 @@ and from word MAX_IDS on nothing that is deterministic."""
 Gate = namedtuple(
     "Gate",
     ["words", "present", "waiting", "tick", "need", "end", "live", "horizon",
-     "source_start", "source_pe", "source_port", "reach_start", "reach"],
+     "source_start", "source_pe", "source_port", "reach_start", "reach", "wants", "done"],
 )  # fmt: skip
-"""What each PE waits for, and who promised what. Sources of input port p of PE d: source_pe/port[start[8 d + p]:]."""
+"""What each PE waits for, and who promised what. Sources of input port p of PE d: source_pe/port[start[8 d + p]:].
+
+`reach`: the PEs of this router that a PE can reach; bit r of `wants[pe]`: it can reach a PE of another router r;
+`done[r]`: the tick up to which router r has passed on everything.
+"""
 
 Ports = namedtuple("Ports", ["count", "key", "mask", "latency", "fifo_depth", "fifo_policy", "fifo_drain"])
 
 Queues = namedtuple(
     "Queues",
     ["packets", "words", "length", "chosen", "runs", "order", "identities", "frame_in", "words_in", "frame_out",
-     "head_in", "head_out"],
+     "head_in", "head_out", "stash", "stash_words", "stash_heads", "stashed"],
 )  # fmt: skip
-"""`packets` (PE id, place) wait, `length` of them; `words`, `words_in`: the same memory as uint64, four to a packet."""
+"""`packets` (PE id, place) wait, `length` of them; `words`, `words_in`: the same memory as uint64, four to a packet.
+
+`stash` (router, place): a frame for each other router, with `stashed` packets; `stash_heads[r, 0]` is its header.
+"""
 
 
 class Endpoint(NamedTuple):
@@ -147,19 +158,24 @@ def build_ports(endpoints: Sequence[Endpoint]) -> Ports:
     return Ports(count, key, mask, mesh.latency_table(), depth, policy, drain)
 
 
-def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link]) -> Gate:
-    """The gate before the first report: nobody waits, nobody has promised anything."""
+def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link], home: NDArray[np.int64], own: int) -> Gate:
+    """Router `own`'s gate before the first report: nobody waits, nobody has promised anything."""
     ports = spec.MAX_PORTS.value
     present = np.zeros(MAX_IDS, np.uint8)
-    present[[endpoint.pe for endpoint in endpoints]] = 1
+    present[[endpoint.pe for endpoint in endpoints if home[endpoint.pe] == own]] = 1
     sources: list[list[Link]] = [[] for _ in range(MAX_IDS * ports)]
     reach: list[set[int]] = [set() for _ in range(MAX_IDS)]
+    wants = np.zeros(MAX_IDS, np.int64)
     for link in links:
-        sources[link.target * ports + link.target_port].append(link)
-        reach[link.source].add(link.target)
+        if home[link.target] == own:
+            sources[link.target * ports + link.target_port].append(link)
+            reach[link.source].add(link.target)
+        else:
+            wants[link.source] |= 1 << home[link.target]
     flat = [link for bucket in sources for link in bucket]
     words = np.zeros(len(Word), np.int64)
-    words[Word.LEFT] = words[Word.RUNNING] = len(endpoints)  # a new process runs until its first report
+    words[Word.LEFT] = words[Word.RUNNING] = present.sum()  # a new process runs until its first report
+    words[Word.OWN] = own
     return Gate(  # type: ignore[call-arg, unused-ignore]
         words, present, np.zeros(MAX_IDS, np.uint8),
         *(np.zeros(MAX_IDS, np.int64) for _ in range(4)),
@@ -168,14 +184,16 @@ def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link]) -> Gate:
         np.array([link.source for link in flat], np.int64), np.array([link.port for link in flat], np.int64),
         np.concatenate([[0], np.cumsum([len(targets) for targets in reach])]).astype(np.int64),
         np.array([pe for targets in reach for pe in sorted(targets)], np.int64),
+        wants, np.full(home.max(initial=0) + 1, -1, np.int64),
     )  # fmt: skip
 
 
-def build_queues() -> Queues:
-    """Buffers; memory is committed by the system only where packets really lie."""
+def build_queues(routers: int = 1) -> Queues:
+    """Buffers of one of `routers`; memory is committed by the system only where packets really lie."""
     size = spec.FRAME_PACKETS.value
     frame_in, frame_out = np.empty(HEADER_PACKETS + size, PACKET), np.empty(HEADER_PACKETS + size, PACKET)
-    identities = np.array([list(identity(pe)) for pe in range(MAX_IDS)], np.uint8)
+    stash = np.empty((routers, HEADER_PACKETS + size), PACKET)
+    identities = np.array([list(identity(number)) for number in range(MAX_IDS + MAX_ROUTERS)], np.uint8)
     packets = np.empty((MAX_IDS, size), PACKET)
     return Queues(
         packets, packets.view(np.uint64).reshape(MAX_IDS, size, -1),
@@ -183,9 +201,23 @@ def build_queues() -> Queues:
         np.empty(size + 1, np.int64), np.empty(size, np.int64), identities,
         frame_in, frame_in.view(np.uint64).reshape(len(frame_in), -1), frame_out,
         header(frame_in), header(frame_out),
+        stash, stash.view(np.uint64).reshape(routers, len(frame_in), -1), stash.view(FRAME),
+        np.zeros(routers, np.int64),
     )  # fmt: skip
 
 
-def build(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> tuple[Table, Ports, Gate]:
-    """Table, ports and gate of a chip."""
-    return build_table(entries), build_ports(endpoints), build_gate(endpoints, find_links(endpoints, entries))
+class Share(NamedTuple):
+    """What one router knows."""
+
+    table: Table
+    gate: Gate
+
+
+def build(
+    endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], home: NDArray[np.int64]
+) -> tuple[Ports, list[Share]]:
+    """Ports and every router's share of a chip; `home[pe]`: number of the router that serves a PE."""
+    table = build_table(entries)
+    routers = range(int(home.max()) + 1)
+    shares = [Share(share(table, home, r), build_gate(endpoints, links, home, r)) for r in routers]
+    return build_ports(endpoints), shares

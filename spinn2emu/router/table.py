@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
@@ -26,10 +27,13 @@ class Entry(NamedTuple):
     links: tuple[int, ...] = ()
 
 
-Table = namedtuple("Table", ["masks", "first", "offset", "bits", "slot_key", "slot_entry", "start", "targets", "links"])
+Table = namedtuple(
+    "Table",
+    ["masks", "first", "offset", "bits", "slot_key", "slot_entry", "start", "targets", "links", "spread"],
+)
 """Compiled form. Per group: `masks` u4, `first` (lowest entry of the group), `offset` and `bits` of its hash table
 in `slot_key` u4 / `slot_entry` i4 (-1: empty). Entry e goes to PE ids `targets[start[e]:start[e + 1]]`
-and over `links[e]` links."""
+and over `links[e]` links; bit r of `spread[e]` (i8) is set if router r serves one of those PEs."""
 
 NO_ENTRY = -1
 _HASH = 2654435769  # Knuth's multiplicative hash, 2^32 / golden ratio
@@ -65,7 +69,18 @@ def build_table(entries: Sequence[Entry]) -> Table:
         offset, np.array(bits, np.int64), slot_key, slot_entry, start,
         np.array([pe for entry in entries for pe in sorted(entry.pes)], np.uint16),
         np.array([len(entry.links) for entry in entries], np.int64),
+        np.array([1 if entry.pes else 0 for entry in entries], np.int64),
     )  # fmt: skip
+
+
+def share(table: Table, home: NDArray[np.int64], router: int) -> Table:
+    """The table of one of several routers, with its own targets only; `home[pe]`: the router that serves a PE."""
+    servers = home[table.targets]
+    own = servers == router
+    spread = np.zeros_like(table.spread)
+    np.bitwise_or.at(spread, np.repeat(np.arange(len(spread)), np.diff(table.start)), 1 << servers)
+    start = np.concatenate([[0], np.cumsum(own)])[table.start].astype(np.int64)
+    return table._replace(start=start, targets=table.targets[own], spread=spread)
 
 
 def _check(number: int, entry: Entry) -> None:

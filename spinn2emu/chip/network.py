@@ -1,0 +1,153 @@
+"""The chip's processes: forks routers and PEs, lets time run in windows, hears what the routers report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import zmq
+
+from spinn2emu import geometry, link, spec
+from spinn2emu.chip import loading, placement, processes
+from spinn2emu.chip.memory import ChipMemory
+from spinn2emu.chip.watch import pe_failed
+from spinn2emu.errors import ChipStuck, PeDied, Spinn2Error
+from spinn2emu.frames import SUPERVISOR, VERSION, Kind, header, identity, new_buffer
+from spinn2emu.pe import process as pe_process
+from spinn2emu.registers import Register
+from spinn2emu.router import process as router_process
+from spinn2emu.router.state import Fault, build, find_links
+from spinn2emu.router.table import Entry
+
+
+class Network:
+    """Routers and PEs of a chip. `tick` is the end of the run, `idle` whether everybody has reached it."""
+
+    def __init__(self, directory: Path, memory: ChipMemory, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self.directory, self.memory, self.context = directory, memory, context
+        self.assignments: dict[int, loading.Assignment] = {}
+        self.children: list[processes.Child] = []
+        self.sockets: list[zmq.Socket[bytes]] = []
+        self.failure: Spinn2Error | None = None
+        self.tick, self.idle = 0, True
+        self._loads = 0
+        self._window, self._reached = 0, 0
+        self._frame = new_buffer(0)
+
+    def start(
+        self, assignments: Sequence[loading.Assignment], entries: Sequence[Entry], cores: Sequence[int] | None
+    ) -> None:
+        """Replaces everything on the chip. `cores` as in `placement.choose_cores`.
+
+        Raises ConfigError for a wrong routing table or cores; the chip is unchanged then.
+        """
+        endpoints = [loading.endpoint(assignment) for assignment in assignments]
+        used, pin = placement.choose_cores(len(assignments), cores)
+        links = find_links(endpoints, entries)
+        home = placement.place(endpoints, links, len(used))
+        ports, shares = build(endpoints, entries, links, home)
+        self.stop()
+        self.memory.clear()
+        self.assignments = {assignment.pe: assignment for assignment in assignments}
+        self.failure, self.tick, self.idle = None, 0, True
+        for assignment in assignments:
+            loading.initialise(assignment, self.memory)
+        # A new name for each load: the socket that is being closed may still reconnect to the old one's successor, and
+        # would take the supervisor's identity there.
+        self._loads += 1
+        where = [f"ipc://{self.directory / link.NETWORK_NAME}{self._loads}-{r}" for r in range(len(shares))]
+        registers = self.memory.registers
+        router_process.prepare(shares[0], ports, registers[0])
+        pe_process.prepare()
+        processes.prepare_to_fork()
+        for r, share in enumerate(shares):
+            body = lambda: router_process.main(r, share, ports, registers[r], where)  # noqa: B023, E731
+            label = "router" if len(shares) == 1 else f"router {r}"
+            self.children.append(processes.fork(label, 0, body, used[r] if pin else None))
+        for assignment in assignments:
+            router = int(home[assignment.pe])
+            self._fork_pe(assignment, where[router], used[router] if pin else None)
+        for address in where:
+            socket = self.context.socket(zmq.DEALER)
+            socket.set(zmq.ROUTING_ID, identity(SUPERVISOR))
+            socket.set(zmq.RECONNECT_IVL, 5)
+            socket.connect(address)
+            self.sockets.append(socket)
+        self.run(0)
+
+    def _fork_pe(self, assignment: loading.Assignment, where: str, core: int | None) -> None:
+        pe, image = assignment.pe, loading.image(assignment)
+        sram, activations = self.memory.sram[pe], self.memory.activations[pe : pe + 1]
+        body = lambda: pe_process.main(image, sram, activations, where)  # noqa: E731
+        self.children.append(processes.fork(f"pe {geometry.name(pe)}", pe, body, core))
+
+    def stop(self) -> None:
+        """Ends all processes: PEs first, routers last."""
+        processes.kill(sorted(self.children, key=lambda child: child.pe == 0))
+        self.children = []
+        for socket in self.sockets:
+            socket.close(linger=0)
+        self.sockets = []
+        for path in self.directory.glob(f"{link.NETWORK_NAME}*"):
+            path.unlink(missing_ok=True)
+
+    def run(self, ticks: int) -> None:
+        """Lets time run on by `ticks`; `idle` becomes true when all PEs have run them."""
+        self._window = self.tick
+        self.tick += ticks
+        self.idle = False
+        self._next_window()
+
+    def _next_window(self) -> None:
+        """Time advances in windows, so that nobody runs far ahead of those whose packets he does not need."""
+        size = spec.WINDOW_TICKS.value
+        self._window = min(self.tick, (self._window // size + 1) * size)
+        self._reached = 0
+        head = header(self._frame)[0]
+        head["kind"], head["version"], head["pe"], head["end"] = Kind.RUN, VERSION, SUPERVISOR, self._window
+        for socket in self.sockets:
+            socket.send(self._frame.tobytes())
+
+    def hear(self, socket: zmq.Socket[bytes]) -> None:
+        """Takes in all that a router reports."""
+        while socket.poll(0):
+            self._hear_frame(header(np.frombuffer(socket.recv(), self._frame.dtype))[0])
+
+    def _hear_frame(self, head: np.void) -> None:
+        pe = int(head["need"])
+        if head["kind"] == Kind.IDLE:
+            self._reached += int(head["end"]) == self._window
+            if self._reached == len(self.sockets):
+                self.idle = self._window == self.tick
+                if not self.idle:
+                    self._next_window()
+        elif head["kind"] == Kind.FAILED:
+            self.failure = self.failure or pe_failed(self.memory, self.assignments[pe], int(head["status"]))
+        elif head["kind"] == Kind.FAULT:
+            who = f" at PE {geometry.name(pe)}" if pe else ""
+            limit = spec.FRAME_PACKETS.value
+            cause = {
+                Fault.QUEUE_FULL: f"more than {limit} packets wait for it; let its sources send less ahead of it",
+                Fault.BAD_FRAME: "a frame was malformed",
+            }[Fault(int(head["status"]))]
+            self.failure = self.failure or ChipStuck(f"the network stopped{who}: {cause}", pe=pe, limit=limit)
+
+    def note_death(self, pidfd: int, slowest: int) -> None:
+        """Reaps the child that `pidfd` stands for; the chip has failed. `slowest`: the lowest tick of any PE."""
+        child = next(child for child in self.children if child.pidfd == pidfd)
+        cause = processes.exit_cause(child.pid)
+        self.children.remove(child)
+        os.close(child.pidfd)
+        if child.pe:
+            assignment = self.assignments[child.pe]
+            tick = int(assignment.loaded.memory["sys"].view(self.memory.sram[child.pe])[Register.TICK])
+            program = assignment.loaded.program.name
+            who = f"PE {geometry.name(child.pe)} ({program}) died in tick {tick}"
+        else:
+            program, tick, who = "", slowest, f"the {child.label} process died"
+        self.failure = self.failure or PeDied(
+            f"{who}: {cause}. The chip cannot go on; boot it again", pe=child.pe, name=child.label, program=program,
+            tick=tick, cause=cause,
+        )  # fmt: skip

@@ -1,0 +1,106 @@
+"""Routing, compiled: looks up what a PE sent, counts it, and puts a copy into the queue of every target.
+
+With several routers, the one that the sender belongs to counts the packet; every router makes the copies for its own
+PEs, and the sender's stashes the packet for the others.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spinn2emu import spec
+from spinn2emu.frames import HEADER_PACKETS
+from spinn2emu.jit import inlined
+from spinn2emu.packets import PACKET, PacketType
+from spinn2emu.router.state import Counter, Fault, PeCounter, Word
+from spinn2emu.router.table import NO_ENTRY, lookup
+
+_PER_QUAD, _HEADER, _WORDS = spec.PES_PER_QUAD.value, HEADER_PACKETS, PACKET.itemsize // 8
+_FAULT, _FAULT_PE, _OWN = int(Word.FAULT), int(Word.FAULT_PE), int(Word.OWN)
+_QUEUE_FULL = int(Fault.QUEUE_FULL)
+_IN, _COPIES, _UNROUTED, _UNCLAIMED = (int(counter) for counter in list(Counter)[:4])
+_OFF_CHIP, _NO_PAYLOAD, _OTHER_TYPE = int(Counter.OFF_CHIP), int(Counter.WITHOUT_PAYLOAD), int(Counter.OTHER_TYPE)
+_SENT = int(PeCounter.SENT)
+_MULTICAST, _NO_ENTRY = int(PacketType.MULTICAST), NO_ENTRY
+
+
+@inlined
+def _port_of(ports, pe, key):  # type: ignore[no-untyped-def]
+    """The input port of `pe` whose filter matches `key`, or -1."""
+    for port in range(ports.count[pe]):
+        if key & ports.mask[pe, port] == ports.key[pe, port]:
+            return port
+    return -1
+
+
+@inlined
+def _replicate(packet, words, entry, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+    """Puts a copy of `packet` into the queue of every target of `entry` that belongs to this router."""
+    quad = np.int64(-1)
+    for i in range(table.start[entry], table.start[entry + 1]):
+        pe = np.int64(table.targets[i])
+        if (pe - 1) // _PER_QUAD != quad:
+            quad = (pe - 1) // _PER_QUAD
+            registers.quad_copies[quad] += 1
+        registers.counters[_COPIES] += 1
+        port = _port_of(ports, pe, packet.key)
+        if port < 0:
+            registers.counters[_UNCLAIMED] += 1
+            continue
+        n = queues.length[pe]
+        if n == queues.packets.shape[1]:
+            gate.words[_FAULT] = _QUEUE_FULL
+            gate.words[_FAULT_PE] = pe
+            return
+        for word in range(_WORDS):  # the whole record in four moves, then the two fields that differ
+            queues.words[pe, n, word] = words[word]
+        queues.packets[pe, n].port = port
+        queues.packets[pe, n].time = packet.time + ports.latency[packet.source, pe]
+        queues.length[pe] = n + 1
+
+
+@inlined
+def _stash(words, others, queues):  # type: ignore[no-untyped-def]
+    """Keeps a packet for the other routers in the bit set `others`."""
+    router = 0
+    while others >> router:
+        if others >> router & 1:
+            n = queues.stashed[router]
+            for word in range(_WORDS):
+                queues.stash_words[router, _HEADER + n, word] = words[word]
+            queues.stashed[router] = n + 1
+        router += 1
+
+
+@inlined
+def route(packets, words, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+    """Looks up every packet, counts it and replicates it; drops what matches nothing, and counts that.
+
+    `words`: the same packets as uint64 (n, 4).
+    """
+    own = np.int64(1) << gate.words[_OWN]
+    for i in range(packets.shape[0]):
+        packet = packets[i]
+        registers.counters[_IN] += 1
+        registers.counters[_NO_PAYLOAD + (packet.control >> 4 & 3)] += 1
+        registers.pe_counts[packet.source, _SENT] += 1
+        if packet.control >> 6 != _MULTICAST:
+            registers.counters[_OTHER_TYPE] += 1
+            continue
+        entry = lookup(table, packet.key)
+        if entry == _NO_ENTRY:
+            registers.counters[_UNROUTED] += 1
+            continue
+        registers.hits[entry] += 1
+        registers.counters[_OFF_CHIP] += table.links[entry]
+        if table.spread[entry] & own:
+            _replicate(packet, words[i], entry, table, ports, gate, queues, registers)
+        if table.spread[entry] & ~own:
+            _stash(words[i], table.spread[entry] & ~own, queues)
+
+
+@inlined
+def deliver(packets, words, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+    """Replicates what another router has counted and passed on; every packet has a target here."""
+    for i in range(packets.shape[0]):
+        _replicate(packets[i], words[i], lookup(table, packets[i].key), table, ports, gate, queues, registers)
