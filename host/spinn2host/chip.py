@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zmq
@@ -64,22 +64,27 @@ class Chip:
         self._socket.connect(f"ipc://{directory / link.SOCKET_NAME}")
 
     @classmethod
-    def boot(cls, cores: Sequence[int] | None = None) -> Chip:
+    def boot(cls, cores: Sequence[int] | None = None, loop: Literal["compiled", "python"] = "compiled") -> Chip:
         """Starts a chip's supervisor.
 
         cores: the processor cores to share the work, with a router process on each and the PEs that it serves pinned
         there, too. None: the machine's, as many as pay, without pinning where one core is enough or the system forbids
-        it. Empty: one router, nothing is pinned. Results never depend on it.
+        it. Empty: one router, nothing is pinned.
+
+        loop: "python" runs the router's and the PEs' loops, but not the kernels, as plain Python, for debugging: slow.
+
+        Results never depend on either.
 
         Raises DeadlineExceeded or PeDied if it does not come up; `load` raises ConfigError for cores that cannot be
         used.
         """
+        options = {"cores": None if cores is None else list(cores), "loop": loop}
         base = _base_directory()
         directory, lock = _new_directory(base)
         with open(directory / "log", "w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "spinn2emu.chip.supervisor", str(directory), str(os.getpid()),
-                 json.dumps(None if cores is None else list(cores))],
+                 json.dumps(options)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True, text=True,
                 pass_fds=(lock,),
             )  # fmt: skip

@@ -44,8 +44,8 @@ class Assignment(NamedTuple):
     outputs: dict[str, tuple[int, int]]
 
 
-def link_all(request: Sequence[dict[str, Any]]) -> list[Assignment]:
-    """Links and compiles every program of the request, each set of parameters once.
+def link_all(request: Sequence[dict[str, Any]], one_tick: bool = False) -> list[Assignment]:
+    """Links and compiles every program of the request, each set of parameters once; `one_tick` as in `compile_entry`.
 
     Raises ConfigError, SramOverflow or ProgramError; nothing has been started then.
     """
@@ -58,7 +58,7 @@ def link_all(request: Sequence[dict[str, Any]]) -> list[Assignment]:
         key = json.dumps([item["program"], item["parameters"]], sort_keys=True)
         if key not in done:
             try:
-                done[key] = _link(item["program"], item["parameters"])
+                done[key] = _link(item["program"], item["parameters"], one_tick)
             except Spinn2Error as error:
                 raise type(error)(f"PE {geometry.name(pe)}: {error.message}", pe=pe, **error.fields) from error
         loaded = done[key]
@@ -67,7 +67,7 @@ def link_all(request: Sequence[dict[str, Any]]) -> list[Assignment]:
     return assignments
 
 
-def _link(name: str, values: dict[str, Any]) -> Loaded:
+def _link(name: str, values: dict[str, Any], one_tick: bool) -> Loaded:
     program = load_program(name)
     try:
         parameters = program.parameters.model_validate(values)
@@ -83,7 +83,7 @@ def _link(name: str, values: dict[str, Any]) -> Loaded:
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} (line {where.lineno} of {where.filename})"
         raise ProgramError(f"{name}: its declaration fails: {text}", program=name) from error
-    return Loaded(program, parameters, memory, initial, phases, fifo, compile_entry(program, memory.symbols))
+    return Loaded(program, parameters, memory, initial, phases, fifo, compile_entry(program, memory.symbols, one_tick))
 
 
 def _check_fifo(program: Program, fifo: Fifo) -> Fifo:

@@ -6,7 +6,6 @@ One anonymous shared mapping, made before the processes are forked: the system f
 from __future__ import annotations
 
 import mmap
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ class ChipMemory:
     """`sram`: uint8 (153, 131072), row = PE id. `registers`: by router process. `activations`: int64 (153,)."""
 
     def __init__(self) -> None:
-        sizes = (len(Counter), spec.ROUTER_ENTRIES.value, MAX_IDS * len(PeCounter), spec.QUADS.value, 8)
+        sizes = (len(Counter), spec.ROUTER_ENTRIES.value, MAX_IDS * len(PeCounter), 8)
         sram_bytes = MAX_IDS * spec.SRAM_BYTES.value
         self._mapping = mmap.mmap(-1, sram_bytes + 8 * (MAX_IDS + MAX_ROUTERS * sum(sizes)))
         memory = np.frombuffer(self._mapping, np.uint8)
@@ -50,20 +49,11 @@ class ChipMemory:
         """A number that grows as long as anything happens on the network."""
         return int(self.activations.sum() + sum(registers.activity.sum() for registers in self.registers))
 
-    def counters(self) -> dict[str, Any]:
-        """All counters, as lists: the sums over the router processes."""
-        total = Registers(*map(sum, zip(*self.registers, strict=True)))
-        used = int(np.max(np.nonzero(total.hits)[0], initial=0)) + 1
-        return {
-            "router": total.counters.tolist(),
-            "hits": total.hits[:used].tolist(),
-            "pes": total.pe_counts.tolist(),
-            "quads": total.quad_copies.tolist(),
-            "frames": total.activity[:2].tolist(),
-            "activations": self.activations.tolist(),
-        }
+    def total(self) -> Registers:
+        """The registers, summed over the router processes."""
+        return Registers(*map(sum, zip(*self.registers, strict=True)))
 
 
 def _registers(blocks: list[NDArray[np.int64]]) -> Registers:
-    counters, hits, pe_counts, quad_copies, activity = blocks
-    return Registers(counters, hits, pe_counts.reshape(MAX_IDS, len(PeCounter)), quad_copies, activity)
+    counters, hits, pe_counts, activity = blocks
+    return Registers(counters, hits, pe_counts.reshape(MAX_IDS, len(PeCounter)), activity)

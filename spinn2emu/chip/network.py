@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import zmq
@@ -15,19 +17,37 @@ from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.watch import pe_failed
 from spinn2emu.errors import ChipStuck, PeDied, Spinn2Error
 from spinn2emu.frames import SUPERVISOR, VERSION, Kind, header, identity, new_buffer
+from spinn2emu.pe import debug as pe_debug
 from spinn2emu.pe import process as pe_process
 from spinn2emu.registers import Register
+from spinn2emu.router import debug as router_debug
 from spinn2emu.router import process as router_process
 from spinn2emu.router.state import Fault, build, find_links
 from spinn2emu.router.table import Entry
 
 
+class Options(NamedTuple):
+    """How a chip's processes run; results never depend on it."""
+
+    cores: list[int] | None = None
+    """As in `placement.choose_cores`."""
+    loop: str = "compiled"
+    """One of LOOPS."""
+
+
+LOOPS = ("compiled", "python")
+"""`python`: one router and all PEs run their loops in plain Python, for debugging."""
+
+
 class Network:
     """Routers and PEs of a chip. `tick` is the end of the run, `idle` whether everybody has reached it."""
 
-    def __init__(self, directory: Path, memory: ChipMemory, context: zmq.Context[zmq.Socket[bytes]]) -> None:
-        self.directory, self.memory, self.context = directory, memory, context
+    def __init__(
+        self, directory: Path, memory: ChipMemory, context: zmq.Context[zmq.Socket[bytes]], options: Options
+    ) -> None:
+        self.directory, self.memory, self.context, self.options = directory, memory, context, options
         self.assignments: dict[int, loading.Assignment] = {}
+        self.entries: list[Entry] = []
         self.children: list[processes.Child] = []
         self.sockets: list[zmq.Socket[bytes]] = []
         self.failure: Spinn2Error | None = None
@@ -36,21 +56,21 @@ class Network:
         self._window, self._reached = 0, 0
         self._frame = new_buffer(0)
 
-    def start(
-        self, assignments: Sequence[loading.Assignment], entries: Sequence[Entry], cores: Sequence[int] | None
-    ) -> None:
-        """Replaces everything on the chip. `cores` as in `placement.choose_cores`.
+    def start(self, assignments: Sequence[loading.Assignment], entries: Sequence[Entry]) -> None:
+        """Replaces everything on the chip.
 
         Raises ConfigError for a wrong routing table or cores; the chip is unchanged then.
         """
+        plain = self.options.loop == "python"
         endpoints = [loading.endpoint(assignment) for assignment in assignments]
-        used, pin = placement.choose_cores(len(assignments), cores)
+        cores, pin = placement.choose_cores(len(assignments), [] if plain else self.options.cores)
         links = find_links(endpoints, entries)
-        home = placement.place(endpoints, links, len(used))
+        home = placement.place(endpoints, links, len(cores))
         ports, shares = build(endpoints, entries, links, home)
         self.stop()
         self.memory.clear()
         self.assignments = {assignment.pe: assignment for assignment in assignments}
+        self.entries = list(entries)
         self.failure, self.tick, self.idle = None, 0, True
         for assignment in assignments:
             loading.initialise(assignment, self.memory)
@@ -63,12 +83,17 @@ class Network:
         pe_process.prepare()
         processes.prepare_to_fork()
         for r, share in enumerate(shares):
-            body = lambda: router_process.main(r, share, ports, registers[r], where)  # noqa: B023, E731
+            body = partial(router_process.main, r, share, ports, registers[r], where)
+            if plain:
+                body = partial(router_debug.main, endpoints, entries, links, registers[0], where[0])
             label = "router" if len(shares) == 1 else f"router {r}"
-            self.children.append(processes.fork(label, 0, body, used[r] if pin else None))
+            self.children.append(processes.fork(label, 0, body, cores[r] if pin else None))
         for assignment in assignments:
-            router = int(home[assignment.pe])
-            self._fork_pe(assignment, where[router], used[router] if pin else None)
+            pe, router = assignment.pe, int(home[assignment.pe])
+            sram, activations = self.memory.sram[pe], self.memory.activations[pe : pe + 1]
+            serve = pe_debug.main if plain else pe_process.main
+            body = partial(serve, loading.image(assignment), sram, activations, where[router])
+            self.children.append(processes.fork(f"pe {geometry.name(pe)}", pe, body, cores[router] if pin else None))
         for address in where:
             socket = self.context.socket(zmq.DEALER)
             socket.set(zmq.ROUTING_ID, identity(SUPERVISOR))
@@ -76,12 +101,6 @@ class Network:
             socket.connect(address)
             self.sockets.append(socket)
         self.run(0)
-
-    def _fork_pe(self, assignment: loading.Assignment, where: str, core: int | None) -> None:
-        pe, image = assignment.pe, loading.image(assignment)
-        sram, activations = self.memory.sram[pe], self.memory.activations[pe : pe + 1]
-        body = lambda: pe_process.main(image, sram, activations, where)  # noqa: E731
-        self.children.append(processes.fork(f"pe {geometry.name(pe)}", pe, body, core))
 
     def stop(self) -> None:
         """Ends all processes: PEs first, routers last."""
@@ -133,6 +152,22 @@ class Network:
                 Fault.BAD_FRAME: "a frame was malformed",
             }[Fault(int(head["status"]))]
             self.failure = self.failure or ChipStuck(f"the network stopped{who}: {cause}", pe=pe, limit=limit)
+
+    def counters(self) -> dict[str, list[Any]]:
+        """All counters. A quad gets one copy of a packet for all its PEs; `frames` and `activations` tell of effort."""
+        total = self.memory.total()
+        hits = total.hits[: len(self.entries)]
+        quads = np.zeros(spec.QUADS.value, np.int64)
+        for entry, count in zip(self.entries, hits, strict=True):
+            quads[list({(pe - 1) // spec.PES_PER_QUAD.value for pe in entry.pes})] += count
+        return {
+            "router": total.counters.tolist(),
+            "hits": hits.tolist(),
+            "pes": total.pe_counts.tolist(),
+            "quads": quads.tolist(),
+            "frames": total.activity[:2].tolist(),
+            "activations": self.memory.activations.tolist(),
+        }
 
     def note_death(self, pidfd: int, slowest: int) -> None:
         """Reaps the child that `pidfd` stands for; the chip has failed. `slowest`: the lowest tick of any PE."""

@@ -23,7 +23,7 @@ import zmq
 from spinn2emu import geometry, link
 from spinn2emu.chip import loading
 from spinn2emu.chip.memory import ChipMemory
-from spinn2emu.chip.network import Network
+from spinn2emu.chip.network import Network, Options
 from spinn2emu.chip.watch import Watch
 from spinn2emu.errors import ChipStuck, ConfigError, ProtocolError, Spinn2Error
 from spinn2emu.registers import Register
@@ -47,16 +47,15 @@ class Waiter(NamedTuple):
 class Supervisor:
     """Serves one chip until the host says halt, or its owner ends."""
 
-    def __init__(self, directory: Path, owner: int, cores: list[int] | None) -> None:
+    def __init__(self, directory: Path, owner: int, options: Options) -> None:
         self.directory = directory
-        self.cores = cores
         self.memory = ChipMemory()
         self.halted = False
         self.waiters: list[Waiter] = []
         self.watch = Watch(self.memory)
         self.owner = os.pidfd_open(owner)
         self.context = zmq.Context()
-        self.network = Network(directory, self.memory, self.context)
+        self.network = Network(directory, self.memory, self.context, options)
         self.host = self.context.socket(zmq.ROUTER)
         self.host.set(zmq.MAXMSGSIZE, link.MAX_MESSAGE_BYTES)
         self.host.bind(f"ipc://{directory / link.SOCKET_NAME}")
@@ -154,9 +153,9 @@ class Supervisor:
 
     def _load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Replaces everything on the chip: links, initialises, forks routers and PEs, waits until all report."""
-        assignments = loading.link_all(request["pes"])
+        assignments = loading.link_all(request["pes"], one_tick=self.network.options.loop == "python")
         entries = [Entry(int(key), int(mask), *map(tuple, targets)) for key, mask, *targets in request["entries"]]
-        self.network.start(assignments, entries, self.cores)
+        self.network.start(assignments, entries)
         self._await_all()
         maps: list[Any] = []
         groups: dict[int, int] = {}
@@ -213,7 +212,7 @@ class Supervisor:
         return {}
 
     def _counters(self, request: dict[str, Any]) -> dict[str, Any]:
-        return self.memory.counters()
+        return self.network.counters()
 
 
 def _wire_map(loaded: loading.Loaded) -> dict[str, Any]:
@@ -223,14 +222,14 @@ def _wire_map(loaded: loading.Loaded) -> dict[str, Any]:
 
 
 def main() -> None:
-    """`python -m spinn2emu.chip.supervisor DIRECTORY OWNER_PID CORES`: serves a chip, says `ready` on stdout.
+    """`python -m spinn2emu.chip.supervisor DIRECTORY OWNER_PID OPTIONS`: serves a chip, says `ready` on stdout.
 
-    CORES: JSON, as `cores` in `Chip.boot`.
+    OPTIONS: the fields of `network.Options`, as JSON.
     """
-    directory, owner, cores = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+    directory, owner, options = Path(sys.argv[1]), int(sys.argv[2]), Options(**json.loads(sys.argv[3]))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
-    supervisor = Supervisor(directory, owner, cores)
+    supervisor = Supervisor(directory, owner, options)
     print("ready", flush=True)
     supervisor.serve()
     # After a crash the directory stays, so that the host can say why from the log; it, or the next boot, removes it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numba
@@ -137,12 +139,19 @@ def main(image: Image, sram: np.ndarray, activations: np.ndarray, endpoint: str)
     grant, report = header(rx), header(tx)
     report["version"] = VERSION
     addresses = np.array([context.ctypes.data, rx.ctypes.data, tx.ctypes.data], np.int64)
+    with connected(image.pe, endpoint) as socket:
+        handle = socket.underlying
+        while run(handle, image.entry, sys, phases, context, addresses, grant, report, activations) == INTERRUPTED:
+            pass
+
+
+@contextmanager
+def connected(pe: int, endpoint: str) -> Iterator[zmq.Socket[bytes]]:
+    """The socket of a PE, to its router."""
     with zmq.Context() as network, network.socket(zmq.DEALER) as socket:
-        socket.set(zmq.ROUTING_ID, identity(image.pe))
+        socket.set(zmq.ROUTING_ID, identity(pe))
         socket.set(zmq.RECONNECT_IVL, 5)  # the router may not be there yet
         for option in (zmq.LINGER, zmq.SNDHWM, zmq.RCVHWM):
             socket.set(option, 0)
         socket.connect(endpoint)
-        handle = socket.underlying
-        while run(handle, image.entry, sys, phases, context, addresses, grant, report, activations) == INTERRUPTED:
-            pass
+        yield socket

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numba
 import zmq
@@ -22,10 +23,19 @@ def prepare(share: Share, ports: Ports, registers: Registers) -> None:
 def main(number: int, share: Share, ports: Ports, registers: Registers, endpoints: Sequence[str]) -> None:
     """Body of the process of router `number`, which serves endpoints[number]; returns only if the network is gone."""
     queues = build_queues(len(endpoints))
+    with bound(number, endpoints) as socket:
+        handle = socket.underlying
+        while loop.run(handle, share.table, ports, share.gate, queues, registers) == loop.INTERRUPTED:
+            pass
+
+
+@contextmanager
+def bound(number: int, endpoints: Sequence[str]) -> Iterator[zmq.Socket[bytes]]:
+    """The socket of router `number`, which can already reach the other routers."""
     with zmq.Context() as network, network.socket(zmq.ROUTER) as socket:
         socket.set(zmq.ROUTING_ID, identity(MAX_IDS + number))
         socket.set(zmq.ROUTER_MANDATORY, 1)
-        socket.set(zmq.RECONNECT_IVL, 5)
+        socket.set(zmq.RECONNECT_IVL, 5)  # the others may not be there yet
         for option in (zmq.LINGER, zmq.SNDHWM, zmq.RCVHWM):
             socket.set(option, 0)
         socket.bind(endpoints[number])
@@ -34,9 +44,7 @@ def main(number: int, share: Share, ports: Ports, registers: Registers, endpoint
         for other in range(len(endpoints)):
             if other != number:
                 _greet(socket, number, identity(MAX_IDS + other))
-        handle = socket.underlying
-        while loop.run(handle, share.table, ports, share.gate, queues, registers) == loop.INTERRUPTED:
-            pass
+        yield socket
 
 
 def _greet(socket: zmq.Socket[bytes], number: int, router: bytes) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinn2emu import spec
 from spinn2emu.frames import HEADER_PACKETS
 from spinn2emu.jit import inlined
 from spinn2emu.packets import PACKET, PacketType
 from spinn2emu.router.state import Counter, Fault, PeCounter, Word
 from spinn2emu.router.table import NO_ENTRY, lookup
 
-_PER_QUAD, _HEADER, _WORDS = spec.PES_PER_QUAD.value, HEADER_PACKETS, PACKET.itemsize // 8
+_HEADER, _WORDS = HEADER_PACKETS, PACKET.itemsize // 8
 _FAULT, _FAULT_PE, _OWN = int(Word.FAULT), int(Word.FAULT_PE), int(Word.OWN)
 _QUEUE_FULL = int(Fault.QUEUE_FULL)
 _IN, _COPIES, _UNROUTED, _UNCLAIMED = (int(counter) for counter in list(Counter)[:4])
@@ -36,12 +35,8 @@ def _port_of(ports, pe, key):  # type: ignore[no-untyped-def]
 @inlined
 def _replicate(packet, words, entry, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Puts a copy of `packet` into the queue of every target of `entry` that belongs to this router."""
-    quad = np.int64(-1)
     for i in range(table.start[entry], table.start[entry + 1]):
         pe = np.int64(table.targets[i])
-        if (pe - 1) // _PER_QUAD != quad:
-            quad = (pe - 1) // _PER_QUAD
-            registers.quad_copies[quad] += 1
         registers.counters[_COPIES] += 1
         port = _port_of(ports, pe, packet.key)
         if port < 0:

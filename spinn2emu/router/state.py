@@ -73,9 +73,9 @@ MAX_IDS = spec.PES.value + 1
 MAX_ROUTERS = 8
 """Router processes of a chip, at most. They share the work of the one router that the chip has."""
 
-Registers = namedtuple("Registers", ["counters", "hits", "pe_counts", "quad_copies", "activity"])
-"""What the host may read: 16 counters, hits per entry, counts per PE and quad; `activity`: frames in, grants out,
-and from word MAX_IDS on nothing that is deterministic."""
+Registers = namedtuple("Registers", ["counters", "hits", "pe_counts", "activity"])
+"""What the host may read: 16 counters, hits per entry, counts per PE; `activity`: frames in, grants out (these two
+depend on scheduling)."""
 
 Gate = namedtuple(
     "Gate",

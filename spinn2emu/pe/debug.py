@@ -1,0 +1,116 @@
+"""The PE's loop in plain Python: slow, to read, to print from, and to check the compiled one (`process.py`) against.
+
+Only the kernel is compiled; it runs one tick per call. Every byte is the same as with the compiled loop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import zmq
+
+from spinn2emu import spec
+from spinn2emu.frames import FOREVER, HEADER_PACKETS, VERSION, Kind, header, new_buffer
+from spinn2emu.pe.process import TX_PACKETS, Image, build_context, connected
+from spinn2emu.registers import NO_PHASE, PhaseWord, Register, Status, SystemError
+from spinn2emu.sdk import Context
+
+
+class PeLoop:
+    """One PE. `serve` is its life, `run_tick` what happens in a tick."""
+
+    def __init__(self, image: Image, sram: np.ndarray, activations: np.ndarray, socket: zmq.Socket[bytes]) -> None:
+        self.pe, self.socket, self.activations = image.pe, socket, activations
+        self.rx, self.tx = new_buffer(spec.FRAME_PACKETS.value), new_buffer(TX_PACKETS)
+        self.context = build_context(image, sram, self.rx, self.tx)
+        self.sys, self.phases = (image.memory[name].view(sram) for name in ("sys", "phases"))
+        self.kernel = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(image.entry)
+
+    def serve(self) -> None:
+        """Says what it needs, gets a grant, runs the ticks that the grant covers, and so on."""
+        self.enter_phase(0, tick=0)
+        self.send(Kind.REPORT)
+        while True:
+            grant, packets = self.receive()
+            failed = False
+            while not failed and self.sys[Register.TICK] <= self.last_tick(grant):
+                due = int(np.searchsorted(packets["tick"], self.sys[Register.TICK]))  # what was sent before this tick
+                failed = not self.run_tick(packets[:due])
+                packets = packets[due:]
+                if self.context[Context.TX_COUNT] > TX_PACKETS // 2 and not failed:
+                    self.send(Kind.PART)
+            self.send(Kind.FAILED if failed else Kind.REPORT)
+
+    def receive(self) -> tuple[np.void, np.ndarray]:
+        """The next grant and its packets, in canonical order."""
+        frame = np.frombuffer(self.socket.recv(), self.rx.dtype)
+        self.activations[0] += 1
+        self.sys[Register.STATUS] = Status.RUNNING
+        return header(frame)[0], frame[HEADER_PACKETS:]
+
+    def last_tick(self, grant: np.void) -> int:
+        """How far the PE may run now: its live ports are complete so far, and the chip's time has not ended."""
+        live, end = self.phases[self.sys[Register.PHASE], PhaseWord.LIVE], self.sys[Register.PHASE_END]
+        if live == 0:
+            return int(min(end, grant["need"] - 1))
+        return int(min(end, grant["end"])) if live == grant["live"] else int(self.sys[Register.TICK]) - 1
+
+    def run_tick(self, packets: np.ndarray) -> bool:
+        """Runs the kernel for one tick, then moves the phase on. False if the PE has failed."""
+        sys, phases = self.sys, self.phases
+        tick, phase = int(sys[Register.TICK]), int(sys[Register.PHASE])
+        sys[Register.PACKETS_IN] += len(packets)
+        self.rx[HEADER_PACKETS : HEADER_PACKETS + len(packets)] = packets
+        self.context[Context.RX_COUNT] = len(packets)
+        self.context[Context.SEQUENCE] = 0
+        code = self.kernel(self.context.ctypes.data)
+        wanted = int(sys[Register.NEXT_PHASE])
+        if wanted != NO_PHASE:
+            exists = 0 <= wanted < len(phases) and phases[wanted, PhaseWord.TICKS] >= 0
+            early = tick < sys[Register.PHASE_END]
+            if not exists or (early and phases[wanted, PhaseWord.LIVE] != phases[phase, PhaseWord.LIVE]):
+                code = int(SystemError.PHASE)
+        code = code or int(sys[Register.ERROR])
+        if code:
+            sys[Register.ERROR], sys[Register.STATUS] = code, Status.RUNTIME_ERROR
+            return False
+        sys[Register.TICK] = tick + 1
+        if wanted != NO_PHASE:
+            sys[Register.NEXT_PHASE] = NO_PHASE
+            self.enter_phase(wanted, tick + 1)
+        elif tick == sys[Register.PHASE_END]:
+            self.enter_phase(int(phases[phase, PhaseWord.NEXT]), tick + 1)
+        return True
+
+    def enter_phase(self, phase: int, tick: int) -> None:
+        """Starts a phase and promises, for every output port, the tick before which it stays silent."""
+        row = self.phases[phase]
+        end = tick + row[PhaseWord.TICKS] - 1 if row[PhaseWord.TICKS] else FOREVER
+        self.sys[Register.PHASE], self.sys[Register.PHASE_START], self.sys[Register.PHASE_END] = phase, tick, end
+        for port in range(spec.MAX_PORTS.value):
+            speaks = row[PhaseWord.SENDS] >> port & 1
+            first = tick if speaks else min(end + 1 + row[PhaseWord.QUIET + port], FOREVER)
+            self.context[Context.HORIZON + port] = max(self.context[Context.HORIZON + port], first)
+
+    def send(self, kind: Kind) -> None:
+        """Sends the packets of the transmit buffer with the PE's promises and wishes."""
+        row, tick, end = self.phases[self.sys[Register.PHASE]], self.sys[Register.TICK], self.sys[Register.PHASE_END]
+        if kind == Kind.REPORT:
+            self.sys[Register.STATUS] = Status.WAITING
+        count = int(self.context[Context.TX_COUNT])
+        head = header(self.tx)[0]
+        head["kind"], head["version"], head["pe"], head["count"] = kind, VERSION, self.pe, count
+        head["tick"], head["end"], head["need"] = tick, end, end if end < FOREVER else tick
+        head["live"], head["status"] = row[PhaseWord.LIVE], self.sys[Register.ERROR] & 0xFFFFFFFF
+        for port in range(spec.MAX_PORTS.value):
+            speaks = row[PhaseWord.SENDS] >> port & 1
+            head["horizon"][port] = tick if speaks else self.context[Context.HORIZON + port]
+        self.socket.send(self.tx[: HEADER_PACKETS + count].tobytes())
+        self.context[Context.TX_COUNT] = 0
+
+
+def main(image: Image, sram: np.ndarray, activations: np.ndarray, endpoint: str) -> None:
+    """Body of a PE's process."""
+    with connected(image.pe, endpoint) as socket:
+        PeLoop(image, sram, activations, socket).serve()

@@ -1,0 +1,187 @@
+"""The gating router in plain Python: slow, to read, and to check the compiled one (`loop.py`) against.
+
+One process serves all PEs. Every packet goes the same way, every counter ends with the same value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import zmq
+
+from spinn2emu import mesh, spec
+from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind, header, identity, new_buffer
+from spinn2emu.packets import PacketType
+from spinn2emu.router.process import bound
+from spinn2emu.router.state import Counter, Endpoint, Fault, Link, PeCounter, Registers
+from spinn2emu.router.table import Entry
+
+
+class RouterLoop:
+    """The router. `serve` is its life, `route` what happens to a packet, `try_grant` what wakes a PE."""
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], registers: Registers,
+        socket: zmq.Socket[bytes],
+    ) -> None:  # fmt: skip
+        self.entries, self.registers, self.socket = entries, registers, socket
+        self.endpoints = {endpoint.pe: endpoint for endpoint in endpoints}
+        self.sources = {
+            (pe, port): set[tuple[int, int]]() for pe in self.endpoints for port in range(spec.MAX_PORTS.value)
+        }
+        self.reach = {pe: set[int]() for pe in self.endpoints}
+        for link in links:
+            self.sources[link.target, link.target_port].add((link.source, link.port))
+            self.reach[link.source].add(link.target)
+        self.queues: dict[int, list[np.void]] = {pe: [] for pe in self.endpoints}
+        self.reports: dict[int, np.void] = {}  # of the PEs that wait
+        self.next_tick = dict.fromkeys(self.endpoints, 0)
+        self.horizons = {pe: np.zeros(spec.MAX_PORTS.value, np.int64) for pe in self.endpoints}
+        self.latency = mesh.latency_table()
+        self.limit, self.open = 0, False
+
+    def serve(self) -> None:
+        """Takes in a frame, wakes whoever has all that it needs, and so on."""
+        while True:
+            _, data = self.socket.recv_multipart()
+            frame = np.frombuffer(data, new_buffer(0).dtype)
+            head, packets = header(frame)[0], frame[HEADER_PACKETS:]
+            self.registers.activity[0] += 1
+            pe = int(head["pe"])
+            if head["kind"] == Kind.RUN:
+                self.limit, self.open = int(head["end"]), True
+                self.wake(self.endpoints)
+            elif head["kind"] == Kind.FAILED:
+                self.tell(Kind.FAILED, pe, int(head["status"]))
+            else:
+                for packet in packets:
+                    self.route(packet)
+                self.horizons[pe] = head["horizon"].copy()
+                if head["kind"] == Kind.REPORT:
+                    self.reports[pe], self.next_tick[pe] = head.copy(), int(head["tick"])
+                self.wake({pe} | self.reach[pe])
+            running = len(self.endpoints) - len(self.reports)
+            done = all(tick >= self.limit for tick in self.next_tick.values())
+            if not running and not done:  # everybody waits for more than there is, as in recurrent networks
+                for pe in self.endpoints:
+                    self.try_grant(pe, self.next_tick[pe])
+            if self.open and not running and done:
+                self.settle()
+
+    def route(self, packet: np.void) -> None:
+        """The first entry that matches decides; every target whose port matches gets a copy into its queue."""
+        count, source = self.registers.counters, int(packet["source"])
+        count[Counter.PACKETS] += 1
+        count[Counter.WITHOUT_PAYLOAD + (int(packet["control"]) >> 4 & 3)] += 1
+        self.registers.pe_counts[source, PeCounter.SENT] += 1
+        if packet["control"] >> 6 != PacketType.MULTICAST:
+            count[Counter.OTHER_TYPE] += 1
+            return
+        key = int(packet["key"])
+        number = next((i for i, entry in enumerate(self.entries) if key & entry.mask == entry.key), None)
+        if number is None:
+            count[Counter.UNROUTED] += 1
+            return
+        entry = self.entries[number]
+        self.registers.hits[number] += 1
+        count[Counter.OFF_CHIP] += len(entry.links)
+        count[Counter.COPIES] += len(entry.pes)
+        for pe in entry.pes:
+            inputs = self.endpoints[pe].inputs if pe in self.endpoints else ()
+            port = next((i for i, (own, mask) in enumerate(inputs) if key & mask == own), None)
+            if port is None:
+                count[Counter.UNCLAIMED] += 1
+                continue
+            if len(self.queues[pe]) == spec.FRAME_PACKETS.value:
+                self.tell(Kind.FAULT, pe, Fault.QUEUE_FULL)
+                return
+            copy = packet.copy()
+            copy["port"], copy["time"] = port, packet["time"] + self.latency[source, pe]
+            self.queues[pe].append(copy)
+
+    def wake(self, pes: Iterable[int]) -> None:
+        """Tries to give each of these PEs what it needs."""
+        for pe in pes:
+            if pe in self.reports:
+                self.try_grant(pe, int(self.reports[pe]["need"]))
+
+    def try_grant(self, pe: int, need: int) -> None:
+        """Wakes a PE that waits if it can run to tick `need`, or to the end of the chip's time."""
+        report, last = self.reports.get(pe), self.limit - 1
+        if report is None or self.next_tick[pe] > last:
+            return
+        end = min(self.complete_until(pe, int(report["live"])), int(report["end"]), last)
+        if end < min(need, last):
+            return
+        packets = self.bound_fifo(pe, self.take(pe, end))
+        self.registers.pe_counts[pe, PeCounter.DELIVERED] += len(packets)
+        self.registers.activity[1] += 1
+        del self.reports[pe]
+        frame = new_buffer(len(packets))
+        for i, packet in enumerate(packets):
+            frame[HEADER_PACKETS + i] = packet
+        head = header(frame)[0]
+        head["kind"], head["version"], head["pe"], head["count"] = Kind.GRANT, VERSION, pe, len(packets)
+        head["live"], head["end"], head["need"] = report["live"], end, last + 1
+        self.socket.send_multipart([identity(pe), frame.tobytes()])
+
+    def complete_until(self, pe: int, live: int) -> int:
+        """The last tick for which every source of every live port has promised to be done."""
+        return min(
+            (int(self.horizons[source][out]) for port in range(spec.MAX_PORTS.value) if live >> port & 1
+             for source, out in self.sources[pe, port]), default=FOREVER,
+        )  # fmt: skip
+
+    def take(self, pe: int, end: int) -> list[np.void]:
+        """What the PE processes up to tick `end`, by (tick, source, sequence); what comes for a dead port is lost."""
+        report = self.reports[pe]
+        due = [packet for packet in self.queues[pe] if packet["tick"] + 1 <= end]
+        self.queues[pe] = [packet for packet in self.queues[pe] if packet["tick"] + 1 > end]
+        heard = [p for p in due if p["tick"] + 1 >= report["tick"] and report["live"] >> p["port"] & 1]
+        self.registers.counters[Counter.NOT_LIVE] += len(due) - len(heard)
+        self.registers.pe_counts[pe, PeCounter.DISCARDED] += len(due) - len(heard)
+        return sorted(heard, key=lambda packet: (int(packet["tick"]), int(packet["source"])))
+
+    def bound_fifo(self, pe: int, packets: list[np.void]) -> list[np.void]:
+        """Applies depth and policy of the FIFO to the packets of each tick, by their time of arrival."""
+        fifo = self.endpoints[pe].fifo
+        if fifo.drain != "tick":
+            return packets
+        kept: list[np.void] = []
+        for tick in sorted({int(packet["tick"]) for packet in packets}):
+            now = [packet for packet in packets if packet["tick"] == tick]
+            arrival = sorted(range(len(now)), key=lambda i: (int(now[i]["time"]), int(now[i]["source"])))
+            excess = max(0, len(now) - fifo.depth)
+            if fifo.policy == "stall":
+                self.registers.counters[Counter.FIFO_STALLED] += excess
+                kept += now
+                continue
+            stays = set(arrival[: fifo.depth] if fifo.policy == "drop" else arrival[excess:])
+            kept += [packet for i, packet in enumerate(now) if i in stays]
+            self.registers.counters[Counter.FIFO_DROPPED] += excess
+            self.registers.pe_counts[pe, PeCounter.FIFO_LOST] += excess
+        return kept
+
+    def settle(self) -> None:
+        """All PEs have reached the limit: discards what nobody will process any more, and reports."""
+        for pe in self.endpoints:
+            self.take(pe, self.next_tick[pe] - 1)
+        self.open = False
+        self.tell(Kind.IDLE, 0, 0)
+
+    def tell(self, kind: Kind, pe: int, status: int) -> None:
+        """Sends a frame without packets to the supervisor."""
+        frame = new_buffer(0)
+        head = header(frame)[0]
+        head["kind"], head["version"], head["pe"], head["end"] = kind, VERSION, SUPERVISOR, self.limit
+        head["need"], head["status"] = pe, status
+        self.socket.send_multipart([identity(SUPERVISOR), frame.tobytes()])
+
+
+def main(
+    endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], registers: Registers, where: str
+) -> None:
+    """Body of the router's process."""
+    with bound(0, [where]) as socket:
+        RouterLoop(endpoints, entries, links, registers, socket).serve()
