@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zmq
@@ -148,6 +150,14 @@ def tick(pe, ram, rx, t):
 program = Program(tick=tick, regions=regions, parameters=Parameters, outputs=("out",), errors={7: "the seventh error"})
 """,
 }
+
+CORE = min(os.sched_getaffinity(0))
+BOOTS: dict[str, dict[str, Any]] = {
+    "one router": {"cores": []},
+    "three routers": {"cores": [CORE] * 3},
+    "plain Python": {"loop": "python"},
+}
+"""Ways to boot a chip; nothing that it computes depends on them."""
 
 SPACE = 0xFFFFFFF0
 """Mask of a port or entry with 16 keys."""

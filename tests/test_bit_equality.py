@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import BOOTS, CORE
 from host_helpers import (
     BATCHES,
     assert_same,
@@ -134,9 +134,9 @@ def test_what_a_chip_holds_does_not_depend_on_scheduling(chip: Chip) -> None:
     first = digest_of_a_run(chip)
     assert sum(first["counters"]["hits"]) > 1000
     assert digest_of_a_run(chip) == first  # on the same chip again
-    with Chip.boot() as other:
-        assert digest_of_a_run(other) == first
-    core = min(os.sched_getaffinity(0))
+    for options in (*BOOTS.values(), {}, {"cores": [CORE] * 7}):  # the last: more routers than a quad has PEs
+        with Chip.boot(**options) as other:
+            assert digest_of_a_run(other) == first, options
     script = Path(__file__).parent / "host_helpers.py"
-    pinned = subprocess.run([sys.executable, str(script), str(core)], stdout=subprocess.PIPE, text=True, check=True)
+    pinned = subprocess.run([sys.executable, str(script), str(CORE)], stdout=subprocess.PIPE, text=True, check=True)
     assert json.loads(pinned.stdout) == first

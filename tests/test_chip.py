@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
 import pytest
-from helpers import PROGRAMS, SPACE, raw_request, request, ring, sram, write_program
+from helpers import BOOTS, CORE, PROGRAMS, SPACE, raw_request, request, ring, sram, write_program
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -52,22 +52,33 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {name: write_program(folder, name, text) for name, text in PROGRAMS.items()}
 
 
-@pytest.fixture(scope="module")
-def booted() -> Iterator[list[Chip]]:
-    chips: list[Chip] = []
-    yield chips
-    for chip in chips:
+class Booted(NamedTuple):
+    """Chips booted with the same options; the last is used."""
+
+    options: dict[str, Any]
+    chips: list[Chip]
+
+    def chip(self) -> Chip:
+        """A chip that earlier tests may have used: `load` replaces everything. After one that broke it, a new one."""
+        if self.chips and not alive_and_well(self.chips[-1]):
+            self.chips[-1].halt()
+        if not self.chips or self.chips[-1]._socket.closed:
+            self.chips.append(Chip.boot(**self.options))
+        return self.chips[-1]
+
+
+@pytest.fixture(scope="module", params=BOOTS.values(), ids=BOOTS)
+def booted(request: pytest.FixtureRequest) -> Iterator[Booted]:
+    booted = Booted(request.param, [])
+    yield booted
+    for chip in booted.chips:
         chip.halt()
 
 
 @pytest.fixture
-def chip(booted: list[Chip]) -> Chip:
-    """A chip that earlier tests may have used: `load` replaces everything. After one that broke it, a new one."""
-    if booted and not alive_and_well(booted[-1]):
-        booted[-1].halt()
-    if not booted or booted[-1]._socket.closed:
-        booted.append(Chip.boot())
-    return booted[-1]
+def chip(booted: Booted) -> Chip:
+    """See `Booted.chip`."""
+    return booted.chip()
 
 
 def alive_and_well(chip: Chip) -> bool:
@@ -143,6 +154,14 @@ def test_time_does_not_go_backwards(chip: Chip, programs: dict[str, str]) -> Non
 def test_an_empty_chip_cannot_run() -> None:
     with Chip.boot() as chip, pytest.raises(ConfigError, match="no program is loaded"):
         chip.run(1)
+
+
+@pytest.mark.parametrize("cores", [[4095], [CORE] * 9, [-1]])
+def test_cores_that_cannot_be_used_are_refused(programs: dict[str, str], cores: list[int]) -> None:
+    with Chip.boot(cores) as chip:
+        with pytest.raises(ConfigError, match="can be used"):
+            chip.load([PeProgram(9, programs["counter"])], [])
+        assert chip.info()["programs"] == {}
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -325,7 +344,7 @@ def mixed(ticks: int, mixers: list[dict[str, int]], entries: list[tuple[int, int
 @settings(max_examples=16, phases=[Phase.explicit, Phase.generate])  # shrinking would boot chips for minutes
 @given(data=st.data())
 def test_any_network_behaves_as_a_naive_walk_through_its_ticks(
-    booted: list[Chip], programs: dict[str, str], data: st.DataObject
+    booted: Booted, programs: dict[str, str], data: st.DataObject
 ) -> None:
     """Any connections, loops too; PEs with one endless phase among others with two finite ones."""
     pes = sorted(data.draw(st.sets(st.integers(1, 152), min_size=2, max_size=8)))
@@ -346,9 +365,7 @@ def test_any_network_behaves_as_a_naive_walk_through_its_ticks(
         for number, mixer in enumerate(mixers)
     ]  # fmt: skip
     runs = data.draw(st.lists(st.integers(0, 30), min_size=1, max_size=3))
-    if not booted or not alive_and_well(booted[-1]):
-        booted.append(Chip.boot())
-    chip = booted[-1]
+    chip = booted.chip()
     chip.load(items, entries)
     for ticks in runs:
         chip.run(ticks)

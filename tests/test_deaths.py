@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import PROGRAMS, alive, ring, wait_until, write_program
+from helpers import CORE, PROGRAMS, alive, ring, wait_until, write_program
 
 from spinn2emu.errors import PeDied
 from spinn2host.chip import Chip
@@ -95,6 +95,13 @@ def test_a_killed_router_is_named_at_once(program: str) -> None:
         assert (error.pe, error.name) == (0, "router")
         assert "router" in str(error) and "SIGKILL" in str(error)
     assert nothing_left(pids, chip.directory)
+
+
+def test_one_of_several_routers_that_is_killed_is_named(program: str) -> None:
+    with Chip.boot([CORE] * 3) as chip:
+        chip.load(*ring(program, PES))
+        error, seconds = run_until_killed(chip, chip.info()["pids"]["router 1"])
+        assert seconds < 2 and error.name == "router 1" and "router 1" in str(error)
 
 
 def test_a_killed_supervisor_takes_everything_with_it(program: str) -> None:
