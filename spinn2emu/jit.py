@@ -39,6 +39,12 @@ def compiled(function: F) -> F:
     return use_cache(fingerprint(function), lambda: numba.njit(cache=True, **OPTIONS)(function))
 
 
+def threaded(function: F) -> F:
+    """As `compiled`, but the iterations of `numba.prange` loops are shared among threads."""
+    key = fingerprint(function, extra="threaded")
+    return use_cache(key, lambda: numba.njit(cache=True, parallel=True, **OPTIONS)(function))
+
+
 def inlined(function: F) -> F:
     """Decorator for helpers that are only ever called from compiled functions: not cached by themselves.
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from helpers import BOOTS, CORE
@@ -22,9 +23,11 @@ from host_helpers import (
     yinyang_samples,
 )
 
+from spinn2emu.errors import ConfigError
 from spinn2host import yinyang
 from spinn2host.chip import Chip
 from spinn2host.events import Samples
+from spinn2host.offchip import OffChip
 from spinn2host.onchip import OnChip, Outcome
 from spinn2host.recipe import Recipe
 from spinn2host.training import weights_sha256
@@ -140,3 +143,18 @@ def test_what_a_chip_holds_does_not_depend_on_scheduling(chip: Chip) -> None:
     script = Path(__file__).parent / "host_helpers.py"
     pinned = subprocess.run([sys.executable, str(script), str(CORE)], stdout=subprocess.PIPE, text=True, check=True)
     assert json.loads(pinned.stdout) == first
+
+
+@pytest.mark.parametrize(("layers", "batch"), [((5, 40, 3), 7), ((5, 20, 10, 3), 1)])
+def test_threads_off_the_chip_change_no_bit(layers: tuple[int, ...], batch: int) -> None:
+    recipe = small(layers=layers, batch=batch)
+    samples, weights = yinyang_samples(recipe), recipe.initial_weights(3)
+    one = OffChip(recipe, weights, samples)
+    expected = one.train(samples, rates(recipe).take(BATCHES)), one.evaluate(samples)
+    for threads in range(2, numba.config.NUMBA_NUM_THREADS + 1):
+        several = OffChip(recipe, weights, samples, threads)
+        assert_same(several.train(samples, rates(recipe).take(BATCHES)), expected[0])
+        assert_same(several.evaluate(samples), expected[1])
+        assert weights_sha256(several.weights()) == weights_sha256(one.weights())
+    with pytest.raises(ConfigError, match="this machine has"):
+        OffChip(recipe, weights, samples, numba.config.NUMBA_NUM_THREADS + 1)

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
-from helpers import alive, wait_until
+from helpers import CORE, alive, wait_until
 from host_helpers import VECTORS
 
 from spinn2emu import geometry, spec
@@ -84,6 +85,20 @@ def test_training_is_the_same_in_both_places(capsys: Capture, tmp_path: Path) ->
     metrics = [(tmp_path / where / "metrics.jsonl").read_text() for where in ("offchip", "chip")]
     one, other = ([{**json.loads(line), "wall_s": 0} for line in text.splitlines()] for text in metrics)
     assert one == other
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--cores", "none"], ["--cores", f"{CORE},{CORE}"], ["--loop", "python"], ["--on", "offchip", "--threads", "2"]],
+)
+def test_how_the_machine_is_used_changes_nothing(capsys: Capture, options: list[str]) -> None:
+    if "--threads" in options and numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("the machine has one core")
+    expected, found = (
+        answer(capsys, "train", "yinyang", *TINY, "--seed", "5", *extra)["weights_sha256"]
+        for extra in (["--on", "offchip"], options)
+    )
+    assert found == expected
 
 
 def weights(path: Path) -> list[np.ndarray]:
@@ -172,6 +187,10 @@ def test_a_run_tells_a_person_how_it_went(capsys: Capture) -> None:
         (["--samples", "5"], r"batch of 22 is larger than the 5 samples"),
         (["--t-min", "27"], r"t_min 27 must lie before the last tick 26"),
         (["--seed", "-1"], r"--seed"),
+        (["--cores", "x"], r"'x' is neither auto, none nor a list of cores like 0,1"),
+        (["--cores", "99999"], r"cores \[99999\]: at most 8 of .* can be used"),
+        (["--loop", "slow"], r"'slow' is not one of 'compiled', 'python'"),
+        (["--threads", "99999", "--on", "offchip"], r"99999 threads: this machine has 1 to \d+"),
         (["--no-such", "1"], r"[Nn]o such option:? .*--no-such"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",

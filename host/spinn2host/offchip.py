@@ -1,20 +1,24 @@
 """The off-chip simulator: the same kernels in one process, bit-identical to the chip.
 
-It is the reference of what the chip computes, and the tool for prototyping and search. A batch is one compiled call;
-layers are run one after the other, each over all ticks, which changes the order of no addition.
+It is the reference of what the chip computes, and the tool for prototyping and search. All batches of an epoch are one
+compiled call; layers are run one after the other, each over all ticks, which changes the order of no addition. With
+several threads the samples of a batch are shared out, and their gradients added in the same order as with one.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numba
 import numpy as np
+from numba import prange
 from numpy.typing import NDArray
 
-from spinn2emu.errors import PeFailed
-from spinn2emu.jit import allocating, compiled
+from spinn2emu.errors import ConfigError, PeFailed
+from spinn2emu.jit import allocating, compiled, threaded
 from spinn2fw.kernels import adam, lif, loss
 from spinn2host.events import NO_LABEL, Samples
 from spinn2host.onchip import Outcome, Progress
@@ -26,31 +30,44 @@ Net: Any = namedtuple(
      "errors", "probability", "class_errors", "silence", "spoke", "constants", "loss_constants", "adam_constants",
      "patience"],
 )  # fmt: skip
-"""Working memory. Flat float32 `W`, `G` (one sample), `total` (the batch), `m`, `v`: the transposed layers one behind
-the other, layer l from first_weight[l]. Spikes of layer l in step i: ids[l, start[l, i] : start[l, i + 1]], layer 0
-being the input; `d` their distances, `errors` the errors that belong to them."""
+"""Working memory. Flat float32 `W`, `G` (by sample), `total` (the batch), `m`, `v`: the transposed layers one behind
+the other, layer l from first_weight[l]. From `I` to `class_errors` every array has a row per thread (see `_lane`).
+Spikes of layer l in step i: ids[l, start[l, i] : start[l, i + 1]], layer 0 being the input; `d` their distances,
+`errors` the errors that belong to them."""
 
 NO_GRADIENT, OK = -1, 0
 
 
-def _net(recipe: Recipe, weights: Sequence[NDArray[np.float32]], most_events: int) -> Any:
+def _net(recipe: Recipe, weights: Sequence[NDArray[np.float32]], most_events: int, threads: int) -> Any:
     shapes = np.array(recipe.shapes, np.int64)
     sizes, neurons, widest = shapes.prod(axis=1), shapes[:, 1], max(recipe.layers)
     f, T, records = np.float32, recipe.T, max(most_events, max(recipe.layers[1:]) * recipe.T) + 1
     flat = np.concatenate([np.ravel(w.T) for w in weights]).astype(f)
     c = recipe.constants
+    spikes = (threads, len(shapes) + 1, records)
     return Net(  # type: ignore[call-arg, unused-ignore]
-        shapes, flat, *(np.zeros(flat.size, f) for _ in range(4)),
+        shapes, flat, np.zeros((recipe.batch, flat.size), f), *(np.zeros(flat.size, f) for _ in range(3)),
         np.concatenate([[0], np.cumsum(sizes)]), np.concatenate([[0], np.cumsum(neurons)]),
-        np.zeros(widest, f), np.zeros(widest, f), np.zeros(widest, f),
-        np.zeros((len(shapes) + 1, T + 2), np.int64), np.zeros((len(shapes) + 1, records), np.uint16),
-        np.zeros((len(shapes) + 1, records), f), np.zeros((len(shapes) + 1, records), f),
-        np.zeros(recipe.layers[-1], f), np.zeros(recipe.layers[-1], f),
+        *(np.zeros((threads, widest), f) for _ in range(3)),
+        np.zeros((threads, len(shapes) + 1, T + 2), np.int64),
+        np.zeros(spikes, np.uint16), np.zeros(spikes, f), np.zeros(spikes, f),
+        np.zeros((threads, recipe.layers[-1]), f), np.zeros((threads, recipe.layers[-1]), f),
         np.zeros(neurons.sum(), np.int32), np.zeros(neurons.sum(), np.uint8),
         np.array([c.alpha, c.beta, c.one_minus_alpha, c.one_minus_beta, c.tau_s], f),
         np.array([recipe.xi, recipe.a, recipe.b, recipe.batch], f),
         np.array([recipe.beta1, recipe.beta2, 1 - recipe.beta1, 1 - recipe.beta2, recipe.eps, recipe.weight_decay,
                   recipe.boost], f), recipe.patience,
+    )  # fmt: skip
+
+
+@allocating
+def _lane(net, thread, sample):  # type: ignore[no-untyped-def]
+    """The net as one thread sees it that works on sample number `sample` of the batch."""
+    k = thread
+    return Net(
+        net.shapes, net.W, net.G[sample], net.total, net.m, net.v, net.first_weight, net.first_neuron, net.I[k],
+        net.V[k], net.e[k], net.start[k], net.ids[k], net.d[k], net.errors[k], net.probability[k], net.class_errors[k],
+        net.silence, net.spoke, net.constants, net.loss_constants, net.adam_constants, net.patience,
     )  # fmt: skip
 
 
@@ -144,6 +161,12 @@ def _note_speakers(net, layer):  # type: ignore[no-untyped-def]
 
 
 @allocating
+def _forget_speakers(net):  # type: ignore[no-untyped-def]
+    """A new batch begins."""
+    net.spoke[:] = 0
+
+
+@allocating
 def _sample(net, T, start, tick, neuron, label, sample, first, ce, total_loss):  # type: ignore[no-untyped-def]
     """Forward passes and loss of one sample; the errors of the classes are in net.class_errors then."""
     _play_input(net, T, start, tick, neuron, sample)
@@ -160,13 +183,21 @@ def _sample(net, T, start, tick, neuron, label, sample, first, ce, total_loss): 
 
 @allocating
 def _gradient(net, T, first):  # type: ignore[no-untyped-def]
-    """Backward passes of one sample; adds its gradient to the batch's."""
+    """Backward passes of one sample."""
     _loss_errors(net, T, first)
     net.G[:] = 0
     for layer in range(net.shapes.shape[0] - 1, -1, -1):
         _backward(net, T, layer)
         _note_speakers(net, layer)
-    adam.add(net.total, net.G)
+
+
+@allocating
+def _sum_gradients(net):  # type: ignore[no-untyped-def]
+    """total = the samples' gradients, added by ascending sample. Returns whether it is finite."""
+    net.total[:] = 0
+    for sample in range(net.G.shape[0]):
+        adam.add(net.total, net.G[sample])
+    return np.isfinite(net.total.sum())
 
 
 @allocating
@@ -182,45 +213,56 @@ def _update(net, batch, rates):  # type: ignore[no-untyped-def]
             adam.wake_silent(W, net.silence[own], net.spoke[own], batch, net.patience, boost)
 
 
-@compiled
-def train(net, T, batch, start, tick, neuron, label, rates, first, ce, total_loss):  # type: ignore[no-untyped-def]
+def _train(net, threads, T, batch, start, tick, neuron, label, rates, first, ce, total_loss):  # type: ignore[no-untyped-def]
     """One Adam step per batch of consecutive samples. Returns OK or NO_GRADIENT (a gradient is not finite)."""
     for step in range(rates.shape[0]):
-        net.total[:] = 0
-        net.spoke[:] = 0
-        for sample in range(step * batch, (step + 1) * batch):
-            _sample(net, T, start, tick, neuron, label, sample, first, ce, total_loss)
-            _gradient(net, T, first[sample])
-        if not np.isfinite(net.total.sum()):
+        _forget_speakers(net)
+        for thread in prange(threads):
+            for b in range(thread * batch // threads, (thread + 1) * batch // threads):
+                sample, lane = step * batch + b, _lane(net, thread, b)
+                _sample(lane, T, start, tick, neuron, label, sample, first, ce, total_loss)
+                _gradient(lane, T, first[sample])
+        if not _sum_gradients(net):
             return NO_GRADIENT
         _update(net, batch, rates[step])
     return OK
 
 
-@compiled
-def evaluate(net, T, start, tick, neuron, label, first, ce, total_loss):  # type: ignore[no-untyped-def]
+def _evaluate(net, threads, T, start, tick, neuron, label, first, ce, total_loss):  # type: ignore[no-untyped-def]
     """Forward passes and losses of all samples."""
-    for sample in range(label.shape[0]):
-        _sample(net, T, start, tick, neuron, label, sample, first, ce, total_loss)
+    count = label.shape[0]
+    for thread in prange(threads):
+        lane = _lane(net, thread, 0)
+        for sample in range(thread * count // threads, (thread + 1) * count // threads):
+            _sample(lane, T, start, tick, neuron, label, sample, first, ce, total_loss)
+
+
+train, evaluate = compiled(_train), compiled(_evaluate)
+train_threaded, evaluate_threaded = threaded(_train), threaded(_evaluate)
 
 
 @compiled
 def inspect(net, T, start, tick, neuron, label, sample, first, ce, total_loss):  # type: ignore[no-untyped-def]
-    """Forward and backward passes of one sample; leaves its spikes in the records and its gradient in net.G."""
-    _sample(net, T, start, tick, neuron, label, sample, first, ce, total_loss)
-    _gradient(net, T, first[sample])
+    """Forward and backward passes of one sample; leaves its spikes in the records and its gradient in net.G[0]."""
+    lane = _lane(net, 0, 0)
+    _sample(lane, T, start, tick, neuron, label, sample, first, ce, total_loss)
+    _gradient(lane, T, first[sample])
 
 
 class OffChip:
-    """A network off the chip, with the same methods as `onchip.OnChip`."""
+    """A network off the chip, with the same methods as `onchip.OnChip`; the bits do not depend on `threads`."""
 
     on = "offchip"
     processes = 0
 
-    def __init__(self, recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples) -> None:
+    def __init__(
+        self, recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples, threads: int = 1
+    ) -> None:
         check_weights(recipe, weights)
-        self.recipe = recipe
-        self.net = _net(recipe, weights, int(np.diff(largest.start).max(initial=1)))
+        if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
+            raise ConfigError(f"{threads} threads: this machine has 1 to {numba.config.NUMBA_NUM_THREADS}")
+        self.recipe, self.threads = recipe, threads
+        self.net = _net(recipe, weights, int(np.diff(largest.start).max(initial=1)), threads)
         self.train(largest.take(np.arange(0)), np.zeros((0, 2), np.float32))  # compiles, or loads from the cache
         self.evaluate(largest.take(np.arange(0)))
 
@@ -229,7 +271,10 @@ class OffChip:
         outcome = self._outcome(len(samples))
         events = (samples.start, samples.tick, samples.neuron, samples.label)
         recorded = (outcome.first, outcome.ce, outcome.loss)
-        if train(self.net, self.recipe.T, self.recipe.batch, *events, rates, *recorded) == NO_GRADIENT:
+        run = train if self.threads == 1 else train_threaded
+        with self._use_threads():
+            code = run(self.net, self.threads, self.recipe.T, self.recipe.batch, *events, rates, *recorded)
+        if code == NO_GRADIENT:
             raise PeFailed("the gradient is not finite; check the weights and the loss's constants", program="offchip")
         if progress:
             progress(len(rates))
@@ -240,7 +285,9 @@ class OffChip:
         """As `OnChip.evaluate`."""
         outcome = self._outcome(len(samples))
         events = (samples.start, samples.tick, samples.neuron, samples.label)
-        evaluate(self.net, self.recipe.T, *events, outcome.first, outcome.ce, outcome.loss)
+        run = evaluate if self.threads == 1 else evaluate_threaded
+        with self._use_threads():
+            run(self.net, self.threads, self.recipe.T, *events, outcome.first, outcome.ce, outcome.loss)
         outcome.predicted[:] = outcome.first.argmin(axis=1)
         return outcome
 
@@ -260,16 +307,25 @@ class OffChip:
         events = (samples.start, samples.tick, samples.neuron, samples.label)
         for b in range(count):
             inspect(self.net, T, *events, b, outcome.first, outcome.ce, outcome.loss)
-            gradients.append(self._unpack(self.net.G))
+            gradients.append(self._unpack(self.net.G[0]))
             for layer, dense in enumerate(spikes, 1):
-                start = self.net.start[layer]
+                start = self.net.start[0, layer]
                 for i in range(T):
-                    dense[i, b, self.net.ids[layer, start[i] : start[i + 1]]] = 1
+                    dense[i, b, self.net.ids[0, layer, start[i] : start[i + 1]]] = 1
         return spikes, [np.stack(layer) for layer in zip(*gradients, strict=True)]
 
     def packets(self) -> dict[str, int]:
         """There are none off the chip."""
         return {}
+
+    @contextmanager
+    def _use_threads(self) -> Iterator[None]:
+        before = numba.get_num_threads()
+        numba.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            numba.set_num_threads(before)
 
     def _unpack(self, flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         parts = np.split(flat, self.net.first_weight[1:-1])

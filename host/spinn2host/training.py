@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,14 @@ from spinn2host.onchip import OnChip, Outcome, Progress
 from spinn2host.recipe import Rates, Recipe
 
 Place = Literal["chip", "offchip"]
+
+
+class Machine(NamedTuple):
+    """How to use the machine; results never depend on it. `cores`, `loop`: see `Chip.boot`; `threads`: off the chip."""
+
+    cores: Sequence[int] | None = None
+    loop: Literal["compiled", "python"] = "compiled"
+    threads: int = 1
 
 
 class Backend(Protocol):
@@ -87,21 +95,19 @@ def load_yinyang(recipe: Recipe) -> Data:
 
 
 @contextmanager
-def _on_chip(recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples) -> Any:
-    with Chip.boot() as chip:
-        yield OnChip(chip, recipe, weights, largest)
-
-
-@contextmanager
-def _off_chip(recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples) -> Any:
-    yield OffChip(recipe, weights, largest)
-
-
 def open_backend(
-    on: Place, recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples
-) -> AbstractContextManager[Backend]:
+    on: Place,
+    recipe: Recipe,
+    weights: Sequence[NDArray[np.float32]],
+    largest: Samples,
+    machine: Machine = Machine(),  # noqa: B008
+) -> Iterator[Backend]:
     """A network on a private chip, or off the chip. `largest`: the most samples that it will get at once."""
-    return (_on_chip if on == "chip" else _off_chip)(recipe, weights, largest)
+    if on == "offchip":
+        yield OffChip(recipe, weights, largest, machine.threads)
+        return
+    with Chip.boot(machine.cores, machine.loop) as chip:
+        yield OnChip(chip, recipe, weights, largest)
 
 
 def train(
@@ -111,6 +117,7 @@ def train(
     seed: int,
     on_epoch: Callable[[Epoch, list[NDArray[np.float32]]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    machine: Machine = Machine(),  # noqa: B008
 ) -> Result:
     """Trains and evaluates. The seed sets initial weights and the order of samples.
 
@@ -121,7 +128,7 @@ def train(
     shuffle = np.random.default_rng([seed, 1])
     largest = max(data, key=lambda part: len(part) if part is not data.train else batches * recipe.batch)
     epochs: list[Epoch] = []
-    with open_backend(on, recipe, recipe.initial_weights(seed), largest) as backend:
+    with open_backend(on, recipe, recipe.initial_weights(seed), largest, machine) as backend:
         for number in range(1, recipe.epochs + 1):
             order = shuffle.permutation(len(data.train))[: batches * recipe.batch]
             part = data.train.take(order)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_LIBC = ctypes.CDLL(None)
 
 
 class Child(NamedTuple):
@@ -37,7 +38,7 @@ def fork(label: str, pe: int, body: Callable[[], None], core: int | None = None)
 
 def die_with_parent(parent: int) -> None:
     """Asks the kernel to kill this process when its parent ends (Linux prctl)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -48,7 +49,7 @@ def _child(label: str, parent: int, body: Callable[[], None], core: int | None) 
         if core is not None:
             os.sched_setaffinity(0, {core})
         die_with_parent(parent)
-        ctypes.CDLL(None).prctl(_PR_SET_NAME, label.encode()[:15])  # what `ps` and `top` show
+        _LIBC.prctl(_PR_SET_NAME, label.encode()[:15])  # what `ps` and `top` show
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         os.closerange(3, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536))

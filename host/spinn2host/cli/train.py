@@ -42,6 +42,37 @@ def _defaults(name: str, default: Any) -> str:
     return texts["full"] if len(set(texts.values())) == 1 else "; ".join(f"{p}: {t}" for p, t in texts.items())
 
 
+class Cores(click.ParamType):
+    """`auto`, `none`, or a list of cores."""
+
+    name = "auto|none|N,N,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return {"auto": None, "none": []}[value] if value in ("auto", "none") else list(map(int, value.split(",")))
+        except ValueError:
+            self.fail(f"{value!r} is neither auto, none nor a list of cores like 0,1", param, ctx)
+
+
+def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options for how the machine is used."""
+    for option in (
+        click.option(
+            "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the off-chip simulator."
+        ),
+        click.option(
+            "--loop", type=click.Choice(["compiled", "python"]), default="compiled", show_default=True,
+            help="How router and PEs run; python: slow, for debugging.",
+        ),
+        click.option(
+            "--cores", type=Cores(), default="auto", show_default=True,
+            help="Cores for the chip's processes; none: nothing is pinned. The results are the same.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """An option for every number of a recipe."""
     for name, field in reversed(Recipe.model_fields.items()):
@@ -68,11 +99,13 @@ def train() -> None:
 )
 @click.option("--recipe", "file", type=click.Path(path_type=Path), help="TOML file with recipe numbers.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory, new or empty.  [default: runs/…]")
+@machine_options
 @json_option
 @recipe_options
 def yinyang(
-    preset: str, place: training.Place, seed: int, file: Path | None, out: Path | None, as_json: bool, **changes: Any
-) -> None:
+    preset: str, place: training.Place, seed: int, file: Path | None, out: Path | None, as_json: bool,
+    cores: list[int] | None, loop: Any, threads: int, **changes: Any,
+) -> None:  # fmt: skip
     """Train on the Yin-Yang data set, evaluate on its test set.
 
     Options given here win over those of the TOML file, which win over the preset. Units: ticks (1 ms), thresholds.
@@ -97,7 +130,7 @@ def yinyang(
     }
     run = RunDirectory(directory, config, initial)
     try:
-        result = _train(recipe, data, place, seed, run)
+        result = _train(recipe, data, place, seed, run, training.Machine(cores, loop, threads))
     except ConfigError:
         run.discard()
         raise
@@ -109,7 +142,9 @@ def yinyang(
         _print_summary(summary, directory)
 
 
-def _train(recipe: Recipe, data: training.Data, place: training.Place, seed: int, run: RunDirectory) -> Result:
+def _train(
+    recipe: Recipe, data: training.Data, place: training.Place, seed: int, run: RunDirectory, machine: training.Machine
+) -> Result:
     """Trains with a progress bar and a line per epoch on stderr."""
     batches = len(data.train) // recipe.batch
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -127,7 +162,7 @@ def _train(recipe: Recipe, data: training.Data, place: training.Place, seed: int
         def progress(epoch: int, done: int) -> None:
             bar.update(task, description=f"epoch {epoch}", completed=(epoch - 1) * batches + min(done, batches))
 
-        return training.train(recipe, data, place, seed, on_epoch, progress)
+        return training.train(recipe, data, place, seed, on_epoch, progress, machine)
 
 
 def _summary(preset: str, seed: int, recipe: Recipe, place: str, result: Result) -> dict[str, Any]:
