@@ -24,7 +24,8 @@ from host_helpers import (
 )
 
 from spinn2emu.errors import ConfigError
-from spinn2host import yinyang
+from spinn2emu.router.state import Counter
+from spinn2host import mapping, yinyang
 from spinn2host.chip import Chip
 from spinn2host.events import Samples
 from spinn2host.offchip import OffChip
@@ -158,3 +159,22 @@ def test_threads_off_the_chip_change_no_bit(layers: tuple[int, ...], batch: int)
         assert weights_sha256(several.weights()) == weights_sha256(one.weights())
     with pytest.raises(ConfigError, match="this machine has"):
         OffChip(recipe, weights, samples, numba.config.NUMBA_NUM_THREADS + 1)
+
+
+def test_how_far_inputs_play_ahead_changes_nothing(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = small(layers=(5, 30, 3), batch=5, batches=9)
+    samples = yinyang_samples(recipe)
+    off = open_network(None, recipe, samples)
+    expected, evaluated = off.train(samples, rates(recipe).take(9)), off.evaluate(samples)
+    activations = []
+    for events in (1, 5 * 4, 10**9):  # every sample needs a release of its own; every fourth; the first
+        monkeypatch.setattr(mapping, "AHEAD_EVENTS", events)
+        network = open_network(chip, recipe, samples)
+        assert isinstance(network, OnChip)
+        assert_same(network.train(samples, rates(recipe).take(9)), expected)
+        assert_same(network.evaluate(samples), evaluated)
+        assert weights_sha256(network.weights()) == weights_sha256(off.weights())
+        counters = chip.counters()
+        assert counters["router"][Counter.UNROUTED : Counter.NOT_LIVE + 1].tolist() == [0, 0, 0]
+        activations.append(int(counters["activations"][[chain[0] for chain in network.chains]].sum()))
+    assert activations[0] > activations[1] > activations[2]

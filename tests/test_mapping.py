@@ -8,6 +8,7 @@ import pytest
 
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
+from spinn2fw.eventprop.common import TO_INPUTS
 from spinn2host.mapping import Buffers, Deployment, Entry, deploy, place
 from spinn2host.recipe import make_recipe
 
@@ -74,12 +75,16 @@ def test_every_packet_reaches_exactly_whom_it_is_for(layers: int, batch: int) ->
         for pe in chain[1:-1]:
             expected[pe, "gradients"] = (optimizer,), "gradients"
             expected[pe, "silent"] = (optimizer,), "silent"
-    everyone = tuple(sorted(pe for chain in chains for pe in chain))
-    expected[optimizer, "control"] = everyone, "control"
+    expected[optimizer, "control"] = tuple(sorted(pe for chain in chains for pe in chain[1:])), "control"
+    expected[optimizer, "to inputs"] = tuple(sorted(chain[0] for chain in chains)), "control"
     for layer in range(1, layers + 1):
         expected[optimizer, f"weights{layer}"] = tuple(sorted(chain[layer] for chain in chains)), "weights"
 
     sent = {(pe.pe, port): route for pe in d.pes for port, route in pe.outputs.items()}
+    first, mask = sent[optimizer, "control"]  # one port, two groups of receivers
+    assert mask & TO_INPUTS == 0
+    sent[optimizer, "control"] = first, mask | 0x0F000000
+    sent[optimizer, "to inputs"] = first | TO_INPUTS, mask | 0x0F000000
     assert set(sent) == set(expected)
     for sender, (first, mask) in sent.items():
         targets, port = expected[sender]

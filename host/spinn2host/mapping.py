@@ -110,8 +110,9 @@ def deploy(recipe: Recipe, buffers: Buffers) -> Deployment:
         pes += _chain(recipe, buffers, sample, chain)
         entries += _chain_entries(sample, chain)
     pes.append(_optimizer(recipe, buffers, placement.optimizer))
-    everyone = tuple(pe for chain in placement.chains for pe in chain)
-    entries.append(Entry(key(Kind.CONTROL, 0), ALL_LAYERS, everyone))
+    others = tuple(pe for chain in placement.chains for pe in chain[1:])
+    entries.append(Entry(key(Kind.CONTROL, 0), ALL_SAMPLES, others))
+    entries.append(Entry(key(Kind.CONTROL, 1), ALL_SAMPLES, tuple(chain[0] for chain in placement.chains)))
     entries.append(Entry(key(Kind.GRADIENT, 0), ALL_LAYERS, (placement.optimizer,)))
     entries.append(Entry(key(Kind.SILENT, 0), ALL_LAYERS, (placement.optimizer,)))
     for layer in range(1, layers + 1):
@@ -120,7 +121,14 @@ def deploy(recipe: Recipe, buffers: Buffers) -> Deployment:
     return Deployment(placement, pes, entries)
 
 
-CONTROL = (key(Kind.CONTROL, 0), ALL_LAYERS)
+CONTROL = (key(Kind.CONTROL, 0), ALL_SAMPLES)
+CONTROL_OF_INPUTS = (key(Kind.CONTROL, 1), ALL_SAMPLES)
+AHEAD_EVENTS = 512
+"""Input spikes that may lie in the network before anybody asks for them: an input PE plays so many samples ahead."""
+
+
+def _ahead(buffers: Buffers) -> int:
+    return max(1, AHEAD_EVENTS * buffers.samples // max(1, buffers.events))
 
 
 def _chain(recipe: Recipe, buffers: Buffers, sample: int, chain: list[int]) -> list[PeProgram]:
@@ -136,8 +144,8 @@ def _chain(recipe: Recipe, buffers: Buffers, sample: int, chain: list[int]) -> l
     pes = [
         PeProgram(
             chain[0], "spinn2fw.eventprop.input",
-            {"T": recipe.T, "samples": buffers.samples, "events": buffers.events},
-            {"control": CONTROL}, {"spikes": spikes(0)},
+            {"T": recipe.T, "samples": buffers.samples, "events": buffers.events, "ahead": _ahead(buffers)},
+            {"control": CONTROL_OF_INPUTS}, {"spikes": spikes(0)},
         )
     ]  # fmt: skip
     constants = {name: float(value) for name, value in recipe.constants._asdict().items()}
@@ -177,11 +185,11 @@ def _chain_entries(sample: int, chain: list[int]) -> list[Entry]:
 def _optimizer(recipe: Recipe, buffers: Buffers, pe: int) -> PeProgram:
     parameters = {
         "layers": [list(shape) for shape in recipe.shapes], "T": recipe.T, "batch": recipe.batch,
-        "steps": buffers.steps, "beta1": recipe.beta1, "beta2": recipe.beta2,
+        "steps": buffers.steps, "ahead": _ahead(buffers), "beta1": recipe.beta1, "beta2": recipe.beta2,
         "rest1": 1 - recipe.beta1, "rest2": 1 - recipe.beta2, "eps": recipe.eps,
         "weight_decay": recipe.weight_decay, "patience": recipe.patience, "boost": recipe.boost,
     }  # fmt: skip
-    outputs = {"control": CONTROL}
+    outputs = {"control": (key(Kind.CONTROL, 0), ALL_LAYERS)}
     for layer in range(1, len(recipe.shapes) + 1):
         outputs[f"weights{layer}"] = (key(Kind.WEIGHT, layer), ALL_SAMPLES)
     inputs = {

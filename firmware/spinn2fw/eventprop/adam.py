@@ -21,6 +21,7 @@ from spinn2fw.eventprop.common import (
     RELEASE_TRAIN,
     SAMPLE_BITS,
     SAMPLE_SHIFT,
+    TO_INPUTS,
 )
 from spinn2fw.kernels import adam
 
@@ -34,18 +35,23 @@ _PHASE = int(Register.PHASE)
 
 STATE = np.dtype(
     [("layers", "i4"), ("batch", "i4"), ("to_train", "i4"), ("to_evaluate", "i4"), ("step", "i4"), ("rates", "i4"),
-     ("fresh", "i4"), ("patience", "i4"), ("boost", "f4"), ("beta1", "f4"), ("beta2", "f4"), ("rest1", "f4"),
-     ("rest2", "f4"), ("eps", "f4"), ("weight_decay", "f4")]
+     ("fresh", "i4"), ("ahead", "i4"), ("released", "i4"), ("patience", "i4"),
+     ("boost", "f4"), ("beta1", "f4"), ("beta2", "f4"), ("rest1", "f4"), ("rest2", "f4"), ("eps", "f4"),
+     ("weight_decay", "f4")]
 )  # fmt: skip
 
 
 class Parameters(pydantic.BaseModel, extra="forbid"):
-    """`layers`: (n_in, n_out) of each; `steps`: rates to hold (less if they do not fit); `patience` 0: no waking."""
+    """`layers`: (n_in, n_out) of each; `steps`: rates to hold (less if they do not fit); `patience` 0: no waking.
+
+    `ahead`: the input PEs hear every so many releases.
+    """
 
     layers: list[tuple[int, int]] = pydantic.Field(min_length=1, max_length=spec.MAX_PORTS.value - 1)
     T: int = pydantic.Field(ge=2)
     batch: int = pydantic.Field(ge=1, le=255)
     steps: int = pydantic.Field(ge=1)
+    ahead: int = pydantic.Field(default=1, ge=1)
     beta1: float
     beta2: float
     rest1: float
@@ -60,8 +66,8 @@ def regions(p: Parameters, available: int) -> list[Region]:
     """Weights, moments and one gradient, flat, a layer behind the other; a step size and a scale per step."""
     sizes, outputs = [a * b for a, b in p.layers], [b for _, b in p.layers]
     n, neurons = sum(sizes), sum(outputs)
-    constants = (len(p.layers), p.batch, 0, 0, 0, 0, 1, p.patience, p.boost, p.beta1, p.beta2, p.rest1, p.rest2,
-                 p.eps, p.weight_decay)  # fmt: skip
+    constants = (len(p.layers), p.batch, 0, 0, 0, 0, 1, p.ahead, 0, p.patience, p.boost, p.beta1, p.beta2, p.rest1,
+                 p.rest2, p.eps, p.weight_decay)  # fmt: skip
     fixed = [
         Region("state", STATE, (1,), "", np.array([constants], STATE)),
         Region("shape", np.int32, (len(p.layers), 2), "neuron", np.array(p.layers)),
@@ -91,9 +97,13 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
 
 @kernel
 def release(pe: Any, ram: Any) -> None:
-    """Sends the weights, if they are new, and releases the next sample of every quad; or waits for the host."""
+    """Sends the weights, if they are new, and releases the next sample of every quad; or waits for the host.
+
+    The host asks for training or for evaluation in a run, not for both: the input PEs do not hear every release.
+    """
     s = ram.state[0]
     if s.to_train == 0 and s.to_evaluate == 0:
+        s.released = 0
         if pe.sys[_PHASE] == UPDATE:
             send(pe, CONTROL, END_OF_DATA)
         return
@@ -104,13 +114,16 @@ def release(pe: Any, ram: Any) -> None:
             send_array(pe, WEIGHTS + layer, 0, ram.W[first : first + size])
             first += size
         s.fresh = 0
-    if s.to_train > 0:
+    kind = RELEASE_TRAIN if s.to_train > 0 else RELEASE_EVALUATE
+    send(pe, CONTROL, kind)
+    if s.released % s.ahead == 0:
+        send(pe, CONTROL, TO_INPUTS | kind)
+    s.released += 1
+    if kind == RELEASE_TRAIN:
         s.to_train -= 1
-        send(pe, CONTROL, RELEASE_TRAIN)
         set_phase(pe, TRAINING)
     else:
         s.to_evaluate -= 1
-        send(pe, CONTROL, RELEASE_EVALUATE)
         set_phase(pe, EVALUATING)
 
 

@@ -18,6 +18,9 @@ LAYER_SHIFT, LAYER_BITS = 24, 0xF
 RELEASE_TRAIN, RELEASE_EVALUATE, END_OF_DATA = 0, 1, 2
 """Indices of control packets."""
 
+TO_INPUTS = 1 << LAYER_SHIFT
+"""Added to the index of a control packet for the input PEs."""
+
 NOT_RELEASED = -1
 
 NO_LABEL = 255

@@ -1,4 +1,8 @@
-"""Input PE: plays the spikes of the next sample from its buffer when the optimizer releases it."""
+"""Input PE: plays the spikes of its samples from its buffer, in step with the optimizer's releases.
+
+Its buffer holds the samples to come, and it knows how long one takes. So it needs to hear only every `ahead`-th release
+and plays the following samples by itself: their spikes are on their way before the others ask for them.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +11,36 @@ from typing import Any
 import numpy as np
 import pydantic
 
-from spinn2emu.program import Fifo, Program, Region
+from spinn2emu.program import Fifo, Phase, Program, Region
 from spinn2emu.registers import Register
 from spinn2emu.sdk import phase_tick, send, set_phase
-from spinn2fw.eventprop.common import FORWARD, NOT_RELEASED, RELEASE_EVALUATE, find_release, sample_phases
+from spinn2fw.eventprop.common import NOT_RELEASED, RELEASE_EVALUATE, find_release
 
 CONTROL = 0  # input port
 SPIKES = 0  # output port
 EMPTY = 1
 
+START, FORWARD, BACKWARD, GO_ON = range(4)
+"""Phases. START is tick 0 of a sample that waits for its release, GO_ON of one that does not."""
+
 _PHASE = int(Register.PHASE)
 
 STATE = np.dtype(
-    [("T", "i4"), ("samples", "i4"), ("next", "i4"), ("playing", "i4"), ("evaluating", "i4"), ("event", "i4")]
-)
+    [("begin", "i8"), ("T", "i4"), ("samples", "i4"), ("next", "i4"), ("evaluating", "i4"), ("event", "i4"),
+     ("ahead", "i4"), ("left", "i4")]
+)  # fmt: skip
 
 
 class Parameters(pydantic.BaseModel, extra="forbid"):
-    """T: ticks of a sample. samples, events: what the buffer should hold; it holds less if they do not fit."""
+    """T: ticks of a sample. samples, events: what the buffer should hold; it holds less if they do not fit.
+
+    ahead: samples that are played on one release.
+    """
 
     T: int = pydantic.Field(ge=2, le=65535)
     samples: int = pydantic.Field(ge=1)
     events: int = pydantic.Field(ge=0)
+    ahead: int = pydantic.Field(default=1, ge=1)
 
 
 def regions(p: Parameters, available: int) -> list[Region]:
@@ -37,7 +49,7 @@ def regions(p: Parameters, available: int) -> list[Region]:
     scale = min(1.0, room / (4 * (p.samples + 1) + 4 * p.events))
     samples, events = max(1, int(p.samples * scale)), int(p.events * scale)
     return [
-        Region("state", STATE, (1,), "", np.array([(p.T, 0, 0, -1, 0, 0)], STATE)),
+        Region("state", STATE, (1,), "", np.array([(0, p.T, 0, 0, 0, 0, p.ahead, 0)], STATE)),
         Region("start", np.int32, (samples + 1,), "event"),
         Region("tick", np.uint16, (events,), "tick"),
         Region("neuron", np.uint16, (events,), "id"),
@@ -46,27 +58,40 @@ def regions(p: Parameters, available: int) -> list[Region]:
 
 def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Tick of the schedule in `spinn2fw.eventprop`."""
-    s = ram.state[0]
-    i = phase_tick(pe, t)
-    if pe.sys[_PHASE] != FORWARD:
-        return 0
-    if i == 0:
+    s, phase = ram.state[0], pe.sys[_PHASE]
+    if phase == START:
         release = find_release(rx, CONTROL)
         if release == NOT_RELEASED:
-            set_phase(pe, FORWARD)
+            set_phase(pe, START)
             return 0
         s.evaluating = release == RELEASE_EVALUATE
-        s.playing = s.next
-        s.next += 1
-        if s.playing >= s.samples:
+        s.left = s.ahead
+    if phase == START or phase == GO_ON:
+        if s.next >= s.samples:
             return EMPTY
-        s.event = ram.start[s.playing]
-    while s.event < ram.start[s.playing + 1] and ram.tick[s.event] == i:
-        send(pe, SPIKES, ram.neuron[s.event])
-        s.event += 1
-    if i == s.T and s.evaluating:
-        set_phase(pe, FORWARD)
+        s.begin = t
+        s.event = ram.start[s.next]
+        s.next += 1
+        s.left -= 1
+    last = BACKWARD
+    if phase != BACKWARD:
+        while s.event < ram.start[s.next] and ram.tick[s.event] == t - s.begin:
+            send(pe, SPIKES, ram.neuron[s.event])
+            s.event += 1
+        last = FORWARD if s.evaluating else BACKWARD
+    if phase == last and phase_tick(pe, t) == s.T - 1:
+        set_phase(pe, GO_ON if s.left > 0 and s.next < s.samples else START)
     return 0
+
+
+def phases(p: Parameters) -> list[Phase]:
+    """Tick 0 of a sample, ticks 1 … T, and T+1 … 2T if the sample is for training."""
+    return [
+        Phase("start", 1, ("control",), ("spikes",), ("forward", "start")),
+        Phase("forward", p.T, (), ("spikes",), ("backward", "start", "go on")),
+        Phase("backward", p.T, (), (), ("start", "go on")),
+        Phase("go on", 1, (), ("spikes",), ("forward",)),
+    ]
 
 
 program = Program(
@@ -75,7 +100,7 @@ program = Program(
     regions=regions,
     inputs=("control",),
     outputs=("spikes",),
-    phases=lambda p: sample_phases(p.T, ("control",), (), ("spikes",), ()),
+    phases=phases,
     fifo=Fifo(8, 0),
     errors={EMPTY: "a sample was released that the input buffer does not hold; fill it before the run"},
 )
