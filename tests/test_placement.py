@@ -67,7 +67,8 @@ def test_physical_cores_of_one_cache_come_first(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cores: None)
     assert placement.choose_cores(152, None) == ([0, 2, 1, 3], True)
     assert placement.choose_cores(16, None) == ([0, 2], True)
-    assert placement.choose_cores(4, None) == ([0], False)
+    monkeypatch.setattr(os, "getpid", lambda: 4 * 77 + 2)
+    assert placement.choose_cores(4, None) == ([1], True)  # chips side by side take different cores
     assert placement.choose_cores(152, [6, 6, 1]) == ([6, 6, 1], True)
     assert placement.choose_cores(152, []) == ([0], False)
 

@@ -68,8 +68,8 @@ class Chip:
         """Starts a chip's supervisor.
 
         cores: the processor cores to share the work, with a router process on each and the PEs that it serves pinned
-        there, too. None: the machine's, as many as pay, without pinning where one core is enough or the system forbids
-        it. Empty: one router, nothing is pinned.
+        there, too. None: the machine's, as many as pay (one for fewer than 16 PEs), without pinning where the system
+        forbids it. Empty: one router, nothing is pinned: for few PEs whose kernels take long.
 
         loop: "python" runs the router's and the PEs' loops, but not the kernels, as plain Python, for debugging: slow.
 

@@ -23,13 +23,16 @@ def choose_cores(pes: int, wanted: Sequence[int] | None) -> tuple[list[int], boo
     """A core for each router process, and whether processes are pinned to them.
 
     `wanted` as in `Chip.boot`: None for the machine's cores, as many as pay for `pes` PEs; empty for one router and no
-    pinning. Raises ConfigError for cores that this process may not use.
+    pinning. Chips that need one core only are spread over them. Raises ConfigError for cores that this process may not
+    use.
     """
     allowed = sorted(os.sched_getaffinity(0), key=_rank)
     if wanted is None:
         physical = [core for core in allowed if _rank(core)[0] == 0] or allowed
         chosen = physical[: max(1, min(MAX_ROUTERS, pes // PES_PER_ROUTER))]
-        return chosen, len(chosen) > 1 and _may_pin()
+        if len(chosen) == 1:
+            chosen = [physical[os.getpid() % len(physical)]]
+        return chosen, _may_pin()
     bad = [core for core in wanted if core not in allowed]
     if bad or len(wanted) > MAX_ROUTERS:
         raise ConfigError(f"cores {list(wanted)}: at most {MAX_ROUTERS} of {sorted(allowed)} can be used", cores=bad)
