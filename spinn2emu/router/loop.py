@@ -6,7 +6,7 @@ import numpy as np
 
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind
-from spinn2emu.jit import allocating, compiled, inlined
+from spinn2emu.jit import compiled, inlined
 from spinn2emu.libzmq import EINTR, SNDMORE, zmq_errno, zmq_recv, zmq_send
 from spinn2emu.packets import PACKET
 from spinn2emu.router.order import bound_fifo, sort
@@ -81,12 +81,13 @@ def _post(socket, pe, target, count, queues):  # type: ignore[no-untyped-def]
 def _pass_on(socket, head, gate, queues):  # type: ignore[no-untyped-def]
     """Sends the other routers what the PE has sent to their PEs, and its horizons if they have moved."""
     pe = np.int64(head.pe)
-    moved = False
+    moved = np.int64(0)
     for port in range(_PORTS):
-        moved |= head.horizon[port] != gate.horizon[pe, port]
+        if head.horizon[port] != gate.horizon[pe, port]:
+            moved |= gate.wants[pe, port]
     for router in range(gate.done.shape[0]):
         count = queues.stashed[router]
-        if count or (moved and gate.wants[pe] >> router & 1):
+        if count or moved >> router & 1:
             onward = queues.stash_heads[router, 0]
             onward.kind = _PASSED
             onward.version = _VERSION
@@ -109,7 +110,7 @@ def _complete_until(pe, gate):  # type: ignore[no-untyped-def]
     return complete
 
 
-@allocating
+@inlined
 def _try_grant(socket, pe, need, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Wakes `pe` with one frame, if it waits and can run to tick `need`, or to the end of the chip's time."""
     last = gate.words[_LIMIT] - 1
@@ -149,7 +150,7 @@ def _note_report(head, gate):  # type: ignore[no-untyped-def]
         gate.words[_LEFT] -= 1
 
 
-@allocating
+@inlined
 def _begin(socket, limit, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Lets the chip's time run to tick `limit`."""
     gate.words[_LIMIT] = limit
@@ -162,7 +163,7 @@ def _begin(socket, limit, ports, gate, queues, registers):  # type: ignore[no-un
         _try_grant(socket, pe, gate.need[pe], ports, gate, queues, registers)
 
 
-@allocating
+@inlined
 def _relax(socket, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Everybody waits for more than there is, as in recurrent networks: wakes whoever can run at least one tick.
 
@@ -205,7 +206,7 @@ def _settle(socket, gate, queues, registers):  # type: ignore[no-untyped-def]
     _tell_supervisor(socket, _IDLE, 0, 0, queues, limit)
 
 
-@allocating
+@inlined
 def _hear(socket, head, ports, table, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Takes in what a PE has sent, from itself or from its router; wakes whoever waited for it."""
     pe = np.int64(head.pe)

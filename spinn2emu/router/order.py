@@ -4,66 +4,71 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinn2emu.jit import allocating
+from spinn2emu.jit import inlined
 from spinn2emu.router.state import DRAINS, POLICIES, Counter, PeCounter
 
 _LOST, _STALLED, _FIFO_LOST = int(Counter.FIFO_DROPPED), int(Counter.FIFO_STALLED), int(PeCounter.FIFO_LOST)
 _STALL, _DROP, _PER_TICK = POLICIES.index("stall"), POLICIES.index("drop"), DRAINS.index("tick")
 
 
-@allocating
+@inlined
 def _rank(packet):  # type: ignore[no-untyped-def]
     """Sort key of the canonical order: tick, then source; a source's packets arrive in sequence."""
     return np.int64(packet.tick) << 16 | np.int64(packet.source)
 
 
-@allocating
+@inlined
 def sort(pe, chosen, queues):  # type: ignore[no-untyped-def]
     """Brings the chosen packets into canonical order: (tick, source, sequence).
 
-    Each source's packets come in order, so the list is made of few ascending runs; usually they need no merging.
+    What a source sends in a tick arrives as one run, or few, in sequence: only the runs are sorted.
     """
-    packets, runs = queues.packets[pe], 0
-    queues.runs[0] = 0
-    for i in range(1, chosen):
-        if _rank(packets[queues.chosen[i]]) < _rank(packets[queues.chosen[i - 1]]):
-            runs += 1
+    packets, runs, sorted_already = queues.packets[pe], 0, True
+    for i in range(chosen):
+        rank = _rank(packets[queues.chosen[i]])
+        if runs == 0 or rank != queues.ranks[runs - 1]:
+            sorted_already &= runs == 0 or rank > queues.ranks[runs - 1]
+            queues.ranks[runs] = rank
             queues.runs[runs] = i
-    if runs == 0:
+            runs += 1
+    if sorted_already:
         return
-    ranks = np.empty(chosen, np.int64)
-    for i in range(chosen):
-        ranks[i] = _rank(packets[queues.chosen[i]])
-    order = _order_of_runs(ranks, queues.runs[: runs + 1], queues.order)
-    if not order:
-        queues.order[:chosen] = np.argsort(ranks, kind="mergesort")
-    for i in range(chosen):
-        queues.order[i] = queues.chosen[queues.order[i]]
-    queues.chosen[:chosen] = queues.order[:chosen]
-
-
-@allocating
-def _order_of_runs(ranks, runs, order):  # type: ignore[no-untyped-def]
-    """Fills `order` by putting whole runs one behind the other; returns False if runs overlap."""
-    count = runs.shape[0]
-    last = np.empty(count, np.int64)
-    for r in range(count):
-        last[r] = runs[r + 1] if r + 1 < count else ranks.shape[0]
-    first_ranks = np.empty(count, np.int64)
-    for r in range(count):
-        first_ranks[r] = ranks[runs[r]]
-    n, before = 0, np.int64(-1)
-    for r in np.argsort(first_ranks, kind="mergesort"):
-        if first_ranks[r] <= before:
-            return False
-        before = ranks[last[r] - 1]
-        for i in range(runs[r], last[r]):
-            order[n] = i
+    queues.runs[runs] = chosen
+    _sort_runs(queues.ranks, runs, queues.by_rank, queues.spare)
+    n = 0
+    for r in range(runs):
+        for i in range(queues.runs[queues.by_rank[r]], queues.runs[queues.by_rank[r] + 1]):
+            queues.order[n] = queues.chosen[i]
             n += 1
-    return True
+    for i in range(chosen):
+        queues.chosen[i] = queues.order[i]
 
 
-@allocating
+@inlined
+def _sort_runs(ranks, count, by_rank, spare):  # type: ignore[no-untyped-def]
+    """Fills `by_rank` with 0 … count - 1 by ascending rank, equal ones in their order: a merge sort that allocates
+    nothing.
+    """
+    for r in range(count):
+        by_rank[r] = r
+    width = 1
+    while width < count:
+        for low in range(0, count, 2 * width):
+            i, j, high = low, min(low + width, count), min(low + 2 * width, count)
+            middle = j
+            for k in range(low, high):
+                if i < middle and (j == high or ranks[by_rank[i]] <= ranks[by_rank[j]]):
+                    spare[k] = by_rank[i]
+                    i += 1
+                else:
+                    spare[k] = by_rank[j]
+                    j += 1
+        for k in range(count):
+            by_rank[k] = spare[k]
+        width *= 2
+
+
+@inlined
 def _later(a, b):  # type: ignore[no-untyped-def]
     """Whether packet a reached a FIFO after packet b: order (time, source, sequence)."""
     if a.time != b.time:
@@ -71,7 +76,7 @@ def _later(a, b):  # type: ignore[no-untyped-def]
     return a.source > b.source
 
 
-@allocating
+@inlined
 def bound_fifo(pe, chosen, ports, queues, registers):  # type: ignore[no-untyped-def]
     """Applies depth and policy of the FIFO to the packets of each tick; returns how many remain chosen."""
     if ports.fifo_drain[pe] != _PER_TICK:
@@ -99,5 +104,6 @@ def bound_fifo(pe, chosen, ports, queues, registers):  # type: ignore[no-untyped
                 queues.order[kept] = queues.chosen[i]
                 kept += 1
         low = high
-    queues.chosen[:kept] = queues.order[:kept]
+    for i in range(kept):
+        queues.chosen[i] = queues.order[i]
     return kept

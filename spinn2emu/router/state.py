@@ -84,16 +84,16 @@ Gate = namedtuple(
 )  # fmt: skip
 """What each PE waits for, and who promised what. Sources of input port p of PE d: source_pe/port[start[8 d + p]:].
 
-`reach`: the PEs of this router that a PE can reach; bit r of `wants[pe]`: it can reach a PE of another router r;
-`done[r]`: the tick up to which router r has passed on everything.
+`reach`: the PEs of this router that a PE can reach; bit r of `wants[pe, port]`: on that port it can reach a PE of
+another router r; `done[r]`: the tick up to which router r has passed on everything.
 """
 
 Ports = namedtuple("Ports", ["count", "key", "mask", "latency", "fifo_depth", "fifo_policy", "fifo_drain"])
 
 Queues = namedtuple(
     "Queues",
-    ["packets", "words", "length", "chosen", "runs", "order", "identities", "frame_in", "words_in", "frame_out",
-     "head_in", "head_out", "stash", "stash_words", "stash_heads", "stashed"],
+    ["packets", "words", "length", "chosen", "runs", "ranks", "by_rank", "spare", "order", "identities", "frame_in",
+     "words_in", "frame_out", "head_in", "head_out", "stash", "stash_words", "stash_heads", "stashed"],
 )  # fmt: skip
 """`packets` (PE id, place) wait, `length` of them; `words`, `words_in`: the same memory as uint64, four to a packet.
 
@@ -165,13 +165,13 @@ def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link], home: NDArr
     present[[endpoint.pe for endpoint in endpoints if home[endpoint.pe] == own]] = 1
     sources: list[list[Link]] = [[] for _ in range(MAX_IDS * ports)]
     reach: list[set[int]] = [set() for _ in range(MAX_IDS)]
-    wants = np.zeros(MAX_IDS, np.int64)
+    wants = np.zeros((MAX_IDS, ports), np.int64)
     for link in links:
         if home[link.target] == own:
             sources[link.target * ports + link.target_port].append(link)
             reach[link.source].add(link.target)
         else:
-            wants[link.source] |= 1 << home[link.target]
+            wants[link.source, link.port] |= 1 << home[link.target]
     flat = [link for bucket in sources for link in bucket]
     words = np.zeros(len(Word), np.int64)
     words[Word.LEFT] = words[Word.RUNNING] = present.sum()  # a new process runs until its first report
@@ -198,7 +198,8 @@ def build_queues(routers: int = 1) -> Queues:
     return Queues(
         packets, packets.view(np.uint64).reshape(MAX_IDS, size, -1),
         np.zeros(MAX_IDS, np.int64), np.empty(size, np.int64),
-        np.empty(size + 1, np.int64), np.empty(size, np.int64), identities,
+        np.empty(size + 1, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64),
+        np.empty(size, np.int64), identities,
         frame_in, frame_in.view(np.uint64).reshape(len(frame_in), -1), frame_out,
         header(frame_in), header(frame_out),
         stash, stash.view(np.uint64).reshape(routers, len(frame_in), -1), stash.view(FRAME),

@@ -1,0 +1,207 @@
+"""Turns raw measurements into docs/benchmarks.json, the tables of docs/benchmarks.md and the growth figure.
+
+`python -m bench.report [--write] RAW.json [GROWTH.json]`, with RAW.json from pytest-benchmark. Without --write the
+tables go to stdout.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import itertools
+import json
+import math
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.measure import Json
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE, DATA, FIGURE = (ROOT / "docs" / name for name in ("benchmarks.md", "benchmarks.json", "figures/growth.svg"))
+BEGIN, END = "<!-- measured: begin (scripts/bench writes what is between these lines) -->", "<!-- measured: end -->"
+TOLERANCE = 0.1
+"""A slope of up to 1.1 counts as linear: medians of the same thing differ by a tenth."""
+
+
+class Row(NamedTuple):
+    """A line of the table. `floor`, `peer`: names of other measurements."""
+
+    name: str
+    what: str
+    target: str = ""
+    floor: str = ""
+    peer: str = ""
+
+
+ROWS = [
+    Row(
+        "chip_full", "full preset on the chip, 22 quads, 5-120-3, per batch", "9 ms, stretch 5", "offchip_full",
+        "torch_full",
+    ),
+    Row("torch_full", "the same in PyTorch, as the authors' simulator, one thread", "", "offchip_full"),
+    Row("torch_lean_full", "the same in PyTorch, the least it needs, one thread", "", "offchip_full"),
+    Row("offchip_full", "the same off the chip, one core", "0.5 ms, stretch 0.25", "", "torch_full"),
+    Row("chip_online", "online preset on the chip, per sample", "1.5 ms, stretch 0.8", "offchip_online"),
+    Row("offchip_online", "the same off the chip, one core"),
+    Row("command_chip", "`spinn2emu train yinyang --epochs 1`, start to end", "8 s, stretch 4", "command_offchip"),
+    Row("command_offchip", "the same with `--on offchip`", "", "imports"),
+    Row("imports", "an interpreter that imports the libraries"),
+    Row("boot", "boot of 152 PEs, to the tenth tick", "1.5 s, stretch 0.7", "imports"),
+    Row("memory", "proportional set size per PE, 152 PEs", "6 MB, stretch 4"),
+    Row("router_16384", "router: looked up and replicated, 16,384 entries, one core", "5 M/s, stretch 20", "router_1"),
+    Row("router_1", "the same with one entry"),
+    Row("ring", "ring of 4 PEs, tick by tick"),
+]  # fmt: skip
+
+
+def merge(raw: Json) -> Json:
+    """The recorded numbers of a pytest-benchmark file, by name."""
+    return {name: value for run in raw["benchmarks"] for name, value in run["extra_info"].items()}
+
+
+def number(value: float) -> str:
+    """Three significant digits, no exponent."""
+    digits = 2 - math.floor(math.log10(abs(value))) if value else 0
+    return f"{round(value, digits):,.{max(0, digits)}f}"
+
+
+def table(results: Json) -> list[str]:
+    """The table of all rows that were measured: median, spread, target, and how often the floor and the peer fit in."""
+    lines = [
+        "| what | median | min – max (rounds) | at most | times the floor | share of PyTorch |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in ROWS:
+        if row.name not in results:
+            continue
+        found = results[row.name]
+        unit = found["unit"].removesuffix(" per batch").removesuffix(" per sample").removesuffix(" per PE")
+        unit = unit.replace("million packets per second", "M/s").replace("ticks per second", "ticks/s")
+        times = [
+            found["median"] / results[other]["median"] if other in results else 0 for other in (row.floor, row.peer)
+        ]
+        lines.append(
+            f"| {row.what} | **{number(found['median'])} {unit}** | {number(found['min'])} – {number(found['max'])} "
+            f"({found['rounds']}) | {row.target} | {number(times[0]) if times[0] else ''} "
+            f"| {number(times[1]) if times[1] else ''} |"
+        )
+    return lines
+
+
+def slopes(points: Sequence[Json], place: str) -> list[float | None]:
+    """Log-log slope of the cost from each point to the next; None for the first."""
+    found: list[float | None] = [None]
+    for one, two in itertools.pairwise(points):
+        growth = math.log(two[place]["median"] / one[place]["median"])
+        found.append(growth / math.log(two["value"] / one["value"]))
+    return found
+
+
+def growth_table(growth: Json) -> list[str]:
+    """All points of all curves with their slopes; what grows faster than its parameter is marked."""
+    lines = [
+        "| parameter | value | chip, ms per batch | slope | off the chip | slope | spikes per sample |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for curve in growth.values():
+        points = curve["points"]
+        for point, *steps in zip(points, slopes(points, "chip"), slopes(points, "offchip"), strict=True):
+            chip, off = ("" if s is None else f"{s:.2f}{' (!)' if s > 1 + TOLERANCE else ''}" for s in steps)
+            lines.append(
+                f"| {curve['parameter']} | {point['value']} | {number(point['chip']['median'])} | {chip} "
+                f"| {number(point['offchip']['median'])} | {off} | {point['chip']['spikes']:.0f} |"
+            )
+        if curve["limit"]:
+            lines.append(
+                f"| {curve['parameter']} | {curve['limit']['value']} | refused: {curve['limit']['message']} |||||"
+            )
+    return lines
+
+
+def machine() -> Json:
+    """What the numbers were measured on."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    return {
+        "cpu": model[1] if model else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in ("numpy", "numba", "pyzmq", "torch")},
+        "commit": git("rev-parse", "--short", "HEAD"),
+        "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def section(data: Json) -> str:
+    """The measured part of the page."""
+    m = data["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
+    commit = f"commit {m['commit']}{' with changes' if m['changed'] else ''}"
+    lines = [f"{m['date']}, {commit}; {m['cores']} cores of {m['cpu']}, {m['system']}; {versions}.", ""]
+    lines += table(data["results"])
+    if data["growth"]:
+        lines += ["", "![How the cost of a batch grows](figures/growth.svg)", "", *growth_table(data["growth"])]
+    return "\n".join(lines)
+
+
+def insert(page: str, text: str) -> str:
+    """The page with `text` between its markers."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+
+
+def draw(growth: Json, file: Path) -> None:
+    """One panel per curve, both axes logarithmic, with a line of slope 1 to compare with."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "spinn2emu"
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(2, 3, figsize=(10.5, 6.2), layout="constrained", sharey=True)
+    for panel, curve in zip(axes.flat, growth.values(), strict=False):
+        x = [point["value"] for point in curve["points"]]
+        for place, label, colour, marker in (("chip", "chip", "#0072B2", "o"), ("offchip", "off chip", "#D55E00", "s")):
+            values = [point[place] for point in curve["points"]]
+            y = [v["median"] for v in values]
+            spread = [[v["median"] - v["min"] for v in values], [v["max"] - v["median"] for v in values]]
+            panel.errorbar(x, y, spread, label=label, color=colour, marker=marker, markersize=4, capsize=2)
+            panel.plot(x, [y[0] * value / x[0] for value in x], color=colour, linestyle=":", linewidth=1)
+        panel.set(xscale="log", yscale="log", xlabel=curve["parameter"], xticks=x, xticklabels=x)
+        panel.minorticks_off()
+        panel.grid(alpha=0.3)
+    for panel in axes[:, 0]:
+        panel.set_ylabel("ms per batch")
+    axes.flat[0].plot([], [], color="grey", linestyle=":", label="linear")
+    axes.flat[0].legend()
+    file.parent.mkdir(exist_ok=True)
+    figure.savefig(file, metadata={"Date": None})
+
+
+def main(arguments: Sequence[str]) -> None:
+    """See the module."""
+    files = [Path(argument) for argument in arguments if argument != "--write"]
+    raw, *growth = (json.loads(file.read_text()) for file in files)
+    data = {"machine": machine(), "results": merge(raw), "growth": growth[0] if growth else None}
+    print(section(data))
+    if "--write" in arguments:
+        DATA.write_text(json.dumps(data, indent=1) + "\n")
+        PAGE.write_text(insert(PAGE.read_text(), section(data)))
+        if data["growth"]:
+            draw(data["growth"], FIGURE)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

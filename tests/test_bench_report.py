@@ -1,0 +1,45 @@
+"""The page of benchmarks: its markers, and the tables made from measurements."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from bench import report
+
+
+def value(median: float, unit: str = "ms per batch") -> dict[str, object]:
+    return {"unit": unit, "median": median, "min": median / 2, "max": median * 2, "rounds": 9}
+
+
+RESULTS = {"chip_full": value(4.0), "offchip_full": value(0.2), "torch_full": value(8.0)}
+
+
+def test_every_number_stands_beside_its_floor_and_its_peer() -> None:
+    chip, torch, offchip = report.table(RESULTS)[2:]
+    assert chip.endswith("| **4.00 ms** | 2.00 – 8.00 (9) | 9 ms, stretch 5 | 20.0 | 0.500 |")
+    assert "**8.00 ms**" in torch and torch.endswith("| 40.0 |  |")
+    assert "**0.200 ms**" in offchip and offchip.endswith("|  | 0.0250 |")
+
+
+@pytest.mark.parametrize(("number", "text"), [(8850.2, "8,850"), (38.14, "38.1"), (0.00791, "0.00791")])
+def test_numbers_have_three_digits(number: float, text: str) -> None:
+    assert report.number(number) == text
+
+
+def curve(*points: tuple[int, float]) -> dict[str, object]:
+    measured = [{"value": v, "chip": {**value(ms), "spikes": 7.0}, "offchip": value(1.0)} for v, ms in points]
+    return {"parameter": "batch", "points": measured, "limit": {"value": 99, "message": "too many"}}
+
+
+def test_what_grows_faster_than_its_parameter_is_marked() -> None:
+    lines = report.growth_table({"batch": curve((1, 1.0), (2, 2.0), (4, 16.0))})[2:]
+    assert [line.split(" | ")[3] for line in lines[:3]] == ["", "1.00", "3.00 (!)"]
+    assert "99 | refused: too many" in lines[3]
+
+
+def test_the_page_has_room_for_them_and_shows_what_was_measured() -> None:
+    page, data = report.PAGE.read_text(), json.loads(report.DATA.read_text())
+    assert page.count(report.BEGIN) == page.count(report.END) == 1
+    assert report.insert(page, report.section(data)) == page
+    assert report.FIGURE.exists() and {row.name for row in report.ROWS} == set(data["results"])
