@@ -117,10 +117,9 @@ def growth_table(growth: Json) -> list[str]:
                 f"| {curve['parameter']} | {point['value']} | {number(point['chip']['median'])} | {chip} "
                 f"| {number(point['offchip']['median'])} | {off} | {point['chip']['spikes']:.0f} |"
             )
-        if curve["limit"]:
-            lines.append(
-                f"| {curve['parameter']} | {curve['limit']['value']} | refused: {curve['limit']['message']} |||||"
-            )
+        if limit := curve["limit"]:
+            reason = limit["message"].split(". ")[0]
+            lines.append(f"| {curve['parameter']} | {limit['value']} | refused: {reason} | | | | |")
     return lines
 
 
