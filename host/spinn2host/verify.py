@@ -7,6 +7,7 @@ entry; what must be zero must be exactly zero.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,8 +99,12 @@ def verify(
 def load(path: Path) -> Vectors:
     """The arrays of a file, checked. Raises ConfigError that names the file and what is wrong with it."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            vectors = {name: arrays[name] for name in arrays.files}
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ConfigError("is no .npz file, or is cut off: it must be a zip archive of arrays")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                vectors = {name: arrays[name] for name in arrays.files}
         _check(vectors)
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist") from error
