@@ -6,9 +6,10 @@ class name, message and fields (`to_wire`, `from_wire`).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import pydantic
+if TYPE_CHECKING:
+    import pydantic
 
 
 class Spinn2Error(Exception):

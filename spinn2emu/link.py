@@ -12,9 +12,12 @@ import msgpack
 
 from spinn2emu.errors import ProtocolError, Spinn2Error, from_wire
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+DIRECTORY_PREFIX = "chip-"
+"""Of the directory of a chip; the rest is its name."""
 SOCKET_NAME = "host"
+PID_NAME = "pid"
 NETWORK_NAME = "network"
 
 

@@ -75,7 +75,10 @@ class NoParameters(pydantic.BaseModel, extra="forbid"):
 
 @dataclass(frozen=True)
 class Program:
-    """A PE program. `regions(parameters, available)` gets the bytes that are left for it in the data space."""
+    """A PE program. `regions(parameters, available)` gets the bytes that are left for it in the data space.
+
+    `errors`, `logs`: texts for the codes that `tick` returns, or gives to `sdk.log`.
+    """
 
     tick: Callable[..., int]
     regions: Callable[[Any, int], Sequence[Region]]
@@ -85,6 +88,7 @@ class Program:
     phases: Callable[[Any], Sequence[Phase]] | None = None
     fifo: Callable[[Any], Fifo] | Fifo = Fifo(64)
     errors: Mapping[int, str] = field(default_factory=dict)
+    logs: Mapping[int, str] = field(default_factory=dict)
     name: str = ""
 
     def phase_list(self, parameters: Any) -> list[Phase]:

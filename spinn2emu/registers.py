@@ -11,6 +11,7 @@ import enum
 import numpy as np
 
 from spinn2emu import spec
+from spinn2emu.frames import FOREVER
 from spinn2emu.program import Region
 
 
@@ -55,6 +56,7 @@ class SystemError(enum.IntEnum):
     KEY_RANGE = -2
     PROMISE = -3
     PHASE = -4
+    EXCEPTION = -5
 
 
 SYSTEM_ERRORS = {
@@ -62,6 +64,7 @@ SYSTEM_ERRORS = {
     SystemError.KEY_RANGE: "sent a key outside the key space of its output port; widen the port's mask",
     SystemError.PROMISE: "sent on a port that the phases declare silent in this tick; add it to the phase's `sends`",
     SystemError.PHASE: "set a phase that is not declared, or, before its phase's end, one that listens to other ports",
+    SystemError.EXCEPTION: "an index exceeds its region (`--strict` checks every one), or arrays of different shapes meet",
 }
 
 NO_PHASE = -1
@@ -80,4 +83,30 @@ def system_regions() -> list[Region]:
         Region("spaces", np.uint32, (ports,), "key bits that may vary on each output port"),
         Region("phases", np.int64, (phases, PhaseWord.QUIET + ports), "see PhaseWord"),
         Region("log", LOG, (spec.LOG_ENTRIES.value,), "tick, code, value"),
+        Region("random", np.uint64, (4,), "KISS64: x, c, y, z"),
     ]
+
+
+def wake_up(sys: np.ndarray, tick: int) -> None:
+    """The PE goes on in `tick`: if it has slept since an earlier one, its phase is as much longer."""
+    slept = tick - sys[Register.TICK]
+    if slept > 0 and sys[Register.PHASE] != NO_PHASE:
+        sys[Register.PHASE_START] += slept
+        if sys[Register.PHASE_END] < FOREVER:
+            sys[Register.PHASE_END] += slept
+    sys[Register.TICK] = tick
+
+
+def kiss_seed(number: int) -> list[int]:
+    """State of the KISS64 generator (x, c, y, z) for a seed of 64 bits, by default a PE's id.
+
+    Words of SplitMix64 (Steele, Lea, Flood 2014); c below 2^58 as the multiply-with-carry part needs, y not 0.
+    """
+    words, bits = [], (1 << 64) - 1
+    for i in range(1, 5):
+        z = number + i * 0x9E3779B97F4A7C15 & bits
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & bits
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & bits
+        words.append(z ^ z >> 31)
+    x, c, y, z = words
+    return [x, c >> 6, y or 1, z]

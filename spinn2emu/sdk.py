@@ -1,4 +1,4 @@
-"""What a program's compiled code may call: send packets, change phase, write the log.
+"""What a program's compiled code may call: send packets, draw random numbers, change phase, write the log.
 
 All functions take `pe`, the handle that `tick` receives. Ports, phases and log codes are the indices of their
 declarations in the program.
@@ -45,7 +45,7 @@ class Context(enum.IntEnum):
 REGION_WORDS = 4
 CONTEXT_WORDS = 512
 
-Pe = namedtuple("Pe", ["sys", "keys", "spaces", "phases", "log", "tx", "context"])
+Pe = namedtuple("Pe", ["sys", "keys", "spaces", "phases", "log", "random", "tx", "context"])
 
 _SEQUENCE, _TX_COUNT, _HORIZON, _PE = (
     int(Context.SEQUENCE), int(Context.TX_COUNT), int(Context.HORIZON), int(Context.PE),
@@ -151,3 +151,26 @@ def log(pe, code, value):  # type: ignore[no-untyped-def]
     entry.code = code
     entry.value = value
     pe.sys[_LOG_COUNT] += 1
+
+
+@inlined
+def random_word(pe):  # type: ignore[no-untyped-def]
+    """The next 64 bits (uint64) of the PE's generator, KISS64 (Marsaglia 2009): multiply-with-carry + xorshift +
+    congruential, each modulo 2^64. Its state is the system region `random`, seeded with the PE's id at load.
+    """
+    state = pe.random
+    t = (state[0] << np.uint64(58)) + state[1]
+    state[1] = state[0] >> np.uint64(6)
+    state[0] += t
+    state[1] += np.uint64(state[0] < t)
+    state[2] ^= state[2] << np.uint64(13)
+    state[2] ^= state[2] >> np.uint64(17)
+    state[2] ^= state[2] << np.uint64(43)
+    state[3] = np.uint64(6906969069) * state[3] + np.uint64(1234567)
+    return state[0] + state[2] + state[3]
+
+
+@inlined
+def random_uniform(pe):  # type: ignore[no-untyped-def]
+    """A float32 in [0, 1): the upper 24 bits of `random_word`, times 2^-24."""
+    return np.float32(random_word(pe) >> np.uint64(40)) * np.float32(2.0**-24)

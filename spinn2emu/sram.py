@@ -1,4 +1,4 @@
-"""A PE's 128 kB of SRAM: the linker that places regions, the memory map, and the views of them.
+"""A PE's 128 kB of SRAM: the linker that places a program's regions.
 
 0x00000  ITCM, 32 kB: code
 0x08000  DTCM: system regions, the receive FIFO, the program's regions, free space
@@ -7,69 +7,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any
 
 import numpy as np
 
 from spinn2emu import spec
-from spinn2emu.errors import ConfigError, ProgramError, SramOverflow
+from spinn2emu.errors import ProgramError, SramOverflow
+from spinn2emu.memory_map import DATA_BASE, DATA_END, MemoryMap, Symbol
 from spinn2emu.program import Program, Region
 from spinn2emu.registers import system_regions
 
-DATA_BASE = spec.ITCM_BYTES.value
-DATA_END = spec.STACK_BASE.value
 MAX_REGIONS = 100
 """Own choice; bounds the context table of `sdk.py`."""
-
-
-@dataclass(frozen=True)
-class Symbol:
-    """A placed region. `address` is the PE's own, from 0."""
-
-    name: str
-    address: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    unit: str
-
-    @property
-    def nbytes(self) -> int:
-        return int(self.dtype.itemsize * np.prod(self.shape, dtype=np.int64))
-
-    def view(self, sram: np.ndarray) -> np.ndarray:
-        """The region as an array over `sram`, the PE's bytes (uint8, 131072)."""
-        return sram[self.address : self.address + self.nbytes].view(self.dtype).reshape(self.shape)
-
-
-@dataclass(frozen=True)
-class MemoryMap:
-    """Where a program's regions lie. `str(map)` is a table."""
-
-    program: str
-    symbols: tuple[Symbol, ...]
-
-    def __getitem__(self, name: str) -> Symbol:
-        for symbol in self.symbols:
-            if symbol.name == name:
-                return symbol
-        known = ", ".join(symbol.name for symbol in self.symbols)
-        raise ConfigError(f"{self.program} has no region {name!r}; it has {known}")
-
-    @property
-    def used(self) -> int:
-        """Bytes of the data space in use, padding included."""
-        return self.symbols[-1].address + self.symbols[-1].nbytes - DATA_BASE
-
-    @property
-    def free(self) -> int:
-        """Bytes between the last region and the stack."""
-        return DATA_END - DATA_BASE - self.used
-
-    def __str__(self) -> str:
-        rows = [f"{s.address:#07x} {s.nbytes:>7} B  {s.name:<12} {s.dtype.str}{list(s.shape)}" for s in self.symbols]
-        return "\n".join([*rows, f"free    {self.free:>7} B of {DATA_END - DATA_BASE} B"])
 
 
 def align(address: int) -> int:

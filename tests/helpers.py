@@ -183,7 +183,7 @@ def ring(program: str, pes: Iterable[int]) -> tuple[list[PeProgram], list[tuple[
 
 def sram(chip: Chip, pe: int) -> np.ndarray:
     """All bytes of a PE's SRAM."""
-    return np.frombuffer(request(chip, "read", ranges=[[pe, 0, spec.SRAM_BYTES.value]])["data"][0], np.uint8)
+    return chip.read(pe, 0, spec.SRAM_BYTES.value)
 
 
 def request(chip: Chip, op: str, **content: object) -> dict:

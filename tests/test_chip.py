@@ -95,7 +95,7 @@ def counted(chip: Chip) -> dict[str, int]:
 
 
 def test_time_advances_by_the_ticks_asked_for(chip: Chip, programs: dict[str, str]) -> None:
-    chip.load([PeProgram(5, programs["counter"]), PeProgram(152, programs["counter"])], [])
+    chip.deploy([PeProgram(5, programs["counter"]), PeProgram(152, programs["counter"])], [])
     assert chip.info()["tick"] == 0
     for ticks, total in [(10, 10), (0, 10), (1, 11), (1000, 1011)]:
         chip.run(ticks)
@@ -108,7 +108,7 @@ def test_what_is_sent_in_a_tick_is_processed_in_the_next(chip: Chip, programs: d
         PeProgram(5, programs["source"], {"count": 2}, {}, {"out": (0x40, SPACE)}),
         PeProgram(9, programs["sink"], {}, {"in": ANY}),
     ]
-    chip.load(pes, [(0x40, SPACE, [9])])
+    chip.deploy(pes, [(0x40, SPACE, [9])])
     chip.run(4)
     assert chip.read(9, "heard")[:8].tolist() == [0x40, 0x41] * 3 + [0, 0]
     assert chip.read(9, "ticks")[:8].tolist() == [1, 1, 2, 2, 3, 3, 0, 0]
@@ -117,7 +117,7 @@ def test_what_is_sent_in_a_tick_is_processed_in_the_next(chip: Chip, programs: d
 
 @pytest.mark.parametrize("pes", [(5, 6), (5, 77, 152, 9)])
 def test_a_token_goes_round_a_ring_tick_by_tick(chip: Chip, programs: dict[str, str], pes: tuple[int, ...]) -> None:
-    chip.load(*ring(programs["ring"], pes))
+    chip.deploy(*ring(programs["ring"], pes))
     chip.run(41)
     for i, pe in enumerate(pes):
         expected = [tick for tick in range(1, 41) if tick % len(pes) == i]
@@ -135,7 +135,7 @@ def test_several_runs_leave_the_same_sram_and_counters_as_one(chip: Chip, progra
     entries.append((0x100, SPACE, [10, 11]))
     states = []
     for runs in ([60], [1, 2, 17, 0, 40], [1] * 60):
-        chip.load(pes, entries)
+        chip.deploy(pes, entries)
         for ticks in runs:
             chip.run(ticks)
         counters = chip.counters()
@@ -146,7 +146,7 @@ def test_several_runs_leave_the_same_sram_and_counters_as_one(chip: Chip, progra
 
 
 def test_time_does_not_go_backwards(chip: Chip, programs: dict[str, str]) -> None:
-    chip.load([PeProgram(5, programs["counter"])], [])
+    chip.deploy([PeProgram(5, programs["counter"])], [])
     with pytest.raises(ConfigError, match="time goes forward"):
         chip.run(-1)
 
@@ -160,7 +160,7 @@ def test_an_empty_chip_cannot_run() -> None:
 def test_cores_that_cannot_be_used_are_refused(programs: dict[str, str], cores: list[int]) -> None:
     with Chip.boot(cores) as chip:
         with pytest.raises(ConfigError, match="can be used"):
-            chip.load([PeProgram(9, programs["counter"])], [])
+            chip.deploy([PeProgram(9, programs["counter"])], [])
         assert chip.info()["programs"] == {}
 
 
@@ -168,14 +168,14 @@ def test_cores_that_cannot_be_used_are_refused(programs: dict[str, str], cores: 
 
 
 def test_what_is_written_is_read_and_used(chip: Chip, programs: dict[str, str]) -> None:
-    chip.load([PeProgram(5, programs["counter"])], [])
+    chip.deploy([PeProgram(5, programs["counter"])], [])
     chip.write(5, "ticks", [2**40])
     chip.run(3)
     assert chip.read(5, "ticks").tolist() == [2**40 + 3]
 
 
 def test_a_symbol_is_at_its_address(chip: Chip, programs: dict[str, str]) -> None:
-    chip.load([PeProgram(5, programs["counter"], {"key": 0x1234})], [])
+    chip.deploy([PeProgram(5, programs["counter"], {"key": 0x1234})], [])
     symbol = chip.maps[5]["plan"]
     assert symbol.view(sram(chip, 5)).tolist() == chip.read(5, "plan").tolist() == [-1, 0, 0x1234]
 
@@ -186,33 +186,33 @@ def test_a_symbol_is_at_its_address(chip: Chip, programs: dict[str, str]) -> Non
 def test_beyond_the_sram_nothing_is_read_or_written(
     chip: Chip, programs: dict[str, str], pe: int, address: int, size: int
 ) -> None:
-    chip.load([PeProgram(5, programs["counter"])], [])
+    chip.deploy([PeProgram(5, programs["counter"])], [])
     with pytest.raises(ConfigError, match=r"exceed its SRAM|no PE with id"):
         request(chip, "read", ranges=[[5, 0, 4], [pe, address, size]])
-    before = sram(chip, 5)
+    before, ones = sram(chip, 5), np.full(8, 255, np.uint8)
     if size > 0:
         with pytest.raises(ConfigError, match=r"exceed its SRAM|no PE with id"):
-            request(chip, "write", ranges=[[5, 0, b"\xff" * 4], [pe, address, b"\xff" * size]])
+            chip.write_many([(5, 0, ones[:4]), (pe, address, ones[:size])])
     assert (sram(chip, 5) == before).all()
     chip.run(2)
     assert chip.read(5, "ticks").tolist() == [2]
 
 
 def test_the_last_bytes_of_the_sram_can_be_read(chip: Chip, programs: dict[str, str]) -> None:
-    chip.load([PeProgram(5, programs["counter"])], [])
-    assert request(chip, "read", ranges=[[5, 0x1FFFC, 4]])["data"] == [bytes(4)]
+    chip.deploy([PeProgram(5, programs["counter"])], [])
+    assert chip.read(5, 0x1FFFC, 4).tolist() == [0, 0, 0, 0]
 
 
 def test_more_than_a_region_holds_is_refused(chip: Chip, programs: dict[str, str]) -> None:
-    chip.load([PeProgram(5, programs["counter"])], [])
-    with pytest.raises(ConfigError, match=r"plan of PE 7\.5\.0 has 24 bytes, 32 were given") as caught:
+    chip.deploy([PeProgram(5, programs["counter"])], [])
+    with pytest.raises(ConfigError, match=r"PE 7\.5\.0: region plan has shape \(3,\)") as caught:
         chip.write(5, "plan", [1, 2, 3, 4])
-    assert (caught.value.pe, caught.value.region, caught.value.limit) == (5, "plan", 24)
+    assert (caught.value.pe, caught.value.region, caught.value.limit) == (5, "plan", [3])
     assert chip.read(5, "plan").tolist() == [-1, 0, 0]
 
 
 def test_unknown_regions_and_pes_are_refused(chip: Chip, programs: dict[str, str]) -> None:
-    chip.load([PeProgram(5, programs["counter"])], [])
+    chip.deploy([PeProgram(5, programs["counter"])], [])
     with pytest.raises(ConfigError, match="no region 'nope'; it has sys"):
         chip.read(5, "nope")
     with pytest.raises(ConfigError, match=r"no program is loaded on PE 7\.5\.1"):
@@ -227,7 +227,7 @@ def test_packets_that_match_no_entry_are_counted(chip: Chip, programs: dict[str,
         PeProgram(5, programs["source"], {"count": 5}, {}, {"out": (0x40, SPACE)}),
         PeProgram(9, programs["sink"], {}, {"in": ANY}),
     ]
-    chip.load(pes, [(0x40, 0xFFFFFFFE, [9])])  # keys 0x40 and 0x41
+    chip.deploy(pes, [(0x40, 0xFFFFFFFE, [9])])  # keys 0x40 and 0x41
     chip.run(10)
     assert counted(chip) == {"PACKETS": 50, "COPIES": 20, "UNROUTED": 30, "WITHOUT_PAYLOAD": 50}
     assert chip.counters()["hits"].tolist() == [20]
@@ -238,8 +238,9 @@ def test_copies_that_no_port_wants_are_counted(chip: Chip, programs: dict[str, s
     pes = [
         PeProgram(5, programs["source"], {"count": 3}, {}, {"out": (0x40, SPACE)}),
         PeProgram(9, programs["sink"], {}, {"in": (0x41, 0xFFFFFFFF)}),
+        PeProgram(100, programs["sink"]),
     ]
-    chip.load(pes, [(0x40, SPACE, [9, 100])])  # nobody lives on PE 100
+    chip.deploy(pes, [(0x40, SPACE, [9, 100])])  # PE 100 listens to nobody
     chip.run(10)
     assert counted(chip) == {"PACKETS": 30, "COPIES": 60, "UNCLAIMED": 50, "WITHOUT_PAYLOAD": 30}
     assert chip.read(9, "n").tolist() == [9]
@@ -251,7 +252,7 @@ def test_a_quad_gets_one_copy_for_all_its_pes(chip: Chip, programs: dict[str, st
         PeProgram(5, programs["source"], {}, {}, {"out": (0, SPACE)}),
         *(PeProgram(pe, programs["sink"], {}, {"in": ANY}) for pe in sinks),
     ]
-    chip.load(pes, [(0, SPACE, sinks)])
+    chip.deploy(pes, [(0, SPACE, sinks)])
     chip.run(10)
     quads = chip.counters()["quads"]
     assert {int(quad): int(quads[quad]) for quad in np.nonzero(quads)[0]} == {8 // 4: 10, 100 // 4: 10}
@@ -263,7 +264,7 @@ def test_packets_for_a_port_that_is_not_live_are_discarded_and_counted(chip: Chi
         PeProgram(5, programs["source"], {"count": 2}, {}, {"out": (0, SPACE)}),
         PeProgram(9, programs["dozing"], {}, {"in": ANY}),
     ]
-    chip.load(pes, [(0, SPACE, [9])])
+    chip.deploy(pes, [(0, SPACE, [9])])
     chip.run(20)
     heard = chip.read(9, "heard")
     assert np.nonzero(heard)[0].tolist() == [1, 5, 6, 10, 11, 15, 16]
@@ -295,7 +296,7 @@ def test_a_full_fifo_does_what_its_policy_says(
         PeProgram(FAR, programs["source"], {"count": 3}, {}, {"out": (0x20, SPACE)}),
         PeProgram(SINK, programs["sink"], {"depth": 4, "policy": policy}, {"in": ANY}),
     ]
-    chip.load(pes, [(0, 0, [SINK])])
+    chip.deploy(pes, [(0, 0, [SINK])])
     chip.run(6)
     assert chip.read(SINK, "heard")[: 5 * len(kept)].tolist() == kept * 5
     assert chip.read(SINK, "n").tolist() == [5 * len(kept)]
@@ -311,7 +312,7 @@ def test_a_fifo_that_is_deep_enough_loses_nothing(chip: Chip, programs: dict[str
         PeProgram(NEAR, programs["source"], {"count": 4}, {}, {"out": (0x10, SPACE)}),
         PeProgram(SINK, programs["sink"], {"depth": 4, "policy": "drop"}, {"in": ANY}),
     ]
-    chip.load(pes, [(0, 0, [SINK])])
+    chip.deploy(pes, [(0, 0, [SINK])])
     chip.run(11)
     assert counted(chip) == {"PACKETS": 44, "COPIES": 44, "WITHOUT_PAYLOAD": 44}
     assert chip.read(SINK, "n").tolist() == [40]
@@ -366,7 +367,7 @@ def test_any_network_behaves_as_a_naive_walk_through_its_ticks(
     ]  # fmt: skip
     runs = data.draw(st.lists(st.integers(0, 30), min_size=1, max_size=3))
     chip = booted.chip()
-    chip.load(items, entries)
+    chip.deploy(items, entries)
     for ticks in runs:
         chip.run(ticks)
     expected, dead = mixed(sum(runs), mixers, entries)
@@ -379,7 +380,7 @@ def test_any_network_behaves_as_a_naive_walk_through_its_ticks(
 
 def test_an_error_code_of_a_kernel_names_pe_program_tick_code_and_log(chip: Chip, programs: dict[str, str]) -> None:
     bad = PeProgram(77, programs["counter"], {"fail_at": 6, "code": 7}, {}, {"out": (0, SPACE)})
-    chip.load([PeProgram(5, programs["counter"]), bad], [])
+    chip.deploy([PeProgram(5, programs["counter"]), bad], [])
     with pytest.raises(PeFailed, match="failed in tick 6 with code 7: the seventh error") as caught:
         chip.run(20)
     error = caught.value
@@ -390,14 +391,14 @@ def test_an_error_code_of_a_kernel_names_pe_program_tick_code_and_log(chip: Chip
     assert chip.read(77, "ticks").tolist() == [6]  # its memory can still be read
     with pytest.raises(PeFailed):
         chip.run(1)
-    chip.load([PeProgram(5, programs["counter"])], [])
+    chip.deploy([PeProgram(5, programs["counter"])], [])
     chip.run(3)
     assert chip.read(5, "ticks").tolist() == [3]
 
 
 @pytest.mark.parametrize("key", [16, -1, 2**31])
 def test_a_key_outside_the_space_of_the_port_fails_the_pe(chip: Chip, programs: dict[str, str], key: int) -> None:
-    chip.load(
+    chip.deploy(
         [PeProgram(9, programs["counter"], {"fail_at": 2, "key": key}, {}, {"out": (0x50, SPACE)})], [(0, 0, [9])]
     )
     with pytest.raises(PeFailed, match="key outside the key space of its output port") as caught:
@@ -407,13 +408,13 @@ def test_a_key_outside_the_space_of_the_port_fails_the_pe(chip: Chip, programs: 
 
 def test_the_last_key_of_the_space_is_fine(chip: Chip, programs: dict[str, str]) -> None:
     sender = PeProgram(9, programs["counter"], {"fail_at": 2, "key": 15}, {}, {"out": (0x50, SPACE)})
-    chip.load([sender, PeProgram(10, programs["sink"], {}, {"in": ANY})], [(0x50, SPACE, [10])])
+    chip.deploy([sender, PeProgram(10, programs["sink"], {}, {"in": ANY})], [(0x50, SPACE, [10])])
     chip.run(5)
     assert (chip.read(10, "heard")[0], chip.read(10, "n")[0]) == (0x5F, 1)
 
 
 def test_more_packets_than_the_transmit_queue_holds_fail_the_pe(chip: Chip, programs: dict[str, str]) -> None:
-    chip.load([PeProgram(9, programs["source"], {"count": 8193}, {}, {"out": (0, 0xFFFF0000)})], [])
+    chip.deploy([PeProgram(9, programs["source"], {"count": 8193}, {}, {"out": (0, 0xFFFF0000)})], [])
     with pytest.raises(PeFailed, match="transmit queue") as caught:
         chip.run(2)
     assert (caught.value.tick, caught.value.code) == (0, -1)
@@ -425,7 +426,7 @@ def test_more_packets_than_the_transmit_queue_holds_fail_the_pe(chip: Chip, prog
 @pytest.fixture
 def survivor(chip: Chip, programs: dict[str, str]) -> Iterator[Chip]:
     """A chip in the middle of a run: what is refused must leave it as it was."""
-    chip.load([PeProgram(5, programs["counter"])], [])
+    chip.deploy([PeProgram(5, programs["counter"])], [])
     chip.run(4)
     yield chip
     chip.run(3)
@@ -450,7 +451,7 @@ def test_a_program_that_does_not_compile_is_shown_with_its_line(survivor: Chip, 
     with open(path) as file:
         line = next(number for number, text in enumerate(file, 1) if expression in text)
     with pytest.raises(ProgramError, match=r"does not compile|is not defined") as caught:
-        survivor.load([PeProgram(9, path)], [])
+        survivor.deploy([PeProgram(9, path)], [])
     assert caught.value.pe == 9 and caught.value.program == path
     assert "broken.py" in str(caught.value) and f"line {line}" in str(caught.value)
     assert expression.split("(")[0] in str(caught.value)
@@ -471,25 +472,25 @@ def test_a_program_that_does_not_compile_is_shown_with_its_line(survivor: Chip, 
 def test_a_file_that_is_no_program_is_refused(survivor: Chip, tmp_path: Any, text: str, problem: str) -> None:
     path = write_program(tmp_path, "bad", text)
     with pytest.raises(ProgramError) as caught:
-        survivor.load([PeProgram(9, path)], [])
+        survivor.deploy([PeProgram(9, path)], [])
     assert problem in str(caught.value) and path in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["no.such.module", "/no/such/file.py", "spinn2emu.packets"])
 def test_a_program_that_is_not_there_is_refused(survivor: Chip, name: str) -> None:
     with pytest.raises(ProgramError, match=name.replace(".", r"\.")):
-        survivor.load([PeProgram(9, name)], [])
+        survivor.deploy([PeProgram(9, name)], [])
 
 
 def test_two_programs_on_a_pe_are_refused(survivor: Chip, programs: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"PE id 9 .* has two programs"):
-        survivor.load([PeProgram(9, programs["counter"]), PeProgram(9, programs["sink"])], [])
+        survivor.deploy([PeProgram(9, programs["counter"]), PeProgram(9, programs["sink"])], [])
 
 
 @pytest.mark.parametrize("pe", [0, 153, -1])
 def test_a_pe_that_the_chip_lacks_is_refused(survivor: Chip, programs: dict[str, str], pe: int) -> None:
     with pytest.raises(ConfigError, match=f"PE id {pe} is not on the chip"):
-        survivor.load([PeProgram(pe, programs["counter"])], [])
+        survivor.deploy([PeProgram(pe, programs["counter"])], [])
 
 
 @pytest.mark.parametrize(
@@ -508,17 +509,17 @@ def test_bad_ports_and_parameters_are_refused(
     survivor: Chip, programs: dict[str, str], changes: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(ConfigError, match=problem):
-        survivor.load([PeProgram(9, programs["sink"], **changes)], [])
+        survivor.deploy([PeProgram(9, programs["sink"], **changes)], [])
 
 
 def test_bad_routing_entries_are_refused(survivor: Chip, programs: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="entry 0 can never match"):
-        survivor.load([PeProgram(9, programs["sink"])], [(1, 0, [9])])
+        survivor.deploy([PeProgram(9, programs["sink"])], [(1, 0, [9])])
 
 
 def test_a_program_that_does_not_fit_is_refused_with_its_map(survivor: Chip, programs: dict[str, str]) -> None:
     with pytest.raises(SramOverflow) as caught:
-        survivor.load([PeProgram(9, programs["sink"], {"depth": 10_000})], [])
+        survivor.deploy([PeProgram(9, programs["sink"], {"depth": 10_000})], [])
     error = caught.value
     assert (error.pe, error.program, error.limit) == (9, programs["sink"], 0x1F000 - 0x8000)
     assert error.needed > error.limit

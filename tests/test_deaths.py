@@ -35,7 +35,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> str:
 def boot(program: str) -> tuple[Chip, dict[str, int]]:
     """A chip with a ring of three PEs, and the ids of all its processes."""
     chip = Chip.boot()
-    chip.load(*ring(program, PES))
+    chip.deploy(*ring(program, PES))
     info = chip.info()
     pids = {**info["pids"], "supervisor": info["pid"]}
     assert set(pids) == {"router", "pe 7.5.0", "pe 1.1.0", "pe 5.3.3", "supervisor"}
@@ -99,7 +99,7 @@ def test_a_killed_router_is_named_at_once(program: str) -> None:
 
 def test_one_of_several_routers_that_is_killed_is_named(program: str) -> None:
     with Chip.boot([CORE] * 3) as chip:
-        chip.load(*ring(program, PES))
+        chip.deploy(*ring(program, PES))
         error, seconds = run_until_killed(chip, chip.info()["pids"]["router 1"])
         assert seconds < 2 and error.name == "router 1" and "router 1" in str(error)
 
@@ -130,7 +130,7 @@ import json, sys, time
 from helpers import ring
 from spinn2host.chip import Chip
 chip = Chip.boot()
-chip.load(*ring(sys.argv[1], [5, 77]))
+chip.deploy(*ring(sys.argv[1], [5, 77]))
 info = chip.info()
 print(json.dumps({"pids": {**info["pids"], "supervisor": info["pid"]}, "directory": str(chip.directory)}), flush=True)
 {then}
@@ -218,7 +218,7 @@ def test_an_exception_in_the_block_halts_the_chip(program: str) -> None:
 def test_a_new_load_leaves_nothing_of_the_old_one(program: str) -> None:
     chip, old = boot(program)
     with chip:
-        chip.load(*ring(program, [9]))
+        chip.deploy(*ring(program, [9]))
         new = chip.info()["pids"]
         assert set(new) == {"router", "pe 6.6.0"}
         assert not any(alive(pid) for label, pid in old.items() if label != "supervisor")

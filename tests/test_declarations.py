@@ -42,7 +42,7 @@ def chip() -> Iterator[Chip]:
 @pytest.fixture
 def survivor(chip: Chip, tmp_path: Path) -> Iterator[Chip]:
     """A chip whose program must not notice what is refused."""
-    chip.load([PeProgram(5, write(tmp_path, simple("ram.x[0] += 1"), "counter"))], [])
+    chip.deploy([PeProgram(5, write(tmp_path, simple("ram.x[0] += 1"), "counter"))], [])
     chip.run(2)
     yield chip
     chip.run(3)
@@ -69,7 +69,7 @@ def survivor(chip: Chip, tmp_path: Path) -> Iterator[Chip]:
 )
 def test_a_wrong_declaration_is_refused_before_anything_stops(survivor: Chip, tmp_path: Path, body: str) -> None:
     with pytest.raises(Spinn2Error) as caught:
-        survivor.load([PeProgram(9, write(tmp_path, body))], [])
+        survivor.deploy([PeProgram(9, write(tmp_path, body))], [])
     assert caught.value.exit_code == 2
     assert "made.py" in str(caught.value)
 
@@ -100,7 +100,7 @@ def test_an_unknown_operation_is_a_protocol_error(survivor: Chip) -> None:
 
 @pytest.mark.parametrize("line", ["set_phase(pe, 5000000)", "set_phase(pe, 1)", "set_phase(pe, -7)"])
 def test_a_phase_that_is_not_declared_fails_the_pe(chip: Chip, tmp_path: Path, line: str) -> None:
-    chip.load([PeProgram(9, write(tmp_path, simple(line)))], [])
+    chip.deploy([PeProgram(9, write(tmp_path, simple(line)))], [])
     with pytest.raises(PeFailed, match="tick 0 with code -4"):
         chip.run(3)
 
@@ -108,7 +108,7 @@ def test_a_phase_that_is_not_declared_fails_the_pe(chip: Chip, tmp_path: Path, l
 @pytest.mark.parametrize("index", ["2**32 + 3", "-1", "16"])
 def test_a_key_outside_the_port_fails_the_pe(chip: Chip, tmp_path: Path, index: str) -> None:
     program = PeProgram(9, write(tmp_path, simple(f"send(pe, 0, {index})")), outputs={"out": (0x100, 0xFFFFFFF0)})
-    chip.load([program], [])
+    chip.deploy([program], [])
     with pytest.raises(PeFailed, match="code -2"):
         chip.run(3)
 
@@ -129,7 +129,7 @@ program = Program(tick=tick, regions=lambda p, a: [Region("x", np.int64, (1,))],
     )
     MASK = 0xFFFFFFF0
     pes = [PeProgram(5, source, outputs={"out": (0x100, MASK)}), PeProgram(9, relay, inputs={"in": (0x100, MASK)})]
-    chip.load(pes, [(0x100, MASK, [9])])
+    chip.deploy(pes, [(0x100, MASK, [9])])
     chip.run(100_000)
     assert chip.read(9, "x")[0] == 99_999
 
@@ -154,7 +154,7 @@ program = Program(tick=make({k}), regions=lambda p, a: [Region("x", np.int64, (1
 def test_an_edited_program_is_compiled_anew(chip: Chip, tmp_path: Path, template: str) -> None:
     seen = []
     for k in (3, 5, 8):
-        chip.load([PeProgram(9, write(tmp_path, template.replace("{k}", str(k))))], [])
+        chip.deploy([PeProgram(9, write(tmp_path, template.replace("{k}", str(k))))], [])
         chip.run(1)
         seen.append(int(chip.read(9, "x")[0]))
     assert seen == [3, 5, 8]
@@ -162,6 +162,6 @@ def test_an_edited_program_is_compiled_anew(chip: Chip, tmp_path: Path, template
 
 def test_the_program_error_has_fields(chip: Chip, tmp_path: Path) -> None:
     with pytest.raises(ProgramError) as caught:
-        chip.load([PeProgram(9, write(tmp_path, simple("ram.x[0] = no_such_name")))], [])
+        chip.deploy([PeProgram(9, write(tmp_path, simple("ram.x[0] = no_such_name")))], [])
     assert caught.value.pe == 9
     assert "no_such_name" in str(caught.value)

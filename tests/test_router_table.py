@@ -123,6 +123,7 @@ def to_filter(key: int, mask: int) -> tuple[int, int]:
 fives = st.integers(0, 2**KEY_BITS - 1)
 filters = st.builds(to_filter, fives, fives)
 port_lists = st.lists(filters, max_size=3).map(tuple)
+input_lists = st.lists(st.tuples(st.integers(0, 2), filters).map(lambda f: (f[0], *f[1])), max_size=4).map(tuple)
 
 
 def naive_links(endpoints: list[Endpoint], entries: list[Entry]) -> list[Link]:
@@ -137,14 +138,14 @@ def naive_links(endpoints: list[Endpoint], entries: list[Entry]) -> list[Link]:
             for entry in entries:
                 for target in endpoints:
                     if target.pe in entry.pes:
-                        for number, (key_in, mask_in) in enumerate(target.inputs):
+                        for number, key_in, mask_in in target.inputs:
                             if any(k & entry.mask == entry.key and k & mask_in == key_in for k in sent):
                                 found.add(Link(sender.pe, port, target.pe, number))
     return sorted(found)
 
 
 @given(
-    st.lists(st.tuples(port_lists, port_lists), min_size=1, max_size=4),
+    st.lists(st.tuples(input_lists, port_lists), min_size=1, max_size=4),
     st.lists(st.tuples(filters, st.sets(st.integers(1, 5)).map(tuple)), max_size=4),
 )
 def test_links_are_those_of_a_naive_search(ports: list, routes: list) -> None:
@@ -155,7 +156,7 @@ def test_links_are_those_of_a_naive_search(ports: list, routes: list) -> None:
 
 def test_links_of_a_small_chain() -> None:
     spikes, errors = (0x10, 0xFFFFFFF0), (0x20, 0xFFFFFFF0)
-    endpoints = [Endpoint(5, (errors,), (spikes,), Fifo(4)), Endpoint(6, (spikes,), (errors,), Fifo(4))]
+    endpoints = [Endpoint(5, ((0, *errors),), (spikes,), Fifo(4)), Endpoint(6, ((0, *spikes),), (errors,), Fifo(4))]
     entries = [Entry(*spikes, (6,)), Entry(*errors, (5, 99))]
     assert find_links(endpoints, entries) == [Link(5, 0, 6, 0), Link(6, 0, 5, 0)]
     assert find_links(endpoints, []) == []

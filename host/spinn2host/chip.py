@@ -1,15 +1,13 @@
-"""The host's handle of a chip: boot, load, run, read, write, counters, halt."""
+"""The host's handle of a chip: boot or attach, load, run, look inside, halt."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
+import signal as signals
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,9 +18,18 @@ from typing import Any, Literal
 import numpy as np
 import zmq
 
-from spinn2emu import geometry, link
-from spinn2emu.errors import ConfigError, DeadlineExceeded, PeDied
-from spinn2emu.sram import MemoryMap, Symbol
+from spinn2emu import geometry, link, memory_map
+from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
+from spinn2emu.memory_map import MemoryMap
+from spinn2host.directories import (
+    PRIVATE,
+    base_directory,
+    chip_directory,
+    is_alive,
+    log_tail,
+    new_directory,
+    running,
+)  # fmt: skip
 
 REQUEST_DEADLINE_S = 30.0
 BOOT_DEADLINE_S = 60.0
@@ -30,29 +37,59 @@ HALT_DEADLINE_S = 2.0
 LOAD_DEADLINE_S = 600.0
 """Compiling a large program cold takes tens of seconds."""
 
-_MAX_IPC_PATH = 107
+PeName = str | int
+"""`qx.qy.p`, or an id 1..152."""
+Keys = tuple[int, int]
+"""The keys k with k & mask == key: (key, mask)."""
 
 
 @dataclass
 class PeProgram:
-    """What one PE is to run. `inputs`, `outputs`: port name → (key, mask)."""
+    """What one PE is to run.
+
+    `inputs`: port → keys that it listens to, one range or several. `outputs`: port → keys that it sends. `data`: initial
+    contents of regions, instead of what the program declares.
+    """
 
     pe: int
     program: str
     parameters: dict[str, Any] = field(default_factory=dict)
-    inputs: dict[str, tuple[int, int]] = field(default_factory=dict)
-    outputs: dict[str, tuple[int, int]] = field(default_factory=dict)
+    inputs: Mapping[str, Keys | Sequence[Keys]] = field(default_factory=dict)
+    outputs: Mapping[str, Keys] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_wire(self) -> dict[str, Any]:
+        """The program as msgpack-able data."""
+        data = {name: memory_map.to_wire(np.asarray(values)) for name, values in self.data.items()}
+        return {"pe": self.pe, "program": self.program, "parameters": self.parameters, "data": data,
+                **ports_to_wire(self.inputs, self.outputs)}  # fmt: skip
+
+
+def ports_to_wire(inputs: Mapping[str, Any], outputs: Mapping[str, Keys]) -> dict[str, Any]:
+    """The ports of a PE as msgpack-able data."""
+    several = {name: list(keys) if np.ndim(keys) == 2 or not len(keys) else [keys] for name, keys in inputs.items()}
+    return {"inputs": several, "outputs": dict(outputs)}
+
+
+@dataclass
+class LogTail:
+    """What a PE has logged: (tick, code, value, text) each; `count` entries ever, `lost` before they could be read."""
+
+    entries: list[tuple[int, int, float, str]]
+    count: int
+    lost: int
 
 
 class Chip:
-    """A private chip: it lives as long as this object, or the process that holds it.
+    """A chip: a private one, which lives as long as this object or its process, or a resident one.
 
     >>> with Chip.boot() as chip:                                         # doctest: +SKIP
-    ...     chip.load([PeProgram(5, "spinn2fw.eventprop.input", {...})], entries=[])
+    ...     chip.load("counter.py", ["1.1.0"])
     ...     chip.run(100)
+    ...     chip.read("1.1.0", "ticks")
     """
 
-    def __init__(self, directory: Path, process: subprocess.Popen[str], lock: int) -> None:
+    def __init__(self, directory: Path, process: subprocess.Popen[str] | None = None, lock: int = -1) -> None:
         self.directory = directory
         self.maps: dict[int, MemoryMap] = {}
         self._process = process
@@ -64,7 +101,11 @@ class Chip:
         self._socket.connect(f"ipc://{directory / link.SOCKET_NAME}")
 
     @classmethod
-    def boot(cls, cores: Sequence[int] | None = None, loop: Literal["compiled", "python"] = "compiled") -> Chip:
+    def boot(
+        cls, cores: Sequence[int] | None = None, loop: Literal["compiled", "python"] = "compiled", *,
+        name: str | None = None, pes: Sequence[PeName] | int | None = None, strict: bool = False,
+        resident: bool = False,
+    ) -> Chip:  # fmt: skip
         """Starts a chip's supervisor.
 
         cores: the processor cores to share the work, with a router process on each and the PEs that it serves pinned
@@ -73,29 +114,62 @@ class Chip:
 
         loop: "python" runs the router's and the PEs' loops, but not the kernels, as plain Python, for debugging: slow.
 
-        Results never depend on either.
+        name: by which `attach` and the command line find it; a chip without gets one.
 
-        Raises DeadlineExceeded or PeDied if it does not come up; `load` raises ConfigError for cores that cannot be
-        used.
+        pes: the PEs that it has, or how many (application PEs first); None: all 152.
+
+        strict: kernels check every index, and fail with an error instead of touching somebody else's memory.
+
+        resident: it goes on when this process ends, until somebody halts it.
+
+        Results never depend on cores and loop.
+
+        Raises ConfigError for a name that is taken, PeDied if it does not come up; `load` raises ConfigError for cores
+        that cannot be used.
         """
-        options = {"cores": None if cores is None else list(cores), "loop": loop}
-        base = _base_directory()
-        directory, lock = _new_directory(base)
+        options = {
+            "cores": None if cores is None else list(cores), "loop": loop, "strict": strict, "pes": _choose_pes(pes)
+        }  # fmt: skip
+        directory, lock = new_directory(name, private=not resident)
         with open(directory / "log", "w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "spinn2emu.chip.supervisor", str(directory), str(os.getpid()),
+                [sys.executable, "-m", "spinn2emu.chip.supervisor", str(directory), str(0 if resident else os.getpid()),
                  json.dumps(options)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True, text=True,
                 pass_fds=(lock,),
             )  # fmt: skip
         assert process.stdout is not None
         if process.stdout.readline().strip() != "ready":
-            text = _tail(directory)
+            text = log_tail(directory)
+            process.stdout.close()
             process.wait()
             shutil.rmtree(directory, ignore_errors=True)
             os.close(lock)
             raise PeDied(f"the chip's supervisor did not start: {text}", pe=0, name="supervisor", cause="see message")
-        return cls(directory, process, lock)
+        if not resident:
+            return cls(directory, process, lock)
+        process.stdout.close()
+        process.wait()  # the supervisor itself has left this session
+        os.close(lock)
+        return cls(directory)
+
+    @classmethod
+    def attach(cls, name: str | None = None) -> Chip:
+        """A handle of a chip that runs; without a name, of the only resident one.
+
+        Raises NoSuchChip, or ConfigError if several run and no name was given.
+        """
+        if name is None:
+            names = [name for name in running(base_directory()) if not name.startswith(PRIVATE)]
+            if len(names) > 1:
+                raise ConfigError(f"several chips run: {', '.join(names)}: say which (`--chip NAME`)", names=names)
+            if not names:
+                raise NoSuchChip("no chip runs: `spinn2emu boot` starts one")
+            name = names[0]
+        directory = chip_directory(name)
+        if not is_alive(directory):
+            raise NoSuchChip(f"no chip named {name} runs: `spinn2emu discover` lists those that do", name=name)
+        return cls(directory)
 
     def __enter__(self) -> Chip:
         return self
@@ -103,76 +177,160 @@ class Chip:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.halt()
+        if self._process is None:
+            self.close()
+        else:
+            self.halt()
+
+    @property
+    def name(self) -> str:
+        """The chip's name."""
+        return self.directory.name.removeprefix(link.DIRECTORY_PREFIX)
 
     @property
     def pid(self) -> int:
         """Process id of the supervisor."""
-        return self._process.pid
+        return int(self.info()["pid"])
 
     def info(self) -> dict[str, Any]:
-        """pid, tick, idle, programs by PE id, process ids by label."""
+        """name, pid, tick, idle, failure (text), pes (ids), programs by PE id, process ids by label, options."""
         return self._request("info")
 
-    def load(self, pes: Sequence[PeProgram], entries: Iterable[tuple[int, int, Sequence[int]]]) -> None:
+    def ps(self) -> list[dict[str, Any]]:
+        """A row per PE: id, pe (name), state, program, pid, and with a program phase, tick, packets_in, packets_out,
+        dropped, discarded, sram_used, sram_free (bytes), activations.
+
+        state: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive.
+        """
+        rows: list[dict[str, Any]] = self._request("ps")["pes"]
+        return rows
+
+    # --- programs ---------------------------------------------------------------------------------------------------
+
+    def load(
+        self, program: str, pes: Iterable[PeName], parameters: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None, replace: bool = False,
+    ) -> None:  # fmt: skip
+        """Loads a program (a module's name, or the path of a .py file) on PEs, which begin it in the present tick.
+
+        parameters: of the program. data: region → initial contents, of the region's whole shape. replace: also where
+        another program runs. Its ports are not connected yet: see `load_network`.
+
+        Raises ConfigError, SramOverflow, ProgramError before anything changes.
+        """
+        items = [PeProgram(pe_id(pe), program, dict(parameters or {}), data=data or {}) for pe in pes]
+        self._load(items, replace=replace)
+
+    def deploy(self, pes: Sequence[PeProgram], entries: Iterable[tuple[int, int, Sequence[int]]]) -> None:
         """Replaces all programs and routing entries (key, mask, PE ids) of the chip; time starts at 0.
 
-        Raises ConfigError, SramOverflow, ProgramError before anything starts.
+        Raises as `load` does.
         """
-        items = [vars(pe) for pe in pes]
-        reply = self._request("load", LOAD_DEADLINE_S, pes=items, entries=[list(entry) for entry in entries])
-        maps = [_map_from_wire(wire) for wire in reply["maps"]]
+        self._load(pes, entries=entries, anew=True)
+
+    def load_network(self, network: Any, replace: bool = False) -> None:
+        """Loads the programs of a `spinn2host.network.Network`, connects its PEs, and replaces all routing entries."""
+        ports = {str(pe): ports_to_wire(*value) for pe, value in network.ports.items()}
+        self._load(network.pes, entries=network.entries, ports=ports, replace=replace)
+
+    def _load(self, pes: Sequence[PeProgram], entries: Iterable[Any] | None = None, **options: Any) -> None:
+        items = [pe.to_wire() for pe in pes]
+        routes = None if entries is None else [list(entry) for entry in entries]
+        reply = self._request("load", LOAD_DEADLINE_S, pes=items, entries=routes, **options)
+        maps = [MemoryMap.from_wire(wire) for wire in reply["maps"]]
         self.maps = {int(pe): maps[number] for pe, number in reply["map_of"].items()}
+
+    def signal(self, signal: Literal["pause", "resume", "stop", "reset"], pes: Iterable[PeName] | None = None) -> None:
+        """Signals PEs (None: all that have a program). The chip must not be running.
+
+        pause: the PE sleeps; time goes on without it, and what arrives for it is discarded and counted. resume: it goes
+        on where it was. stop: its program ends, SRAM stays. reset: its program begins again, with its initial data, in
+        the present tick; a reset of all PEs begins at tick 0, clears the counters, and heals a chip that has failed.
+        """
+        names = None if pes is None else [pe_id(pe) for pe in pes]
+        self._request("signal", signal=signal, pes=names)
+
+    # --- time -------------------------------------------------------------------------------------------------------
 
     def run(self, ticks: int, progress: Callable[[int], None] | None = None) -> None:
         """Lets the chip's time advance by `ticks` and waits for it; `progress` gets the slowest PE's tick.
 
         Raises PeDied, PeFailed or ChipStuck.
         """
+        self.start(ticks)
+        self.wait(progress)
+
+    def start(self, ticks: int) -> None:
+        """As `run`, but does not wait."""
         self._request("run", ticks=ticks)
+
+    def wait(self, progress: Callable[[int], None] | None = None) -> int:
+        """Waits for the end of a run; returns the tick. Raises as `run`."""
         while True:
             reply = self._request("wait", timeout=0.1 if progress else 1.0)
             if progress:
                 progress(reply["tick"])
             if reply["idle"]:
-                return
+                return int(reply["tick"])
 
-    def read(self, pe: int, symbol: str) -> np.ndarray:
-        """A copy of a region of PE `pe` (id), or of a `region.field` if the region is a single record."""
-        return self.read_many([(pe, symbol)])[0]
+    def end_run(self) -> None:
+        """Ends a run that somebody started, at the end of its present window of 2,048 ticks."""
+        self._request("end_run")
 
-    def read_many(self, what: Sequence[tuple[int, str]]) -> list[np.ndarray]:
-        """Copies of several regions, in one request."""
-        symbols = [self._symbol(pe, name) for pe, name in what]
-        ranges = [[pe, s.address, s.nbytes] for (pe, _), s in zip(what, symbols, strict=True)]
-        data = self._request("read", ranges=ranges)["data"]
-        return [np.frombuffer(d, s.dtype).reshape(s.shape).copy() for d, s in zip(data, symbols, strict=True)]
+    # --- memory -----------------------------------------------------------------------------------------------------
 
-    def write(self, pe: int, symbol: str, values: Any) -> None:
-        """Overwrites the first elements of a region; see `write_many`."""
-        self.write_many([(pe, symbol, values)])
+    def read(self, pe: PeName, what: str | int, size: int = 0, torn: bool = False) -> np.ndarray:
+        """A copy of a region, of a `region.field` if the region is a single record, or of `size` bytes at an address.
 
-    def write_many(self, what: Sequence[tuple[int, str, Any]]) -> None:
+        The PE is kept between two activations meanwhile. torn: it is not, for a PE that does not return.
+        """
+        return self.read_many([(pe, what, size)], torn)[0]
+
+    def read_many(self, what: Sequence[tuple[Any, ...]], torn: bool = False) -> list[np.ndarray]:
+        """Copies of several regions (PE, name) or bytes (PE, address, size), all between activations of their PEs."""
+        ranges = [[pe_id(pe), where, size[0] if size else 0] for pe, where, *size in what]
+        data = self._request("read", ranges=ranges, torn=torn)["data"]
+        return [memory_map.from_wire(wire).copy() for wire in data]
+
+    def write(self, pe: PeName, where: str | int, values: Any, torn: bool = False) -> None:
+        """Overwrites the beginning of a region, or bytes from an address; see `write_many`."""
+        self.write_many([(pe, where, values)], torn)
+
+    def write_many(self, what: Sequence[tuple[PeName, str | int, Any]], torn: bool = False) -> None:
         """Overwrites the beginning of several regions, in one request.
 
-        Values are converted to the region's dtype. Raises ConfigError if they are more than the region holds.
+        Values are converted to the region's dtype. Raises ConfigError, and writes nothing, if they are more than the
+        region holds, of another shape, or would lose their value.
         """
-        ranges = []
-        for pe, name, values in what:
-            symbol = self._symbol(pe, name)
-            data = np.ascontiguousarray(values, symbol.dtype).tobytes()
-            if len(data) > symbol.nbytes:
-                raise ConfigError(
-                    f"region {name} of PE {geometry.name(pe)} has {symbol.nbytes} bytes, {len(data)} were given",
-                    pe=pe, region=name, limit=symbol.nbytes,
-                )  # fmt: skip
-            ranges.append([pe, symbol.address, data])
-        self._request("write", ranges=ranges)
+        ranges = [[pe_id(pe), where, memory_map.to_wire(np.asarray(values))] for pe, where, values in what]
+        self._request("write", ranges=ranges, torn=torn)
+
+    def memory(self, pe: PeName) -> MemoryMap:
+        """Where the regions of a PE's program lie."""
+        return MemoryMap.from_wire(self._request("memory", pe=pe_id(pe))["map"])
+
+    def log(self, pe: PeName, since: int = 0) -> LogTail:
+        """What a PE has logged, from its entry number `since` on, as far as its ring still holds it."""
+        reply = self._request("log", pe=pe_id(pe), since=since)
+        return LogTail([tuple(entry) for entry in reply["entries"]], reply["count"], reply["lost"])
+
+    # --- network ----------------------------------------------------------------------------------------------------
 
     def counters(self) -> dict[str, Any]:
         """Router registers, hits per routing entry, counts per PE and quad."""
         reply = self._request("counters")
         return {key: np.array(reply[key]) for key in ("router", "hits", "pes", "quads", "frames", "activations")}
+
+    def routes(self) -> dict[str, Any]:
+        """`entries`: [key, mask, PE ids, links, hits]; `ports` by PE id: inputs {name: [[key, mask]]}, outputs."""
+        return self._request("routes")
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Lets go of the chip; a resident one goes on."""
+        self._socket.close()
+        self._context.term()
 
     def halt(self) -> None:
         """Stops the chip. Nothing is left of it; calling it again does nothing."""
@@ -183,30 +341,31 @@ class Chip:
         except PeDied:
             pass
         except DeadlineExceeded:
-            self._process.kill()  # busy, say compiling; its children die with it
-        self._socket.close()
-        self._context.term()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+            self._kill()  # busy, say compiling; its children die with it
+        self.close()
+        if self._process is not None:
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            os.close(self._lock)
+        else:
+            end = time.monotonic() + 10
+            while is_alive(self.directory) and time.monotonic() < end:
+                time.sleep(0.005)
         shutil.rmtree(self.directory, ignore_errors=True)
-        os.close(self._lock)
 
-    def _symbol(self, pe: int, name: str) -> Symbol:
-        if pe not in self.maps:
-            raise ConfigError(f"no program is loaded on PE {geometry.name(pe)}", pe=pe)
-        region, _, field_name = name.partition(".")
-        symbol = self.maps[pe][region]
-        if not field_name:
-            return symbol
-        if symbol.dtype.fields is None or field_name not in symbol.dtype.fields or symbol.shape != (1,):
-            raise ConfigError(f"{name}: region {region} of PE {geometry.name(pe)} is no record with that field", pe=pe)
-        dtype, offset = symbol.dtype.fields[field_name][:2]
-        return Symbol(name, symbol.address + offset, dtype, (1,), symbol.unit)
+    def _kill(self) -> None:
+        try:
+            os.kill(int((self.directory / link.PID_NAME).read_text()), signals.SIGKILL)
+        except (OSError, ValueError):
+            pass
+
+    def _dead(self) -> bool:
+        return not is_alive(self.directory) if self._process is None else self._process.poll() is not None
 
     def _request(self, op: str, deadline: float = REQUEST_DEADLINE_S, **content: Any) -> dict[str, Any]:
         self._next_id += 1
@@ -217,63 +376,40 @@ class Chip:
                 reply = link.decode(self._socket.recv())
                 if reply["id"] == self._next_id:
                     return link.unwrap(reply)
-            elif self._process.poll() is not None:
+            elif self._dead():
+                how = "" if self._process is None else f" (exit code {self._process.returncode})"
                 raise PeDied(
-                    f"the chip's supervisor died (exit code {self._process.returncode}) during {op!r}. "
-                    f"{_tail(self.directory)}", pe=0, name="supervisor", program="", tick=-1, cause="exit",
+                    f"the chip's supervisor died{how} during {op!r}. {log_tail(self.directory)}", pe=0,
+                    name="supervisor", program="", tick=-1, cause="exit",
                 )  # fmt: skip
             elif time.monotonic() > end:
                 raise DeadlineExceeded(f"the chip did not answer {op!r} within {deadline} s", op=op, deadline=deadline)
 
 
-def _map_from_wire(wire: Mapping[str, Any]) -> MemoryMap:
-    symbols = []
-    for name, address, dtype, shape, unit in wire["symbols"]:
-        fields = dtype if isinstance(dtype, str) else [tuple(f[:2]) + tuple(map(tuple, f[2:])) for f in dtype]
-        symbols.append(Symbol(name, address, np.dtype(fields), tuple(shape), unit))
-    return MemoryMap(wire["program"], tuple(symbols))
+def pe_id(pe: PeName) -> int:
+    """The id of a PE that is given by name or id. Raises ConfigError for a name that is none."""
+    return geometry.pe_id(pe) if isinstance(pe, str) else int(pe)
 
 
-def _base_directory() -> Path:
-    """A directory of mode 0700 that belongs to the user; chips have a directory each in it."""
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"spinn2emu-{os.getuid()}"
-    base.mkdir(mode=0o700, exist_ok=True)
-    status = base.stat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise ConfigError(f"{base} must belong to you alone (mode 0700): chips are private to their user")
-    return base
+def _choose_pes(pes: Sequence[PeName] | int | None) -> list[int] | None:
+    if pes is None:
+        return None
+    if not isinstance(pes, int):
+        return sorted({pe_id(pe) for pe in pes})
+    if not 1 <= pes <= len(geometry.PE_IDS):
+        raise ConfigError(f"a chip has 1 to {len(geometry.PE_IDS)} PEs, not {pes}", pes=pes)
+    return sorted([*geometry.APPLICATION_IDS, *geometry.RESERVED_IDS][:pes])
 
 
-def _new_directory(base: Path) -> tuple[Path, int]:
-    """A directory for a chip and its lock, a file descriptor that host and supervisor hold as long as they live."""
-    with open(base / "lock", "w") as everybody:
-        fcntl.flock(everybody, fcntl.LOCK_EX)
-        _reclaim(base)
-        directory = Path(tempfile.mkdtemp(prefix="chip-", dir=base))
-        if len(f"{directory / link.NETWORK_NAME}999999") > _MAX_IPC_PATH:
-            directory.rmdir()
-            raise ConfigError(
-                f"the path of {base} is too long for a socket ({_MAX_IPC_PATH} bytes): set XDG_RUNTIME_DIR"
-            )
-        lock = os.open(directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return directory, lock
-
-
-def _reclaim(base: Path) -> None:
-    """Removes directories of chips whose processes are gone: nobody holds their lock."""
-    for lock in base.glob("chip-*/lock"):
-        with contextlib.suppress(OSError):
-            number = os.open(lock, os.O_RDWR)
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(lock.parent, ignore_errors=True)
-            finally:
-                os.close(number)
-
-
-def _tail(directory: Path) -> str:
-    try:
-        return "".join((directory / "log").read_text().splitlines(keepends=True)[-8:]).strip()
-    except OSError:
-        return ""
+def discover(deadline: float = 1.0) -> list[dict[str, Any]]:
+    """All chips of this user that run: `name`, and `info`, or None for one that does not answer."""
+    found: list[dict[str, Any]] = []
+    for name in running(base_directory()):
+        try:
+            with Chip.attach(name) as chip:
+                found.append({"name": name, "info": chip._request("info", deadline)})
+        except DeadlineExceeded:
+            found.append({"name": name, "info": None})
+        except (NoSuchChip, PeDied):
+            continue
+    return found

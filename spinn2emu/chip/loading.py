@@ -14,13 +14,14 @@ from spinn2emu import geometry, spec
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error, describe
 from spinn2emu.frames import FOREVER
+from spinn2emu.memory_map import MemoryMap, from_wire
 from spinn2emu.packets import PAYLOAD_BYTES
 from spinn2emu.pe.entry import compile_entry
 from spinn2emu.pe.process import Image
 from spinn2emu.program import Fifo, Phase, Program, load_program
-from spinn2emu.registers import NO_PHASE, PhaseWord, Register
-from spinn2emu.router.state import DRAINS, POLICIES, Endpoint
-from spinn2emu.sram import MemoryMap, link
+from spinn2emu.registers import NO_PHASE, PhaseWord, Register, kiss_seed
+from spinn2emu.router.state import DRAINS, MAX_FILTERS, POLICIES, Endpoint
+from spinn2emu.sram import link
 
 
 class Loaded(NamedTuple):
@@ -35,17 +36,22 @@ class Loaded(NamedTuple):
     entry: Any
 
 
+Range = tuple[int, int]
+"""A set of keys: (key, mask)."""
+
+
 class Assignment(NamedTuple):
-    """One PE's program and ports, as the load request has them."""
+    """One PE's program, ports and data, as the load request has them. `data`: initial contents of regions by name."""
 
     pe: int
     loaded: Loaded
-    inputs: dict[str, tuple[int, int]]
-    outputs: dict[str, tuple[int, int]]
+    inputs: dict[str, list[Range]]
+    outputs: dict[str, Range]
+    data: dict[str, np.ndarray]
 
 
-def link_all(request: Sequence[dict[str, Any]], one_tick: bool = False) -> list[Assignment]:
-    """Links and compiles every program of the request, each set of parameters once; `one_tick` as in `compile_entry`.
+def link_all(request: Sequence[dict[str, Any]], one_tick: bool = False, strict: bool = False) -> list[Assignment]:
+    """Links and compiles every program of the request, each set of parameters once; options as in `compile_entry`.
 
     Raises ConfigError, SramOverflow or ProgramError; nothing has been started then.
     """
@@ -58,16 +64,49 @@ def link_all(request: Sequence[dict[str, Any]], one_tick: bool = False) -> list[
         key = json.dumps([item["program"], item["parameters"]], sort_keys=True)
         if key not in done:
             try:
-                done[key] = _link(item["program"], item["parameters"], one_tick)
+                done[key] = _link(item["program"], item["parameters"], one_tick, strict)
             except Spinn2Error as error:
                 raise type(error)(f"PE {geometry.name(pe)}: {error.message}", pe=pe, **error.fields) from error
         loaded = done[key]
-        inputs = _ports(item, "inputs", loaded.program.inputs)
-        assignments.append(Assignment(pe, loaded, inputs, _ports(item, "outputs", loaded.program.outputs)))
+        data = {name: _data(loaded, pe, name, wire) for name, wire in item.get("data", {}).items()}
+        assignments.append(connect(Assignment(pe, loaded, {}, {}, data), item))
     return assignments
 
 
-def _link(name: str, values: dict[str, Any], one_tick: bool) -> Loaded:
+def connect(assignment: Assignment, ports: dict[str, Any]) -> Assignment:
+    """The PE with the ports of a request: `inputs` {name: [[key, mask], …]}, `outputs` {name: [key, mask]}."""
+    program = assignment.loaded.program
+    inputs = {name: [_range(program, name, r) for r in value] for name, value in ports.get("inputs", {}).items()}
+    outputs = {name: _range(program, name, value) for name, value in ports.get("outputs", {}).items()}
+    for what, given, declared in (("inputs", inputs, program.inputs), ("outputs", outputs, program.outputs)):
+        for name in given:
+            if name not in declared:
+                known = ", ".join(declared) or "none"
+                raise ConfigError(f"{program.name} has no port {name!r} among its {what}: {known}", pe=assignment.pe)
+    if sum(map(len, inputs.values())) > MAX_FILTERS:
+        raise ConfigError(
+            f"PE {geometry.name(assignment.pe)}: its input ports need {sum(map(len, inputs.values()))} filters, "
+            f"{MAX_FILTERS} are possible: let neighbouring keys share a mask", pe=assignment.pe, limit=MAX_FILTERS,
+        )  # fmt: skip
+    return assignment._replace(inputs=inputs, outputs=outputs)
+
+
+def _range(program: Program, port: str, value: Sequence[int]) -> Range:
+    key, mask = map(int, value)
+    if key & ~mask or not 0 <= mask < 1 << 32 or key < 0:
+        raise ConfigError(f"{program.name}, port {port!r}: key {key:#x} has bits outside mask {mask:#x}")
+    return key, mask
+
+
+def _data(loaded: Loaded, pe: int, name: str, wire: Sequence[Any]) -> np.ndarray:
+    try:
+        symbol = loaded.memory.find(name)
+        return symbol.fit(from_wire(wire), whole=True)
+    except ConfigError as error:
+        raise ConfigError(f"PE {geometry.name(pe)}: {error.message}", pe=pe, **error.fields) from error
+
+
+def _link(name: str, values: dict[str, Any], one_tick: bool, strict: bool) -> Loaded:
     program = load_program(name)
     try:
         parameters = program.parameters.model_validate(values)
@@ -83,7 +122,8 @@ def _link(name: str, values: dict[str, Any], one_tick: bool) -> Loaded:
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} (line {where.lineno} of {where.filename})"
         raise ProgramError(f"{name}: its declaration fails: {text}", program=name) from error
-    return Loaded(program, parameters, memory, initial, phases, fifo, compile_entry(program, memory.symbols, one_tick))
+    entry = compile_entry(program, memory.symbols, one_tick, strict)
+    return Loaded(program, parameters, memory, initial, phases, fifo, entry)
 
 
 def _check_fifo(program: Program, fifo: Fifo) -> Fifo:
@@ -96,16 +136,6 @@ def _check_fifo(program: Program, fifo: Fifo) -> Fifo:
     return fifo
 
 
-def _ports(item: dict[str, Any], what: str, declared: Sequence[str]) -> dict[str, tuple[int, int]]:
-    ports = {name: (int(key), int(mask)) for name, (key, mask) in item.get(what, {}).items()}
-    for name, (key, mask) in ports.items():
-        if name not in declared:
-            raise ConfigError(f"{item['program']} has no port {name!r} among its {what}: {', '.join(declared)}")
-        if key & ~mask or not 0 <= mask < 1 << 32 or key < 0:
-            raise ConfigError(f"{item['program']}, port {name!r}: key {key:#x} has bits outside mask {mask:#x}")
-    return ports
-
-
 UNUSED = (0xFFFFFFFF, 0xFFFFFFFF)
 """Key and mask of a port that is connected to nothing."""
 
@@ -115,7 +145,9 @@ def endpoint(assignment: Assignment) -> Endpoint:
     loaded = assignment.loaded
     return Endpoint(
         assignment.pe,
-        tuple(assignment.inputs.get(name, UNUSED) for name in loaded.program.inputs),
+        tuple(
+            (port, *keys) for port, name in enumerate(loaded.program.inputs) for keys in assignment.inputs.get(name, ())
+        ),
         tuple(assignment.outputs.get(name, UNUSED) for name in loaded.program.outputs),
         loaded.fifo,
     )
@@ -127,20 +159,30 @@ def image(assignment: Assignment) -> Image:
     return Image(assignment.pe, loaded.program.name, loaded.memory, loaded.entry.address)
 
 
-def initialise(assignment: Assignment, memory: ChipMemory) -> None:
-    """Writes the system registers and the regions' initial values into the PE's SRAM."""
+def initialise(assignment: Assignment, memory: ChipMemory, tick: int) -> None:
+    """Writes the PE's SRAM anew: the system registers, for a program that begins in `tick`, and the regions."""
     loaded, sram = assignment.loaded, memory.sram[assignment.pe]
+    sram[:] = 0
     views = {symbol.name: symbol.view(sram) for symbol in loaded.memory.symbols}
+    views["sys"][Register.TICK] = tick
     views["sys"][Register.PHASE] = NO_PHASE
     views["sys"][Register.NEXT_PHASE] = NO_PHASE
+    views["random"][:] = kiss_seed(assignment.pe)
+    views["phases"][:] = loaded.phases
+    for name, value in (loaded.initial | assignment.data).items():
+        views[name][...] = value
+    write_keys(assignment, memory)
+
+
+def write_keys(assignment: Assignment, memory: ChipMemory) -> None:
+    """Writes the keys of the output ports into the PE's SRAM."""
+    loaded, sram = assignment.loaded, memory.sram[assignment.pe]
+    views = {name: loaded.memory[name].view(sram) for name in ("keys", "spaces")}
     for port, name in enumerate(loaded.program.outputs):
         key, mask = assignment.outputs.get(name, UNUSED)
         views["keys"][port], views["spaces"][port] = key, ~mask & 0xFFFFFFFF
         if name not in assignment.outputs:
             views["spaces"][port] = 0xFFFFFFFF
-    views["phases"][:] = loaded.phases
-    for name, value in loaded.initial.items():
-        views[name][...] = value
 
 
 def phase_table(program: Program, phases: Sequence[Phase]) -> np.ndarray:

@@ -1,38 +1,56 @@
-"""What the host can address on the chip: every PE's SRAM and the router's registers.
+"""What the host can address on the chip, every PE's SRAM and the router's registers, and what waits in the network.
 
-One anonymous shared mapping, made before the processes are forked: the system frees it when the last of them ends.
+Anonymous shared mappings, made before the processes are forked: the system frees them when the last of them ends.
 """
 
 from __future__ import annotations
 
 import mmap
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
-from spinn2emu.errors import ConfigError
+from spinn2emu.errors import ConfigError, DeadlineExceeded
+from spinn2emu.packets import PACKET
+from spinn2emu.pe.guard import GUARD_WORDS, Guard, hold, release
 from spinn2emu.router.state import MAX_IDS, MAX_ROUTERS, Counter, PeCounter, Registers
+
+HOLD_DEADLINE_S = 1.0
+"""How long the host waits for a PE to leave its kernel."""
 
 
 class ChipMemory:
-    """`sram`: uint8 (153, 131072), row = PE id. `registers`: by router process. `activations`: int64 (153,)."""
+    """`sram`: uint8 (153, 131072), row = PE id. `guards`: int64 (153, GUARD_WORDS). `registers`: by router process.
+
+    `queued` (153,) packets wait for each PE, in `queues` (153, FRAME_PACKETS).
+    """
 
     def __init__(self) -> None:
         sizes = (len(Counter), spec.ROUTER_ENTRIES.value, MAX_IDS * len(PeCounter), 8)
         sram_bytes = MAX_IDS * spec.SRAM_BYTES.value
-        self._mapping = mmap.mmap(-1, sram_bytes + 8 * (MAX_IDS + MAX_ROUTERS * sum(sizes)))
-        memory = np.frombuffer(self._mapping, np.uint8)
+        words = MAX_IDS * (GUARD_WORDS + 1) + MAX_ROUTERS * sum(sizes)
+        self._mappings = [mmap.mmap(-1, sram_bytes + 8 * words)]
+        # Memory is committed only where packets really lie.
+        self._mappings.append(mmap.mmap(-1, MAX_IDS * spec.FRAME_PACKETS.value * PACKET.itemsize))
+        memory, queues = (np.frombuffer(mapping, np.uint8) for mapping in self._mappings)
         self.sram = memory[:sram_bytes].reshape(MAX_IDS, spec.SRAM_BYTES.value)
-        words = memory[sram_bytes:].view(np.int64)
-        self.activations = words[:MAX_IDS]
+        self.queues = queues.view(PACKET).reshape(MAX_IDS, -1)
+        guards, self.queued, registers = np.split(
+            memory[sram_bytes:].view(np.int64), [MAX_IDS * GUARD_WORDS, MAX_IDS * (GUARD_WORDS + 1)]
+        )
+        self.guards = guards.reshape(MAX_IDS, GUARD_WORDS)
         self.registers = [
-            _registers(np.split(block, np.cumsum(sizes)[:-1])) for block in words[MAX_IDS:].reshape(MAX_ROUTERS, -1)
+            _registers(np.split(block, np.cumsum(sizes)[:-1])) for block in registers.reshape(MAX_ROUTERS, -1)
         ]
 
     def clear(self) -> None:
         """All bytes 0, as after a reset."""
-        self._mapping.madvise(mmap.MADV_REMOVE)
+        for mapping in self._mappings:
+            mapping.madvise(mmap.MADV_REMOVE)
 
     def range(self, pe: int, address: int, size: int) -> np.ndarray:
         """Bytes of a PE's SRAM, writable. Raises ConfigError if they are not all on the chip."""
@@ -45,9 +63,38 @@ class ChipMemory:
             )  # fmt: skip
         return self.sram[pe, address : address + size]
 
+    @contextmanager
+    def held(self, pes: Iterable[int]) -> Iterator[None]:
+        """Keeps the PEs between two activations: what is read or written meanwhile is never torn.
+
+        Raises DeadlineExceeded, naming the PE, if one does not return from its kernel.
+        """
+        guards = [self.guards[pe] for pe in set(pes)]
+        deadline = time.monotonic() + HOLD_DEADLINE_S
+        try:
+            for guard in guards:
+                while hold(guard):
+                    if time.monotonic() > deadline:
+                        pe = next(pe for pe in pes if self.guards[pe, Guard.BUSY])
+                        raise DeadlineExceeded(
+                            f"PE {geometry.name(pe)} has not left its kernel for {HOLD_DEADLINE_S} s, what is read or "
+                            "written now may be half done: ask again, or accept that (`--torn`)",
+                            pe=pe, name=geometry.name(pe), deadline=HOLD_DEADLINE_S,
+                        )  # fmt: skip
+                    time.sleep(1e-5)
+            yield
+        finally:
+            for guard in guards:
+                release(guard)
+
     def activity(self) -> int:
         """A number that grows as long as anything happens on the network."""
         return int(self.activations.sum() + sum(registers.activity.sum() for registers in self.registers))
+
+    @property
+    def activations(self) -> NDArray[np.int64]:
+        """How often each PE has been woken, (153,)."""
+        return self.guards[:, Guard.ACTIVATIONS]
 
     def total(self) -> Registers:
         """The registers, summed over the router processes."""

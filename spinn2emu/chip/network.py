@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import zmq
+from numpy.typing import NDArray
 
 from spinn2emu import geometry, link, spec
 from spinn2emu.chip import loading, placement, processes
+from spinn2emu.chip.application import Application
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.watch import pe_failed
 from spinn2emu.errors import ChipStuck, PeDied, Spinn2Error
 from spinn2emu.frames import SUPERVISOR, VERSION, Kind, header, identity, new_buffer
 from spinn2emu.pe import debug as pe_debug
 from spinn2emu.pe import process as pe_process
-from spinn2emu.registers import Register
+from spinn2emu.pe.guard import Guard
+from spinn2emu.registers import Register, wake_up
 from spinn2emu.router import debug as router_debug
 from spinn2emu.router import process as router_process
-from spinn2emu.router.state import Fault, build, find_links
-from spinn2emu.router.table import Entry
+from spinn2emu.router.state import Counter, Fault, PeCounter, build, build_queues, find_links
 
 
 class Options(NamedTuple):
@@ -33,6 +35,10 @@ class Options(NamedTuple):
     """As in `placement.choose_cores`."""
     loop: str = "compiled"
     """One of LOOPS."""
+    strict: bool = False
+    """Kernels check every index."""
+    pes: list[int] | None = None
+    """The PEs that programs may be loaded on; None: all."""
 
 
 LOOPS = ("compiled", "python")
@@ -46,8 +52,8 @@ class Network:
         self, directory: Path, memory: ChipMemory, context: zmq.Context[zmq.Socket[bytes]], options: Options
     ) -> None:
         self.directory, self.memory, self.context, self.options = directory, memory, context, options
-        self.assignments: dict[int, loading.Assignment] = {}
-        self.entries: list[Entry] = []
+        self.application = Application()
+        self.quads = np.zeros(spec.QUADS.value, np.int64)
         self.children: list[processes.Child] = []
         self.sockets: list[zmq.Socket[bytes]] = []
         self.failure: Spinn2Error | None = None
@@ -56,43 +62,61 @@ class Network:
         self._window, self._reached = 0, 0
         self._frame = new_buffer(0)
 
-    def start(self, assignments: Sequence[loading.Assignment], entries: Sequence[Entry]) -> None:
-        """Replaces everything on the chip.
+    @property
+    def assignments(self) -> Mapping[int, loading.Assignment]:
+        """The PEs that have programs."""
+        return self.application.pes
+
+    @property
+    def awake(self) -> Mapping[int, loading.Assignment]:
+        """Those that run."""
+        return {assignment.pe: assignment for assignment in self.application.awake}
+
+    def start(self, application: Application, fresh: Collection[int], anew: bool = False) -> None:
+        """Forks the processes of an application. Programs on `fresh` PEs begin in this tick, others go on.
+
+        anew: the chip is cleared first, and time begins at 0.
 
         Raises ConfigError for a wrong routing table or cores; the chip is unchanged then.
         """
         plain = self.options.loop == "python"
-        endpoints = [loading.endpoint(assignment) for assignment in assignments]
-        cores, pin = placement.choose_cores(len(assignments), [] if plain else self.options.cores)
+        entries, awake = application.entries, application.awake
+        endpoints = [loading.endpoint(assignment) for assignment in awake]
+        cores, pin = placement.choose_cores(len(awake), [] if plain else self.options.cores)
         links = find_links(endpoints, entries)
         home = placement.place(endpoints, links, len(cores))
         ports, shares = build(endpoints, entries, links, home)
         self.stop()
-        self.memory.clear()
-        self.assignments = {assignment.pe: assignment for assignment in assignments}
-        self.entries = list(entries)
-        self.failure, self.tick, self.idle = None, 0, True
-        for assignment in assignments:
-            loading.initialise(assignment, self.memory)
+        if anew:
+            self.memory.clear()
+            self.quads[:] = 0
+            self.failure, self.tick = None, 0
+        elif list(entries) != list(self.application.entries):
+            self.quads = self._quads()
+            for own in self.memory.registers:
+                own.hits[:] = 0
+        self._settle(application, fresh)
+        self.application, self.idle = application, True
         # A new name for each load: the socket that is being closed may still reconnect to the old one's successor, and
         # would take the supervisor's identity there.
         self._loads += 1
         where = [f"ipc://{self.directory / link.NETWORK_NAME}{self._loads}-{r}" for r in range(len(shares))]
         registers = self.memory.registers
-        router_process.prepare(shares[0], ports, registers[0])
+        queues = build_queues(self.memory.queues, self.memory.queued, len(shares))
+        router_process.prepare(shares[0], ports, queues, registers[0])
         pe_process.prepare()
         processes.prepare_to_fork()
         for r, share in enumerate(shares):
-            body = partial(router_process.main, r, share, ports, registers[r], where)
+            body = partial(router_process.main, r, share, ports, queues, registers[r], where)
             if plain:
-                body = partial(router_debug.main, endpoints, entries, links, registers[0], where[0])
+                body = partial(router_debug.main, endpoints, entries, links, queues, registers[0], where[0])
             label = "router" if len(shares) == 1 else f"router {r}"
             self.children.append(processes.fork(label, 0, body, cores[r] if pin else None))
-        for assignment in assignments:
+        for assignment in awake:
             pe, router = assignment.pe, int(home[assignment.pe])
-            sram, activations = self.memory.sram[pe], self.memory.activations[pe : pe + 1]
+            sram, guard = self.memory.sram[pe], self.memory.guards[pe]
             serve = pe_debug.main if plain else pe_process.main
-            body = partial(serve, loading.image(assignment), sram, activations, where[router])
+            body = partial(serve, loading.image(assignment), sram, guard, where[router])
             self.children.append(processes.fork(f"pe {geometry.name(pe)}", pe, body, cores[router] if pin else None))
         for address in where:
             socket = self.context.socket(zmq.DEALER)
@@ -102,10 +126,27 @@ class Network:
             self.sockets.append(socket)
         self.run(0)
 
+    def _settle(self, application: Application, fresh: Collection[int]) -> None:
+        """Brings every PE's SRAM and queue to the present tick."""
+        total = self.memory.registers[0]
+        for pe in geometry.PE_IDS:
+            if pe in fresh or pe in application.asleep or pe not in application.pes:
+                total.counters[Counter.NOT_LIVE] += self.memory.queued[pe]
+                total.pe_counts[pe, PeCounter.DISCARDED] += self.memory.queued[pe]
+                self.memory.queued[pe] = 0
+        for pe, assignment in application.pes.items():
+            if pe in fresh:
+                loading.initialise(assignment, self.memory, self.tick)
+            else:
+                loading.write_keys(assignment, self.memory)
+            if pe not in application.asleep:
+                wake_up(assignment.loaded.memory["sys"].view(self.memory.sram[pe]), self.tick)
+
     def stop(self) -> None:
         """Ends all processes: PEs first, routers last."""
         processes.kill(sorted(self.children, key=lambda child: child.pe == 0))
         self.children = []
+        self.memory.guards[:, Guard.BUSY] = 0
         for socket in self.sockets:
             socket.close(linger=0)
         self.sockets = []
@@ -156,18 +197,26 @@ class Network:
     def counters(self) -> dict[str, list[Any]]:
         """All counters. A quad gets one copy of a packet for all its PEs; `frames` and `activations` tell of effort."""
         total = self.memory.total()
-        hits = total.hits[: len(self.entries)]
-        quads = np.zeros(spec.QUADS.value, np.int64)
-        for entry, count in zip(self.entries, hits, strict=True):
-            quads[list({(pe - 1) // spec.PES_PER_QUAD.value for pe in entry.pes})] += count
+        hits = total.hits[: len(self.application.entries)]
         return {
             "router": total.counters.tolist(),
             "hits": hits.tolist(),
             "pes": total.pe_counts.tolist(),
-            "quads": quads.tolist(),
+            "quads": self._quads().tolist(),
             "frames": total.activity[:2].tolist(),
             "activations": self.memory.activations.tolist(),
         }
+
+    def _quads(self) -> NDArray[np.int64]:
+        """Copies that each quad got, from the hits of the present entries and those before them."""
+        quads, hits = self.quads.copy(), self.memory.total().hits
+        for entry, count in zip(self.application.entries, hits, strict=False):
+            quads[list({(pe - 1) // spec.PES_PER_QUAD.value for pe in entry.pes})] += count
+        return quads
+
+    def stop_time(self) -> None:
+        """A run ends with its present window."""
+        self.tick = self._window
 
     def note_death(self, pidfd: int, slowest: int) -> None:
         """Reaps the child that `pidfd` stands for; the chip has failed. `slowest`: the lowest tick of any PE."""
@@ -176,6 +225,7 @@ class Network:
         self.children.remove(child)
         os.close(child.pidfd)
         if child.pe:
+            self.memory.guards[child.pe, Guard.BUSY] = 0
             assignment = self.assignments[child.pe]
             tick = int(assignment.loaded.memory["sys"].view(self.memory.sram[child.pe])[Register.TICK])
             program = assignment.loaded.program.name
@@ -183,6 +233,6 @@ class Network:
         else:
             program, tick, who = "", slowest, f"the {child.label} process died"
         self.failure = self.failure or PeDied(
-            f"{who}: {cause}. The chip cannot go on; boot it again", pe=child.pe, name=child.label, program=program,
+            f"{who}: {cause}. The chip cannot go on; reset it (all PEs) or boot it again", pe=child.pe, name=child.label, program=program,
             tick=tick, cause=cause,
         )  # fmt: skip

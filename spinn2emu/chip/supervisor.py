@@ -17,20 +17,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import zmq
 
 from spinn2emu import geometry, link
 from spinn2emu.chip import loading
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.network import Network, Options
+from spinn2emu.chip.operations import Operations
 from spinn2emu.chip.watch import Watch
-from spinn2emu.errors import ChipStuck, ConfigError, ProtocolError, Spinn2Error
+from spinn2emu.errors import ChipStuck, ProtocolError, Spinn2Error
 from spinn2emu.registers import Register
-from spinn2emu.router.table import Entry
-
-MAX_TICK = 2**32 - 2
-"""Packets carry their tick in 32 bits: 49 days of 1 ms."""
 
 START_DEADLINE_S = 30.0
 """For all PEs to report after the fork."""
@@ -45,17 +41,18 @@ class Waiter(NamedTuple):
 
 
 class Supervisor:
-    """Serves one chip until the host says halt, or its owner ends."""
+    """Serves one chip until a host says halt, or its owner (a process id; 0: nobody) ends."""
 
     def __init__(self, directory: Path, owner: int, options: Options) -> None:
         self.directory = directory
         self.memory = ChipMemory()
-        self.halted = False
         self.waiters: list[Waiter] = []
         self.watch = Watch(self.memory)
-        self.owner = os.pidfd_open(owner)
+        self.owner = os.pidfd_open(owner) if owner else None
         self.context = zmq.Context()
         self.network = Network(directory, self.memory, self.context, options)
+        name = directory.name.removeprefix(link.DIRECTORY_PREFIX)
+        self.operations = Operations(name, owner, self.network, self.memory, self.watch, self._await_all)
         self.host = self.context.socket(zmq.ROUTER)
         self.host.set(zmq.MAXMSGSIZE, link.MAX_MESSAGE_BYTES)
         self.host.bind(f"ipc://{directory / link.SOCKET_NAME}")
@@ -65,7 +62,7 @@ class Supervisor:
     def serve(self) -> None:
         """Runs until halted."""
         try:
-            while not self.halted:
+            while not self.operations.halted:
                 for ready in self._poll():
                     self._handle(ready)
                 self._check_time()
@@ -76,7 +73,8 @@ class Supervisor:
 
     def _poll(self) -> list[Any]:
         poller = zmq.Poller()
-        poller.register(self.owner, zmq.POLLIN)
+        if self.owner is not None:
+            poller.register(self.owner, zmq.POLLIN)
         poller.register(self.host, zmq.POLLIN)
         for socket in self.network.sockets:
             poller.register(socket, zmq.POLLIN)
@@ -94,18 +92,19 @@ class Supervisor:
         elif ready in self.network.sockets:
             self.network.hear(ready)
         elif ready == self.owner:
-            self.halted = True
+            self.operations.halted = True
         else:
-            self.network.note_death(ready, self.watch.slowest(self.network.assignments))
+            self.network.note_death(ready, self.watch.slowest(self.network.awake))
 
     def _check_time(self) -> None:
         network, now = self.network, time.monotonic()
+        self.watch.look()
         if not network.idle and network.failure is None:
-            network.failure = self.watch.stuck(network.assignments)
+            network.failure = self.watch.stuck(network.awake)
         due = [waiter for waiter in self.waiters if network.idle or network.failure or waiter.deadline <= now]
         self.waiters = [waiter for waiter in self.waiters if waiter not in due]
         for waiter in due:
-            self._reply(waiter.host, waiter.request, lambda request: self._state())
+            self._reply(waiter.host, waiter.request, self.operations.state)
 
     # --- requests of the host ---------------------------------------------------------------------------------------
 
@@ -119,11 +118,7 @@ class Supervisor:
         if request.get("op") == "wait" and isinstance(timeout, int | float):
             self.waiters.append(Waiter(host, request, time.monotonic() + min(timeout, 60.0)))
             return
-        operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "info": self._info, "load": self._load, "run": self._run, "read": self._read, "write": self._write,
-            "counters": self._counters, "halt": self._halt,
-        }  # fmt: skip
-        self._reply(host, request, operations.get(str(request.get("op")), self._unknown))
+        self._reply(host, request, self.operations.serve)
 
     def _reply(
         self, host: bytes, request: dict[str, Any], operation: Callable[[dict[str, Any]], dict[str, Any]]
@@ -138,39 +133,12 @@ class Supervisor:
             answer = link.reply_error(request["id"], problem)
         self.host.send_multipart([host, answer])
 
-    def _unknown(self, request: dict[str, Any]) -> dict[str, Any]:
-        raise ProtocolError(f"unknown operation {request.get('op')!r}")
-
-    def _info(self, request: dict[str, Any]) -> dict[str, Any]:
-        network = self.network
-        programs = {str(pe): a.loaded.program.name for pe, a in sorted(network.assignments.items())}
-        return {"pid": os.getpid(), "tick": network.tick, "idle": network.idle, "programs": programs,
-                "pids": {child.label: child.pid for child in network.children}}  # fmt: skip
-
-    def _halt(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.halted = True
-        return {}
-
-    def _load(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Replaces everything on the chip: links, initialises, forks routers and PEs, waits until all report."""
-        assignments = loading.link_all(request["pes"], one_tick=self.network.options.loop == "python")
-        entries = [Entry(int(key), int(mask), *map(tuple, targets)) for key, mask, *targets in request["entries"]]
-        self.network.start(assignments, entries)
-        self._await_all()
-        maps: list[Any] = []
-        groups: dict[int, int] = {}
-        for assignment in assignments:
-            if id(assignment.loaded) not in groups:
-                groups[id(assignment.loaded)] = len(maps)
-                maps.append(_wire_map(assignment.loaded))
-        return {"maps": maps, "map_of": {str(a.pe): groups[id(a.loaded)] for a in assignments}}
-
     def _await_all(self) -> None:
         """Waits until every PE has made its first report and the routers know this process."""
         network, deadline = self.network, time.monotonic() + START_DEADLINE_S
-        while not network.idle and network.failure is None and not self.halted:
+        while not network.idle and network.failure is None and not self.operations.halted:
             if time.monotonic() > deadline:
-                late = [geometry.name(pe) for pe, a in network.assignments.items() if not self._started(a)]
+                late = [geometry.name(pe) for pe, a in network.application.pes.items() if not self._started(a)]
                 text = f"{len(late)} of {len(network.assignments)} PEs did not start within {START_DEADLINE_S} s"
                 network.failure = ChipStuck(f"{text}: {late[:8]}", tick=0, pes=late)
                 break
@@ -184,53 +152,22 @@ class Supervisor:
         sys_region = assignment.loaded.memory["sys"].view(self.memory.sram[assignment.pe])
         return bool(sys_region[Register.STATUS])
 
-    def _run(self, request: dict[str, Any]) -> dict[str, Any]:
-        ticks, network = int(request["ticks"]), self.network
-        if not 0 <= ticks <= MAX_TICK - network.tick:
-            raise ConfigError(f"cannot run {ticks} ticks from tick {network.tick}: time goes forward, in 0..{MAX_TICK}")
-        self._state()
-        if not network.idle:
-            raise ConfigError(f"the chip already runs to tick {network.tick}: wait for it first")
-        if not network.assignments:
-            raise ConfigError("no program is loaded: load one first")
-        self.watch.begin()
-        network.run(ticks)
-        return {"tick": network.tick}
-
-    def _state(self) -> dict[str, Any]:
-        if self.network.failure is not None:
-            raise self.network.failure
-        return {"idle": self.network.idle, "tick": self.watch.slowest(self.network.assignments)}
-
-    def _read(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"data": [self.memory.range(pe, address, size).tobytes() for pe, address, size in request["ranges"]]}
-
-    def _write(self, request: dict[str, Any]) -> dict[str, Any]:
-        targets = [(self.memory.range(pe, address, len(data)), data) for pe, address, data in request["ranges"]]
-        for target, data in targets:
-            target[:] = np.frombuffer(data, np.uint8)
-        return {}
-
-    def _counters(self, request: dict[str, Any]) -> dict[str, Any]:
-        return self.network.counters()
-
-
-def _wire_map(loaded: loading.Loaded) -> dict[str, Any]:
-    symbols = [[s.name, s.address, s.dtype.str if s.dtype.names is None else s.dtype.descr, list(s.shape), s.unit]
-               for s in loaded.memory.symbols]  # fmt: skip
-    return {"program": loaded.program.name, "symbols": symbols}
-
 
 def main() -> None:
     """`python -m spinn2emu.chip.supervisor DIRECTORY OWNER_PID OPTIONS`: serves a chip, says `ready` on stdout.
 
-    OPTIONS: the fields of `network.Options`, as JSON.
+    OWNER_PID: the chip ends with that process; 0 for a resident chip. OPTIONS: the fields of `network.Options`, as JSON.
     """
     directory, owner, options = Path(sys.argv[1]), int(sys.argv[2]), Options(**json.loads(sys.argv[3]))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
+    if owner == 0 and os.fork():
+        os._exit(0)  # the resident chip belongs to nobody
+    (directory / link.PID_NAME).write_text(str(os.getpid()))
     supervisor = Supervisor(directory, owner, options)
     print("ready", flush=True)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
     supervisor.serve()
     # After a crash the directory stays, so that the host can say why from the log; it, or the next boot, removes it.
     shutil.rmtree(directory, ignore_errors=True)

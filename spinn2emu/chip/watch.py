@@ -11,10 +11,15 @@ from spinn2emu import geometry
 from spinn2emu.chip.loading import Assignment
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.errors import ChipStuck, PeFailed
+from spinn2emu.pe.guard import Guard
 from spinn2emu.registers import SYSTEM_ERRORS, Register, Status, SystemError
+from spinn2emu.router.state import MAX_IDS
 
 STUCK_AFTER_S = 10.0
 """Wall-clock time without any progress of any PE after which a running chip counts as stuck."""
+
+UNRESPONSIVE_AFTER_S = 2.0
+"""Wall-clock time in one activation after which `ps` says so."""
 
 
 class Watch:
@@ -22,11 +27,24 @@ class Watch:
 
     def __init__(self, memory: ChipMemory) -> None:
         self.memory = memory
+        self._kernel = np.zeros((MAX_IDS, 2))  # the activation that a PE was last seen in, and since when
         self.begin()
 
     def begin(self) -> None:
         """A run begins."""
         self._seen, self._since = -1, time.monotonic()
+
+    def look(self) -> None:
+        """Notes who is in a kernel, and since when; to be called about once a second."""
+        guards = self.memory.guards
+        inside = np.where(guards[:, Guard.BUSY] == 1, guards[:, Guard.ACTIVATIONS], 0)
+        other = inside != self._kernel[:, 0]
+        self._kernel[other, 0], self._kernel[other, 1] = inside[other], time.monotonic()
+
+    def unresponsive(self, pe: int) -> bool:
+        """Whether the PE has been in one and the same kernel call for long."""
+        inside, since = self._kernel[pe]
+        return bool(inside) and time.monotonic() - since > UNRESPONSIVE_AFTER_S
 
     def slowest(self, assignments: Mapping[int, Assignment]) -> int:
         """The lowest tick of any PE."""

@@ -12,6 +12,7 @@ import zmq
 
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, VERSION, Kind, header, new_buffer
+from spinn2emu.pe.guard import enter_from_python, leave_from_python
 from spinn2emu.pe.process import TX_PACKETS, Image, build_context, connected
 from spinn2emu.registers import NO_PHASE, PhaseWord, Register, Status, SystemError
 from spinn2emu.sdk import Context
@@ -20,8 +21,8 @@ from spinn2emu.sdk import Context
 class PeLoop:
     """One PE. `serve` is its life, `run_tick` what happens in a tick."""
 
-    def __init__(self, image: Image, sram: np.ndarray, activations: np.ndarray, socket: zmq.Socket[bytes]) -> None:
-        self.pe, self.socket, self.activations = image.pe, socket, activations
+    def __init__(self, image: Image, sram: np.ndarray, guard: np.ndarray, socket: zmq.Socket[bytes]) -> None:
+        self.pe, self.socket, self.guard = image.pe, socket, guard
         self.rx, self.tx = new_buffer(spec.FRAME_PACKETS.value), new_buffer(TX_PACKETS)
         self.context = build_context(image, sram, self.rx, self.tx)
         self.sys, self.phases = (image.memory[name].view(sram) for name in ("sys", "phases"))
@@ -29,7 +30,9 @@ class PeLoop:
 
     def serve(self) -> None:
         """Says what it needs, gets a grant, runs the ticks that the grant covers, and so on."""
-        self.enter_phase(0, tick=0)
+        if self.sys[Register.PHASE] == NO_PHASE:
+            self.enter_phase(0, int(self.sys[Register.TICK]))
+        self.promise(int(self.sys[Register.TICK]))
         self.send(Kind.REPORT)
         while True:
             grant, packets = self.receive()
@@ -40,12 +43,15 @@ class PeLoop:
                 packets = packets[due:]
                 if self.context[Context.TX_COUNT] > TX_PACKETS // 2 and not failed:
                     self.send(Kind.PART)
+            if not failed:
+                self.sys[Register.STATUS] = Status.WAITING
+            leave_from_python(self.guard)
             self.send(Kind.FAILED if failed else Kind.REPORT)
 
     def receive(self) -> tuple[np.void, np.ndarray]:
         """The next grant and its packets, in canonical order."""
         frame = np.frombuffer(self.socket.recv(), self.rx.dtype)
-        self.activations[0] += 1
+        enter_from_python(self.guard)
         self.sys[Register.STATUS] = Status.RUNNING
         return header(frame)[0], frame[HEADER_PACKETS:]
 
@@ -84,10 +90,15 @@ class PeLoop:
         return True
 
     def enter_phase(self, phase: int, tick: int) -> None:
-        """Starts a phase and promises, for every output port, the tick before which it stays silent."""
+        """Starts a phase."""
         row = self.phases[phase]
         end = tick + row[PhaseWord.TICKS] - 1 if row[PhaseWord.TICKS] else FOREVER
         self.sys[Register.PHASE], self.sys[Register.PHASE_START], self.sys[Register.PHASE_END] = phase, tick, end
+        self.promise(tick)
+
+    def promise(self, tick: int) -> None:
+        """Promises, for every output port, the tick, this one at the earliest, before which it stays silent."""
+        row, end = self.phases[self.sys[Register.PHASE]], self.sys[Register.PHASE_END]
         for port in range(spec.MAX_PORTS.value):
             speaks = row[PhaseWord.SENDS] >> port & 1
             first = tick if speaks else min(end + 1 + row[PhaseWord.QUIET + port], FOREVER)
@@ -96,8 +107,6 @@ class PeLoop:
     def send(self, kind: Kind) -> None:
         """Sends the packets of the transmit buffer with the PE's promises and wishes."""
         row, tick, end = self.phases[self.sys[Register.PHASE]], self.sys[Register.TICK], self.sys[Register.PHASE_END]
-        if kind == Kind.REPORT:
-            self.sys[Register.STATUS] = Status.WAITING
         count = int(self.context[Context.TX_COUNT])
         head = header(self.tx)[0]
         head["kind"], head["version"], head["pe"], head["count"] = kind, VERSION, self.pe, count
@@ -110,7 +119,7 @@ class PeLoop:
         self.context[Context.TX_COUNT] = 0
 
 
-def main(image: Image, sram: np.ndarray, activations: np.ndarray, endpoint: str) -> None:
+def main(image: Image, sram: np.ndarray, guard: np.ndarray, endpoint: str) -> None:
     """Body of a PE's process."""
     with connected(image.pe, endpoint) as socket:
-        PeLoop(image, sram, activations, socket).serve()
+        PeLoop(image, sram, guard, socket).serve()

@@ -14,11 +14,12 @@ from spinn2emu import spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, VERSION, Kind, header, identity, new_buffer
 from spinn2emu.jit import call_address, compiled, inlined
 from spinn2emu.libzmq import EINTR, zmq_errno, zmq_recv, zmq_send
+from spinn2emu.memory_map import MemoryMap
 from spinn2emu.packets import PACKET
-from spinn2emu.pe.ticks import Stop, enter_phase, set_until
+from spinn2emu.pe.guard import enter, leave
+from spinn2emu.pe.ticks import Stop, enter_phase, promise, set_until
 from spinn2emu.registers import PhaseWord, Register, Status
 from spinn2emu.sdk import CONTEXT_WORDS, REGION_WORDS, Context
-from spinn2emu.sram import MemoryMap
 
 TX_PACKETS = 8192
 """Transmit buffer: half of it is sent off as a PART frame, all of it in one tick is an error."""
@@ -37,6 +38,9 @@ _HORIZON, _PE = int(Context.HORIZON), int(Context.PE)
 _WAITING, _RUNNING, _FOREVER, _EINTR = int(Status.WAITING), int(Status.RUNNING), FOREVER, EINTR
 
 INTERRUPTED, BROKEN = 0, 1
+NEVER = -1
+"""As the limit in the context: the process has not reported yet."""
+_NEVER = NEVER
 
 
 @inlined
@@ -64,13 +68,17 @@ def _send(socket, kind, sys, phases, context, frame, frame_address):  # type: ig
 
 
 @compiled
-def run(socket, entry, sys, phases, context, addresses, grant, report, activations):  # type: ignore[no-untyped-def]
+def run(socket, entry, sys, phases, context, addresses, grant, report, guard):  # type: ignore[no-untyped-def]
     """Serves grants until a signal arrives (INTERRUPTED) or the network is gone (BROKEN).
 
     `addresses`: of the context, the receive and the transmit buffer; `grant`, `report`: their headers as FRAME[1].
     """
-    if sys[_PHASE] < 0:
-        enter_phase(sys, phases, context, 0, sys[_TICK])
+    if context[_LIMIT] == _NEVER:  # a new process: the program begins, or goes on where its SRAM says
+        context[_LIMIT] = 0
+        if sys[_PHASE] < 0:
+            enter_phase(sys, phases, context, 0, sys[_TICK])
+        else:
+            promise(sys, phases, context, sys[_TICK])
         sys[_STATUS] = _WAITING
         if _send(socket, _REPORT, sys, phases, context, report, addresses[2]):
             return BROKEN
@@ -85,9 +93,9 @@ def run(socket, entry, sys, phases, context, addresses, grant, report, activatio
         context[_GRANT_END] = grant[0].end
         context[_GRANT_LIVE] = grant[0].live
         context[_LIMIT] = grant[0].need
+        enter(guard)
         set_until(sys, phases, context)
         sys[_STATUS] = _RUNNING
-        activations[0] += 1
         stop = call_address(entry, addresses[0])
         while stop == _FLUSH:
             if _send(socket, _PART, sys, phases, context, report, addresses[2]):
@@ -96,6 +104,7 @@ def run(socket, entry, sys, phases, context, addresses, grant, report, activatio
         kind = _REPORT if stop == _ASK else _FAILED_FRAME
         if stop == _ASK:
             sys[_STATUS] = _WAITING
+        leave(guard)
         if _send(socket, kind, sys, phases, context, report, addresses[2]):
             return BROKEN
 
@@ -117,6 +126,7 @@ def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray
     context[Context.TX_ADDRESS] = tx[HEADER_PACKETS:].ctypes.data
     context[Context.TX_CAPACITY] = len(tx) - HEADER_PACKETS
     context[Context.PE] = image.pe
+    context[Context.LIMIT] = NEVER
     for i, symbol in enumerate(image.memory.symbols):
         word = Context.REGIONS + REGION_WORDS * i
         context[word] = symbol.view(sram).ctypes.data
@@ -130,7 +140,7 @@ def prepare() -> None:
     run.compile(tuple(map(numba.typeof, (0, 0, words, table, words, words, frame, frame, words))))  # type: ignore[attr-defined]
 
 
-def main(image: Image, sram: np.ndarray, activations: np.ndarray, endpoint: str) -> None:
+def main(image: Image, sram: np.ndarray, guard: np.ndarray, endpoint: str) -> None:
     """Body of a PE's process; returns only if the network is gone."""
     rx = np.empty(HEADER_PACKETS + spec.FRAME_PACKETS.value, PACKET)
     tx = new_buffer(TX_PACKETS)
@@ -141,7 +151,7 @@ def main(image: Image, sram: np.ndarray, activations: np.ndarray, endpoint: str)
     addresses = np.array([context.ctypes.data, rx.ctypes.data, tx.ctypes.data], np.int64)
     with connected(image.pe, endpoint) as socket:
         handle = socket.underlying
-        while run(handle, image.entry, sys, phases, context, addresses, grant, report, activations) == INTERRUPTED:
+        while run(handle, image.entry, sys, phases, context, addresses, grant, report, guard) == INTERRUPTED:
             pass
 
 

@@ -33,16 +33,23 @@ _FOREVER, _NONE = FOREVER, NO_PHASE
 
 
 @inlined
-def enter_phase(sys, phases, context, phase, t):  # type: ignore[no-untyped-def]
-    """Starts `phase` in tick t and fixes, for every output port, the tick before which it will stay silent."""
-    sys[_PHASE] = phase
-    sys[_START] = t
-    sys[_END] = t + phases[phase, _TICKS] - 1 if phases[phase, _TICKS] > 0 else _FOREVER
+def promise(sys, phases, context, t):  # type: ignore[no-untyped-def]
+    """Fixes, for every output port, the tick, t at the earliest, before which it will stay silent."""
+    phase = sys[_PHASE]
     for port in range(phases.shape[1] - _QUIET):
         first = t
         if not phases[phase, _SENDS] >> port & 1:
             first = min(sys[_END] + 1 + phases[phase, _QUIET + port], _FOREVER)
         context[_HORIZON + port] = max(context[_HORIZON + port], first)
+
+
+@inlined
+def enter_phase(sys, phases, context, phase, t):  # type: ignore[no-untyped-def]
+    """Starts `phase` in tick t."""
+    sys[_PHASE] = phase
+    sys[_START] = t
+    sys[_END] = t + phases[phase, _TICKS] - 1 if phases[phase, _TICKS] > 0 else _FOREVER
+    promise(sys, phases, context, t)
 
 
 @inlined

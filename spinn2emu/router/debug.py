@@ -14,7 +14,7 @@ from spinn2emu import mesh, spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind, header, identity, new_buffer
 from spinn2emu.packets import PacketType
 from spinn2emu.router.process import bound
-from spinn2emu.router.state import Counter, Endpoint, Fault, Link, PeCounter, Registers
+from spinn2emu.router.state import Counter, Endpoint, Fault, Link, PeCounter, Queues, Registers
 from spinn2emu.router.table import Entry
 
 
@@ -23,7 +23,7 @@ class RouterLoop:
 
     def __init__(
         self, endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], registers: Registers,
-        socket: zmq.Socket[bytes],
+        queues: Queues, socket: zmq.Socket[bytes],
     ) -> None:  # fmt: skip
         self.entries, self.registers, self.socket = entries, registers, socket
         self.endpoints = {endpoint.pe: endpoint for endpoint in endpoints}
@@ -34,7 +34,8 @@ class RouterLoop:
         for link in links:
             self.sources[link.target, link.target_port].add((link.source, link.port))
             self.reach[link.source].add(link.target)
-        self.queues: dict[int, list[np.void]] = {pe: [] for pe in self.endpoints}
+        self.kept = queues
+        self.queues = {pe: [p.copy() for p in queues.packets[pe, : queues.length[pe]]] for pe in self.endpoints}
         self.reports: dict[int, np.void] = {}  # of the PEs that wait
         self.next_tick = dict.fromkeys(self.endpoints, 0)
         self.horizons = {pe: np.zeros(spec.MAX_PORTS.value, np.int64) for pe in self.endpoints}
@@ -89,7 +90,7 @@ class RouterLoop:
         count[Counter.COPIES] += len(entry.pes)
         for pe in entry.pes:
             inputs = self.endpoints[pe].inputs if pe in self.endpoints else ()
-            port = next((i for i, (own, mask) in enumerate(inputs) if key & mask == own), None)
+            port = next((port for port, own, mask in inputs if key & mask == own), None)
             if port is None:
                 count[Counter.UNCLAIMED] += 1
                 continue
@@ -164,9 +165,12 @@ class RouterLoop:
         return kept
 
     def settle(self) -> None:
-        """All PEs have reached the limit: discards what nobody will process any more, and reports."""
+        """All PEs have reached the limit: discards what nobody will process any more, keeps the rest, and reports."""
         for pe in self.endpoints:
             self.take(pe, self.next_tick[pe] - 1)
+            self.kept.length[pe] = len(self.queues[pe])
+            for i, packet in enumerate(self.queues[pe]):
+                self.kept.packets[pe, i] = packet
         self.open = False
         self.tell(Kind.IDLE, 0, 0)
 
@@ -180,8 +184,9 @@ class RouterLoop:
 
 
 def main(
-    endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], registers: Registers, where: str
-) -> None:
+    endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], queues: Queues,
+    registers: Registers, where: str,
+) -> None:  # fmt: skip
     """Body of the router's process."""
     with bound(0, [where]) as socket:
-        RouterLoop(endpoints, entries, links, registers, socket).serve()
+        RouterLoop(endpoints, entries, links, registers, queues, socket).serve()

@@ -11,18 +11,19 @@ import zmq
 
 from spinn2emu.frames import VERSION, Kind, header, identity, new_buffer
 from spinn2emu.router import loop
-from spinn2emu.router.state import MAX_IDS, Ports, Registers, Share, build_queues
+from spinn2emu.router.state import MAX_IDS, Ports, Queues, Registers, Share
 
 
-def prepare(share: Share, ports: Ports, registers: Registers) -> None:
+def prepare(share: Share, ports: Ports, queues: Queues, registers: Registers) -> None:
     """Compiles the loop, or loads it from the cache."""
-    arguments = (0, share.table, ports, share.gate, build_queues(), registers)
+    arguments = (0, share.table, ports, share.gate, queues, registers)
     loop.run.compile(tuple(map(numba.typeof, arguments)))  # type: ignore[attr-defined]
 
 
-def main(number: int, share: Share, ports: Ports, registers: Registers, endpoints: Sequence[str]) -> None:
+def main(
+    number: int, share: Share, ports: Ports, queues: Queues, registers: Registers, endpoints: Sequence[str]
+) -> None:
     """Body of the process of router `number`, which serves endpoints[number]; returns only if the network is gone."""
-    queues = build_queues(len(endpoints))
     with bound(number, endpoints) as socket:
         handle = socket.underlying
         while loop.run(handle, share.table, ports, share.gate, queues, registers) == loop.INTERRUPTED:

@@ -25,10 +25,10 @@ _MULTICAST, _NO_ENTRY = int(PacketType.MULTICAST), NO_ENTRY
 
 @inlined
 def _port_of(ports, pe, key):  # type: ignore[no-untyped-def]
-    """The input port of `pe` whose filter matches `key`, or -1."""
-    for port in range(ports.count[pe]):
-        if key & ports.mask[pe, port] == ports.key[pe, port]:
-            return port
+    """The input port of the first filter of `pe` that matches `key`, or -1."""
+    for i in range(ports.count[pe]):
+        if key & ports.mask[pe, i] == ports.key[pe, i]:
+            return np.int64(ports.port[pe, i])
     return -1
 
 

@@ -88,7 +88,11 @@ Gate = namedtuple(
 another router r; `done[r]`: the tick up to which router r has passed on everything.
 """
 
-Ports = namedtuple("Ports", ["count", "key", "mask", "latency", "fifo_depth", "fifo_policy", "fifo_drain"])
+MAX_FILTERS = 64
+"""Filters of all input ports of a PE together, at most (own choice)."""
+
+Ports = namedtuple("Ports", ["count", "port", "key", "mask", "latency", "fifo_depth", "fifo_policy", "fifo_drain"])
+"""By PE id: its `count` filters, of which the first that matches gives the `port`; latencies by source; the FIFO."""
 
 Queues = namedtuple(
     "Queues",
@@ -102,10 +106,10 @@ Queues = namedtuple(
 
 
 class Endpoint(NamedTuple):
-    """The network's view of a PE. Port filters are (key, mask); `outputs` are the key ranges it may send."""
+    """The network's view of a PE. `inputs`: filters (port, key, mask); `outputs`: key ranges by port, (key, mask)."""
 
     pe: int
-    inputs: tuple[tuple[int, int], ...]
+    inputs: tuple[tuple[int, int, int], ...]
     outputs: tuple[tuple[int, int], ...]
     fifo: Fifo
 
@@ -132,7 +136,7 @@ def find_links(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> list[
             for number in np.nonzero((keys ^ np.uint32(key)) & masks & np.uint32(mask) == 0)[0]:
                 entry = entries[int(number)]
                 for pe in entry.pes:
-                    for target_port, (key_in, mask_in) in enumerate(by_pe[pe].inputs if pe in by_pe else ()):
+                    for target_port, key_in, mask_in in by_pe[pe].inputs if pe in by_pe else ():
                         meets_sender = (key_in ^ key) & mask_in & mask == 0
                         if meets_sender and (key_in ^ entry.key) & mask_in & entry.mask == 0:
                             links.add(Link(endpoint.pe, port, pe, target_port))
@@ -141,21 +145,17 @@ def find_links(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> list[
 
 def build_ports(endpoints: Sequence[Endpoint]) -> Ports:
     """Port filters, latencies and FIFOs by PE id."""
-    ports = spec.MAX_PORTS.value
-    count, key, mask = (
-        np.zeros(MAX_IDS, np.int64),
-        np.zeros((MAX_IDS, ports), np.uint32),
-        np.zeros((MAX_IDS, ports), np.uint32),
-    )
+    count, port = np.zeros(MAX_IDS, np.int64), np.zeros((MAX_IDS, MAX_FILTERS), np.uint8)
+    key, mask = (np.zeros((MAX_IDS, MAX_FILTERS), np.uint32) for _ in range(2))
     depth, policy, drain = (np.zeros(MAX_IDS, np.int64) for _ in range(3))
     for endpoint in endpoints:
         count[endpoint.pe] = len(endpoint.inputs)
-        for port, (k, m) in enumerate(endpoint.inputs):
-            key[endpoint.pe, port], mask[endpoint.pe, port] = k, m
+        for i, filter_ in enumerate(endpoint.inputs):
+            port[endpoint.pe, i], key[endpoint.pe, i], mask[endpoint.pe, i] = filter_
         depth[endpoint.pe] = endpoint.fifo.depth
         policy[endpoint.pe] = POLICIES.index(endpoint.fifo.policy)
         drain[endpoint.pe] = DRAINS.index(endpoint.fifo.drain)
-    return Ports(count, key, mask, mesh.latency_table(), depth, policy, drain)
+    return Ports(count, port, key, mask, mesh.latency_table(), depth, policy, drain)
 
 
 def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link], home: NDArray[np.int64], own: int) -> Gate:
@@ -188,16 +188,17 @@ def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link], home: NDArr
     )  # fmt: skip
 
 
-def build_queues(routers: int = 1) -> Queues:
-    """Buffers of one of `routers`; memory is committed by the system only where packets really lie."""
+def build_queues(packets: NDArray[np.void], length: NDArray[np.int64], routers: int = 1) -> Queues:
+    """Buffers of one of `routers`. `packets` (153, FRAME_PACKETS) and `length` (153,) are the queues of all PEs: they
+    outlive the process, so that what waits in them is there for the next one.
+    """
     size = spec.FRAME_PACKETS.value
     frame_in, frame_out = np.empty(HEADER_PACKETS + size, PACKET), np.empty(HEADER_PACKETS + size, PACKET)
     stash = np.empty((routers, HEADER_PACKETS + size), PACKET)
     identities = np.array([list(identity(number)) for number in range(MAX_IDS + MAX_ROUTERS)], np.uint8)
-    packets = np.empty((MAX_IDS, size), PACKET)
     return Queues(
         packets, packets.view(np.uint64).reshape(MAX_IDS, size, -1),
-        np.zeros(MAX_IDS, np.int64), np.empty(size, np.int64),
+        length, np.empty(size, np.int64),
         np.empty(size + 1, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64),
         np.empty(size, np.int64), identities,
         frame_in, frame_in.view(np.uint64).reshape(len(frame_in), -1), frame_out,

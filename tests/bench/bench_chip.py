@@ -37,7 +37,7 @@ def bench_boot(benchmark: Any, tmp_path: Path) -> None:
 
     def boot() -> Chip:
         chip = current.enter_context(Chip.boot())
-        chip.load([PeProgram(pe, program) for pe in geometry.PE_IDS], entries=[])
+        chip.deploy([PeProgram(pe, program) for pe in geometry.PE_IDS], entries=[])
         chip.run(10)
         return chip
 
@@ -59,7 +59,7 @@ def bench_ring(benchmark: Any, tmp_path: Path) -> None:
     """Four PEs pass a token on in every tick: the worst case for conservative simulation."""
     pes, entries = ring(write_program(tmp_path, "ring", PROGRAMS["ring"]), RING)
     with Chip.boot() as chip:
-        chip.load(pes, entries)
+        chip.deploy(pes, entries)
         chip.run(TICKS)
         benchmark.pedantic(lambda: chip.run(TICKS), rounds=rounds(9))
     record(benchmark, "ring", "ticks per second", [TICKS / s for s in seconds(benchmark)])

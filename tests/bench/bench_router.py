@@ -57,11 +57,20 @@ def bench_router(benchmark: Any, count: int) -> None:
     rng = np.random.default_rng(0)
     entries = random_entries(rng, count)
     frames = random_frames(rng, entries)
-    endpoints = [Endpoint(pe, ((0, 0),), (), Fifo(64)) for pe in geometry.PE_IDS]
+    endpoints = [Endpoint(pe, ((0, 0, 0),), (), Fifo(64)) for pe in geometry.PE_IDS]
     ports, shares = build(endpoints, entries, [], np.zeros(MAX_IDS, np.int64))
-    registers = ChipMemory().registers[0]
+    memory = ChipMemory()
+    registers = memory.registers[0]
     words = frames.view(np.uint64).reshape(FRAMES, FRAME_PACKETS, -1)
-    arguments = (frames, words, shares[0].table, ports, shares[0].gate, build_queues(), registers)
+    arguments = (
+        frames,
+        words,
+        shares[0].table,
+        ports,
+        shares[0].gate,
+        build_queues(memory.queues, memory.queued),
+        registers,
+    )
     with restricted_to(1):
         route_all(1, *arguments)
         counters = registers.counters[[Counter.PACKETS, Counter.COPIES, Counter.UNROUTED, Counter.UNCLAIMED]]

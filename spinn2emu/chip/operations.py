@@ -1,0 +1,307 @@
+"""What a host can ask of a chip: one method per operation of the host link, from request to answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spinn2emu import geometry, memory_map
+from spinn2emu.chip import loading
+from spinn2emu.chip.application import SIGNALS, Application
+from spinn2emu.chip.memory import ChipMemory
+from spinn2emu.chip.network import Network
+from spinn2emu.chip.watch import Watch
+from spinn2emu.errors import ConfigError, ProtocolError
+from spinn2emu.memory_map import Symbol
+from spinn2emu.pe.guard import Guard
+from spinn2emu.registers import NO_PHASE, Register, Status
+from spinn2emu.router.state import PeCounter
+from spinn2emu.router.table import Entry
+
+MAX_TICK = 2**32 - 2
+"""Packets carry their tick in 32 bits: 49 days of 1 ms."""
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class Operations:
+    """`await_all`: waits until all PEs of a new application have reported."""
+
+    def __init__(
+        self, name: str, owner: int, network: Network, memory: ChipMemory, watch: Watch, await_all: Callable[[], None]
+    ) -> None:
+        self.name, self.owner, self.network, self.memory, self.watch = name, owner, network, memory, watch
+        self.await_all = await_all
+        self.since = time.time()
+        self.halted = False
+        self._known: dict[str, Callable[[Request], Answer]] = {
+            "info": self.info, "ps": self.ps, "load": self.load, "signal": self.signal, "run": self.run,
+            "state": self.state, "end_run": self.end_run, "read": self.read, "write": self.write, "memory": self.maps,
+            "log": self.log, "counters": self.counters, "routes": self.routes, "halt": self.halt,
+        }  # fmt: skip
+
+    def serve(self, request: Request) -> Answer:
+        """The answer to a request. Raises ProtocolError for an operation that does not exist."""
+        operation = self._known.get(str(request.get("op")))
+        if operation is None:
+            raise ProtocolError(f"unknown operation {request.get('op')!r}: there are {', '.join(self._known)}")
+        return operation(request)
+
+    # --- the chip ---------------------------------------------------------------------------------------------------
+
+    def info(self, request: Request) -> Answer:
+        """What the chip is and where its time stands."""
+        network, options = self.network, self.network.options
+        programs = {str(pe): a.loaded.program.name for pe, a in sorted(network.assignments.items())}
+        return {
+            "name": self.name, "pid": os.getpid(), "owner": self.owner, "since": self.since, "tick": self._tick(),
+            "idle": network.idle, "failure": None if network.failure is None else network.failure.message,
+            "pes": self._available(), "programs": programs, "loop": options.loop, "strict": options.strict,
+            "cores": options.cores, "pids": {child.label: child.pid for child in network.children},
+        }  # fmt: skip
+
+    def halt(self, request: Request) -> Answer:
+        """The supervisor ends."""
+        self.halted = True
+        return {}
+
+    def ps(self, request: Request) -> Answer:
+        """A row for every PE of the chip."""
+        pids = {child.pe: child.pid for child in self.network.children}
+        counts = self.memory.total().pe_counts
+        return {"tick": self._tick(), "pes": [self._row(pe, pids, counts[pe]) for pe in self._available()]}
+
+    def _row(self, pe: int, pids: dict[int, int], counts: np.ndarray) -> dict[str, Any]:
+        row: dict[str, Any] = {"id": pe, "pe": geometry.name(pe), "state": "idle", "program": None, "pid": pids.get(pe)}
+        assignment = self.network.assignments.get(pe)
+        if assignment is None:
+            return row
+        loaded, sys = assignment.loaded, self._view(pe, "sys")
+        phases, phase = loaded.program.phase_list(loaded.parameters), int(sys[Register.PHASE])
+        return row | {
+            "state": self._state_of(pe, pids.get(pe)), "program": loaded.program.name,
+            "phase": None if phase == NO_PHASE else phases[phase].name, "tick": int(sys[Register.TICK]),
+            "packets_in": int(sys[Register.PACKETS_IN]), "packets_out": int(sys[Register.PACKETS_OUT]),
+            "dropped": int(counts[PeCounter.FIFO_LOST]), "discarded": int(counts[PeCounter.DISCARDED]),
+            "sram_used": loaded.memory.used, "sram_free": loaded.memory.free,
+            "activations": int(self.memory.guards[pe, Guard.ACTIVATIONS]),
+        }  # fmt: skip
+
+    def _state_of(self, pe: int, pid: int | None) -> str:
+        if pe in self.network.application.asleep:
+            return self.network.application.asleep[pe]
+        if pid is None:
+            return "dead"
+        if self.watch.unresponsive(pe) or _is_suspended(pid):
+            return "unresponsive"
+        return Status(int(self._view(pe, "sys")[Register.STATUS])).name.lower()
+
+    # --- programs ---------------------------------------------------------------------------------------------------
+
+    def load(self, request: Request) -> Answer:
+        """Programs for `pes`, other `ports` of PEs that have one, and routing `entries` (None: they stay).
+
+        `anew`: in place of all that the chip has, time begins at 0; `replace`: in place of these PEs' programs.
+        """
+        network, options = self.network, self.network.options
+        anew = bool(request.get("anew"))
+        if not anew:
+            self._check_well()
+        assignments = loading.link_all(request["pes"], options.loop == "python", options.strict)
+        fresh = {assignment.pe for assignment in assignments}
+        self._check_available(fresh)
+        application = Application() if anew else network.application
+        application = application.without(fresh if request.get("replace") else ()).add(assignments)
+        application = application.connect(request.get("ports") or {})
+        if request.get("entries") is not None:
+            entries = [Entry(int(key), int(mask), *map(tuple, targets)) for key, mask, *targets in request["entries"]]
+            application = application._replace(entries=entries)
+        application.check()
+        self._start(application, fresh, anew)
+        maps: list[Any] = []
+        groups: dict[int, int] = {}
+        for assignment in assignments:
+            if id(assignment.loaded) not in groups:
+                groups[id(assignment.loaded)] = len(maps)
+                maps.append(assignment.loaded.memory.to_wire())
+        return {"maps": maps, "map_of": {str(a.pe): groups[id(a.loaded)] for a in assignments}}
+
+    def signal(self, request: Request) -> Answer:
+        """Pauses, resumes, stops or resets PEs; a reset of all of them begins at tick 0 and heals a chip that failed."""
+        network, signal = self.network, request["signal"]
+        if signal not in SIGNALS:
+            raise ConfigError(f"unknown signal {signal!r}: there are {', '.join(SIGNALS)}", signal=signal)
+        pes = [int(pe) for pe in (network.assignments if request.get("pes") is None else request["pes"])]
+        anew = signal == "reset" and set(pes) == set(network.assignments) != set()
+        if not anew:
+            self._check_well()
+        application = network.application.signal(signal, pes)
+        self._start(application, set(pes) if signal == "reset" else set(), anew)
+        return {"tick": network.tick}
+
+    def _start(self, application: Application, fresh: Collection[int], anew: bool) -> None:
+        self.network.start(application, fresh, anew)
+        self.watch.begin()
+        self.await_all()
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def run(self, request: Request) -> Answer:
+        """Lets time run; the answer comes at once. `wait` (see the supervisor) tells when it is over."""
+        ticks, network = int(request["ticks"]), self.network
+        if not 0 <= ticks <= MAX_TICK - network.tick:
+            raise ConfigError(f"cannot run {ticks} ticks from tick {network.tick}: time goes forward, in 0..{MAX_TICK}")
+        self.state(request)
+        self._check_idle()
+        if not network.assignments:
+            raise ConfigError("no program is loaded: load one first")
+        self.watch.begin()
+        network.run(ticks)
+        return {"tick": network.tick}
+
+    def end_run(self, request: Request) -> Answer:
+        """A run ends as soon as its present window of ticks does."""
+        if not self.network.idle:
+            self.network.stop_time()
+        return {"tick": self.network.tick}
+
+    def state(self, request: Request) -> Answer:
+        """Whether all have reached the end of the run; `tick`: of the slowest. Raises what made the chip fail."""
+        if self.network.failure is not None:
+            raise self.network.failure
+        return {"idle": self.network.idle, "tick": self._tick()}
+
+    # --- memory -----------------------------------------------------------------------------------------------------
+
+    def read(self, request: Request) -> Answer:
+        """Regions, or bytes from an address, of PEs; between their activations unless `torn`."""
+        symbols = [(pe, self._symbol(pe, where, size)) for pe, where, size in request["ranges"]]
+        views = [self._bytes(pe, symbol) for pe, symbol in symbols]
+        with self.memory.held(() if request.get("torn") else {pe for pe, _ in symbols}):
+            data = [view.tobytes() for view in views]
+        return {
+            "data": [
+                [memory_map.dtype_to_wire(s.dtype), list(s.shape), d] for (_, s), d in zip(symbols, data, strict=True)
+            ]
+        }
+
+    def write(self, request: Request) -> Answer:
+        """The beginning of regions, or bytes from an address; all of it, or nothing if something does not fit."""
+        targets = []
+        for pe, where, wire in request["ranges"]:
+            values = memory_map.from_wire(wire)
+            symbol = self._symbol(pe, where, values.nbytes)
+            data = np.ascontiguousarray(values if isinstance(where, int) else fit(pe, symbol, values))
+            target = self._bytes(pe, symbol)[: data.nbytes]
+            targets.append((pe, target, np.frombuffer(data.tobytes(), np.uint8)))
+        with self.memory.held(() if request.get("torn") else {pe for pe, _, _ in targets}):
+            for _, target, values in targets:
+                target[:] = values
+        return {}
+
+    def maps(self, request: Request) -> Answer:
+        """The memory map of a PE."""
+        return {"map": self._assignment(request["pe"]).loaded.memory.to_wire()}
+
+    def log(self, request: Request) -> Answer:
+        """What a PE has logged since its entry number `since`; `count`: entries ever written, `lost`: overwritten."""
+        pe, since = request["pe"], int(request.get("since", 0))
+        program = self._assignment(pe).loaded.program
+        with self.memory.held([pe]):
+            count, ring = int(self._view(pe, "sys")[Register.LOG_COUNT]), self._view(pe, "log").copy()
+        first = max(since, count - len(ring), 0)
+        entries = [ring[i % len(ring)] for i in range(first, count)]
+        rows = [[int(e["tick"]), int(e["code"]), float(e["value"]), program.logs.get(int(e["code"]), "")]
+                for e in entries]  # fmt: skip
+        return {"count": count, "lost": max(0, first - since), "entries": rows, "program": program.name}
+
+    # --- network ----------------------------------------------------------------------------------------------------
+
+    def counters(self, request: Request) -> Answer:
+        """All counters."""
+        return {"tick": self._tick(), **self.network.counters()}
+
+    def routes(self, request: Request) -> Answer:
+        """Routing entries with their hits, and the ports of the PEs with their keys."""
+        application = self.network.application
+        hits = self.memory.total().hits[: len(application.entries)].tolist()
+        entries = [
+            [e.key, e.mask, list(e.pes), list(e.links), n] for e, n in zip(application.entries, hits, strict=True)
+        ]
+        return {
+            "entries": entries,
+            "ports": {str(pe): {"inputs": a.inputs, "outputs": a.outputs} for pe, a in application.pes.items()},
+        }
+
+    # --- what the above share ---------------------------------------------------------------------------------------
+
+    def _available(self) -> list[int]:
+        return list(geometry.PE_IDS if self.network.options.pes is None else self.network.options.pes)
+
+    def _check_available(self, pes: Collection[int]) -> None:
+        for pe in sorted(set(pes) - set(self._available())):
+            raise ConfigError(
+                f"PE {geometry.name(pe)} is not part of chip {self.name}, which was booted with "
+                f"{len(self._available())} PEs", pe=pe,
+            )  # fmt: skip
+
+    def _check_idle(self) -> None:
+        if not self.network.idle:
+            raise ConfigError(
+                f"the chip already runs to tick {self.network.tick}: wait for it (`spinn2emu run --ticks 0`), or end "
+                "the run (`spinn2emu run --stop`)", tick=self.network.tick,
+            )  # fmt: skip
+
+    def _check_well(self) -> None:
+        if self.network.failure is not None:
+            raise ConfigError(
+                "the chip has failed, its PEs stand at different ticks: reset all of them first (`spinn2emu signal "
+                f"reset --all`), that begins at tick 0. It said: {self.network.failure.message}",
+            )
+        self._check_idle()
+
+    def _tick(self) -> int:
+        network = self.network
+        return network.tick if network.idle else self.watch.slowest(network.awake)
+
+    def _assignment(self, pe: Any) -> loading.Assignment:
+        if pe not in self.network.assignments:
+            who = geometry.name(pe) if pe in geometry.PE_IDS else repr(pe)
+            raise ConfigError(f"no program is loaded on PE {who}", pe=pe)
+        return self.network.assignments[pe]
+
+    def _symbol(self, pe: Any, where: int | str, size: int) -> Symbol:
+        if isinstance(where, str):
+            return self._assignment(pe).loaded.memory.find(where)
+        if not isinstance(where, int) or not isinstance(size, int):
+            raise ProtocolError(f"an address and a size are integers, not {where!r} and {size!r}")
+        self.memory.range(pe, where, size)
+        return Symbol(f"{where:#x}", where, np.dtype(np.uint8), (size,), "byte")
+
+    def _bytes(self, pe: int, symbol: Symbol) -> np.ndarray:
+        return self.memory.range(pe, symbol.address, symbol.nbytes)
+
+    def _view(self, pe: int, region: str) -> np.ndarray:
+        return self.network.assignments[pe].loaded.memory[region].view(self.memory.sram[pe])
+
+
+def fit(pe: int, symbol: Symbol, values: np.ndarray) -> np.ndarray:
+    """`Symbol.fit`, with the PE in the error."""
+    try:
+        return symbol.fit(values)
+    except ConfigError as error:
+        raise ConfigError(f"PE {geometry.name(pe)}: {error.message}", pe=pe, **error.fields) from error
+
+
+def _is_suspended(pid: int) -> bool:
+    """Whether somebody has stopped the process (SIGSTOP, a debugger)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:
+        return False
