@@ -22,6 +22,7 @@ RESERVED_IDS = range(1, spec.RESERVED_PES.value + 1)
 APPLICATION_IDS = range(spec.RESERVED_PES.value + 1, spec.PES.value + 1)
 
 _QUAD_INDEX = {quad: index for index, quad in enumerate(QUADS)}
+_QUAD_NAME = re.compile(r"[1-7]\.[1-6]")
 _NAME = re.compile(r"([1-7])\.([1-6])\.([0-3])")
 
 
@@ -56,3 +57,12 @@ def pe_id(text: str) -> int:
     if match is None or quad not in _QUAD_INDEX:
         raise ConfigError(f"{text!r} is no PE: write qx.qy.p with a quad of the die (see `spinn2emu info`) and p 0..3")
     return _QUAD_INDEX[quad] * spec.PES_PER_QUAD.value + int(match[3]) + 1
+
+
+def pe_ids(text: str) -> list[int]:
+    """Ids of `qx.qy.p`, of the four PEs of a quad `qx.qy`, or of a PE's id. Raises ConfigError for anything else."""
+    if text.isdecimal() and int(text) in PE_IDS:
+        return [int(text)]
+    if _QUAD_NAME.fullmatch(text):
+        return [pe_id(f"{text}.{p}") for p in range(spec.PES_PER_QUAD.value)]
+    return [pe_id(text)]

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -22,16 +20,12 @@ from numba.core import cgutils
 from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 
+from spinn2emu.cache import cache_root
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 """No fast-math and no fused multiply-add: the chip's arithmetic is IEEE and the same on every machine."""
-
-
-def cache_root() -> Path:
-    """The folder that holds compiled kernels."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spinn2emu"
-    return Path(os.environ.get("SPINN2EMU_CACHE") or default)
 
 
 def compiled(function: F) -> F:

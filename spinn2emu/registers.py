@@ -64,7 +64,7 @@ SYSTEM_ERRORS = {
     SystemError.KEY_RANGE: "sent a key outside the key space of its output port; widen the port's mask",
     SystemError.PROMISE: "sent on a port that the phases declare silent in this tick; add it to the phase's `sends`",
     SystemError.PHASE: "set a phase that is not declared, or, before its phase's end, one that listens to other ports",
-    SystemError.EXCEPTION: "an index exceeds its region (`--strict` checks every one), or arrays of different shapes meet",
+    SystemError.EXCEPTION: "an index exceeds its region (`--strict` checks all), or arrays of different shapes meet",
 }
 
 NO_PHASE = -1

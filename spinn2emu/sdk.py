@@ -93,6 +93,14 @@ def send(pe, port, index):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def send_word(pe, port, index, word):  # type: ignore[no-untyped-def]
+    """Sends a multicast packet with a 32-bit word as its 4-byte payload."""
+    packet = _new_packet(pe, port, index, _MC4)
+    packet.payload[0] = word
+    packet.payload[1] = packet.payload[2] = packet.payload[3] = 0
+
+
+@inlined
 def send_float(pe, port, index, value):  # type: ignore[no-untyped-def]
     """Sends a multicast packet with a float32 as its 4-byte payload."""
     packet = _new_packet(pe, port, index, _MC4)

@@ -24,13 +24,10 @@ def test_a_sample_stays_together_and_shares_are_even(layers: tuple[int, ...], ba
     deployment = deploy(make_recipe("full", layers=layers, batch=batch), Buffers(1, 5, 1))
     endpoints = [
         Endpoint(
-            pe.pe,
-            tuple((port, *keys) for port, keys in enumerate(pe.inputs.values())),
-            tuple(pe.outputs.values()),
+            pe.pe, tuple((port, *keys) for port, keys in enumerate(pe.inputs.values())), tuple(pe.outputs.values()),
             Fifo(8, 0),
-        )
-        for pe in deployment.pes
-    ]
+        ) for pe in deployment.pes
+    ]  # fmt: skip
     links = find_links(endpoints, [Entry(*entry) for entry in deployment.entries])
     home = placement.place(endpoints, links, routers)
     served = [home[pe.pe] for pe in deployment.pes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -47,8 +48,8 @@ Keys = tuple[int, int]
 class PeProgram:
     """What one PE is to run.
 
-    `inputs`: port → keys that it listens to, one range or several. `outputs`: port → keys that it sends. `data`: initial
-    contents of regions, instead of what the program declares.
+    `program`: a module, or the path of a .py file. `inputs`: port → keys that it listens to, one range or several.
+    `outputs`: port → keys that it sends. `data`: initial contents of regions, instead of what the program declares.
     """
 
     pe: int
@@ -61,7 +62,8 @@ class PeProgram:
     def to_wire(self) -> dict[str, Any]:
         """The program as msgpack-able data."""
         data = {name: memory_map.to_wire(np.asarray(values)) for name, values in self.data.items()}
-        return {"pe": self.pe, "program": self.program, "parameters": self.parameters, "data": data,
+        program = os.path.abspath(self.program) if self.program.endswith(".py") else self.program
+        return {"pe": self.pe, "program": program, "parameters": self.parameters, "data": data,
                 **ports_to_wire(self.inputs, self.outputs)}  # fmt: skip
 
 
@@ -359,10 +361,8 @@ class Chip:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _kill(self) -> None:
-        try:
+        with contextlib.suppress(OSError, ValueError):
             os.kill(int((self.directory / link.PID_NAME).read_text()), signals.SIGKILL)
-        except (OSError, ValueError):
-            pass
 
     def _dead(self) -> bool:
         return not is_alive(self.directory) if self._process is None else self._process.poll() is not None

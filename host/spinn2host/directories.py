@@ -1,4 +1,4 @@
-"""Where chips live on this computer: a directory each, with its sockets, its log, and a lock that says whether it runs."""
+"""Where chips live on this computer: a directory each, with sockets, a log, and a lock that says whether it runs."""
 
 from __future__ import annotations
 

@@ -50,6 +50,11 @@ class Application(NamedTuple):
             asleep={pe: sleep for pe, sleep in self.asleep.items() if pe not in pes},
         )
 
+    def route(self, entries: Sequence[Entry]) -> Application:
+        """With another routing table, and no PE connected to it yet."""
+        pes = {pe: a._replace(inputs={}, outputs={}) for pe, a in self.pes.items()}
+        return self._replace(pes=pes, entries=entries)
+
     def connect(self, ports: Mapping[Any, Mapping[str, Any]]) -> Application:
         """With other ports (see `loading.connect`) of PEs that have programs."""
         changed = {int(pe): connect(self._program(int(pe)), dict(value)) for pe, value in ports.items()}
@@ -71,7 +76,8 @@ class Application(NamedTuple):
 
     def check(self) -> None:
         """Raises ConfigError for keys that two ports send, and for routes to PEs without a program."""
-        senders = [(pe, port, *keys) for pe, a in self.pes.items() for port, keys in a.outputs.items()]
+        running = [(pe, a) for pe, a in self.pes.items() if self.asleep.get(pe) != "stopped"]
+        senders = [(pe, port, *keys) for pe, a in running for port, keys in a.outputs.items()]
         key, mask = (np.array([sender[column] for sender in senders], np.uint32) for column in (2, 3))
         for i, (pe, port, own_key, own_mask) in enumerate(senders):
             same = (key[i + 1 :] ^ np.uint32(own_key)) & mask[i + 1 :] & np.uint32(own_mask) == 0

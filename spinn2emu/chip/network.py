@@ -199,6 +199,7 @@ class Network:
         total = self.memory.total()
         hits = total.hits[: len(self.application.entries)]
         return {
+            "names": [counter.name.lower() for counter in Counter],
             "router": total.counters.tolist(),
             "hits": hits.tolist(),
             "pes": total.pe_counts.tolist(),
@@ -233,6 +234,6 @@ class Network:
         else:
             program, tick, who = "", slowest, f"the {child.label} process died"
         self.failure = self.failure or PeDied(
-            f"{who}: {cause}. The chip cannot go on; reset it (all PEs) or boot it again", pe=child.pe, name=child.label, program=program,
+            f"{who}: {cause}. The chip cannot go on; reset or boot it", pe=child.pe, name=child.label, program=program,
             tick=tick, cause=cause,
         )  # fmt: skip

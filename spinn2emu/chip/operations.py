@@ -105,7 +105,7 @@ class Operations:
     # --- programs ---------------------------------------------------------------------------------------------------
 
     def load(self, request: Request) -> Answer:
-        """Programs for `pes`, other `ports` of PEs that have one, and routing `entries` (None: they stay).
+        """Programs for `pes`, and routing `entries` (None: they stay) with the `ports` of PEs that have a program.
 
         `anew`: in place of all that the chip has, time begins at 0; `replace`: in place of these PEs' programs.
         """
@@ -117,11 +117,11 @@ class Operations:
         fresh = {assignment.pe for assignment in assignments}
         self._check_available(fresh)
         application = Application() if anew else network.application
-        application = application.without(fresh if request.get("replace") else ()).add(assignments)
-        application = application.connect(request.get("ports") or {})
         if request.get("entries") is not None:
             entries = [Entry(int(key), int(mask), *map(tuple, targets)) for key, mask, *targets in request["entries"]]
-            application = application._replace(entries=entries)
+            application = application.route(entries)
+        application = application.without(fresh if request.get("replace") else ()).add(assignments)
+        application = application.connect(request.get("ports") or {})
         application.check()
         self._start(application, fresh, anew)
         maps: list[Any] = []
@@ -133,7 +133,7 @@ class Operations:
         return {"maps": maps, "map_of": {str(a.pe): groups[id(a.loaded)] for a in assignments}}
 
     def signal(self, request: Request) -> Answer:
-        """Pauses, resumes, stops or resets PEs; a reset of all of them begins at tick 0 and heals a chip that failed."""
+        """Pauses, resumes, stops or resets PEs; a reset of all begins at tick 0 and heals a chip that failed."""
         network, signal = self.network, request["signal"]
         if signal not in SIGNALS:
             raise ConfigError(f"unknown signal {signal!r}: there are {', '.join(SIGNALS)}", signal=signal)

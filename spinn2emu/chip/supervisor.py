@@ -156,7 +156,7 @@ class Supervisor:
 def main() -> None:
     """`python -m spinn2emu.chip.supervisor DIRECTORY OWNER_PID OPTIONS`: serves a chip, says `ready` on stdout.
 
-    OWNER_PID: the chip ends with that process; 0 for a resident chip. OPTIONS: the fields of `network.Options`, as JSON.
+    OWNER_PID: the chip ends with that process; 0 for a resident chip. OPTIONS: the fields of `network.Options`, JSON.
     """
     directory, owner, options = Path(sys.argv[1]), int(sys.argv[2]), Options(**json.loads(sys.argv[3]))
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -52,9 +52,8 @@ def check_kernels(program: str, tick: FunctionType, shapes: Mapping[str, tuple[i
     for function in _reachable(tick):
         where = f"program {program}, {function.__name__}, line"
         for line, problem in (*_instructions(function), *_indices(function, shapes)):
-            raise ProgramError(
-                f"{where} {line} of {function.__code__.co_filename}: {problem}", program=program, line=line
-            )
+            text = f"{where} {line} of {function.__code__.co_filename}: {problem}"
+            raise ProgramError(text, program=program, line=line)
 
 
 def _reachable(tick: FunctionType) -> list[FunctionType]:

@@ -18,8 +18,9 @@ from typing import Any
 import numba
 import numpy as np
 
+from spinn2emu.cache import cache_root
 from spinn2emu.errors import ProgramError
-from spinn2emu.jit import OPTIONS, as_pointer, cache_root, fingerprint, use_cache
+from spinn2emu.jit import OPTIONS, as_pointer, fingerprint, use_cache
 from spinn2emu.memory_map import Symbol
 from spinn2emu.packets import PACKET
 from spinn2emu.pe.check import check_kernels, rebuild

@@ -62,15 +62,8 @@ def bench_router(benchmark: Any, count: int) -> None:
     memory = ChipMemory()
     registers = memory.registers[0]
     words = frames.view(np.uint64).reshape(FRAMES, FRAME_PACKETS, -1)
-    arguments = (
-        frames,
-        words,
-        shares[0].table,
-        ports,
-        shares[0].gate,
-        build_queues(memory.queues, memory.queued),
-        registers,
-    )
+    queues = build_queues(memory.queues, memory.queued)
+    arguments = (frames, words, shares[0].table, ports, shares[0].gate, queues, registers)
     with restricted_to(1):
         route_all(1, *arguments)
         counters = registers.counters[[Counter.PACKETS, Counter.COPIES, Counter.UNROUTED, Counter.UNCLAIMED]]

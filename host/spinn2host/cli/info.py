@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from rich.table import Column, Table
 
 from spinn2emu import __version__, geometry, spec
-from spinn2emu.jit import cache_root
+from spinn2emu.cache import cache_root
+from spinn2emu.errors import ConfigError, NoSuchChip
+from spinn2host.chip import Chip
+from spinn2host.cli.common import pass_chip_name
 from spinn2host.cli.output import json_option, print_json, stdout
 
 CONSTANTS = {name: value for name, value in vars(spec).items() if isinstance(value, spec.Constant)}
@@ -14,16 +19,21 @@ CONSTANTS = {name: value for name, value in vars(spec).items() if isinstance(val
 
 @click.command()
 @json_option
-def info(as_json: bool) -> None:
+@pass_chip_name
+def info(chip_name: str | None, as_json: bool) -> None:
     """Describe the chip: the quads where they are on the die, and every hardware constant with its source.
+
+    If one runs (or with --chip NAME), what it is and where its time stands.
 
     \b
     Examples:
       spinn2emu info
       spinn2emu info --json
     """
+    running = _running(chip_name)
     if as_json:
         print_json({
+            "chip": running,
             "version": __version__,
             "kernel_cache": str(cache_root()),
             "pes": {str(pe): geometry.name(pe) for pe in geometry.PE_IDS},
@@ -35,12 +45,29 @@ def info(as_json: bool) -> None:
         f"spinn2emu {__version__}; {spec.PES.value} PEs in {spec.QUADS.value} quads; ids of each quad's first PE:\n"
     )
     stdout.print(die())
+    if running:
+        state = running["failure"] or ("waits" if running["idle"] else "runs")
+        stdout.print(
+            f"\nchip {running['name']}: process {running['pid']}, {len(running['pes'])} PEs, "
+            f"{len(running['programs'])} with a program, tick {running['tick']}, {state}", markup=False,
+        )  # fmt: skip
     stdout.print()
     first = Column("constant", no_wrap=True)
     table = Table(first, "value", "unit", "status", "source", "note", box=None, pad_edge=False)
     for name, c in CONSTANTS.items():
         table.add_row(name, f"{c.value:,}", c.unit, c.status, c.source, c.note)
     stdout.print(table)
+
+
+def _running(name: str | None) -> dict[str, Any] | None:
+    """What the chip says of itself; None if none was named and not exactly one runs."""
+    try:
+        with Chip.attach(name) as chip:
+            return chip.info()
+    except (NoSuchChip, ConfigError):
+        if name is not None:
+            raise
+        return None
 
 
 def die() -> str:

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 
 import click
 
-from spinn2emu import __version__
 from spinn2emu.errors import Spinn2Error
-from spinn2host.cli.info import info
+from spinn2emu.version import VERSION
 from spinn2host.cli.output import report_error
-from spinn2host.cli.train import train
-from spinn2host.cli.verify import verify
 
 INTERRUPTED = 130
 
+COMMANDS = {
+    "train": "train", "verify": "verify",
+    "boot": "chip", "discover": "chip", "info": "info", "ps": "chip", "top": "top", "halt": "chip",
+    "new-program": "deploy", "load": "deploy", "run": "deploy", "signal": "deploy",
+    "read": "look", "write": "look", "memory": "look", "log": "look", "counters": "look", "router": "router",
+}  # fmt: skip
+"""The module of each command, in the order of the help. A command's module is imported when it is used: a `ps` that
+takes longer to start than to answer is no use."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="spinn2emu")
-def cli() -> None:
+
+class Commands(click.Group):
+    """The commands of COMMANDS."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"spinn2host.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(VERSION, prog_name="spinn2emu")
+@click.option(
+    "--chip", "chip_name", envvar="SPINN2EMU_CHIP", metavar="NAME",
+    help="The chip that is meant; $SPINN2EMU_CHIP, or the only one that runs.",
+)  # fmt: skip
+@click.pass_context
+def cli(context: click.Context, chip_name: str | None) -> None:
     """An emulator of the SpiNNaker2 chip: a process per PE, packets only, EventProp training on the chip.
 
     \b
@@ -28,16 +54,17 @@ def cli() -> None:
       spinn2emu train yinyang --on offchip --seed 1  the same bits, in one process
       spinn2emu verify vectors/*.npz --on both       compare with reference vectors
       spinn2emu info                                 the chip: quads, PEs, constants with their sources
+      spinn2emu new-program blink                    a program of your own, to begin with
+      spinn2emu boot                                 a chip that stays, until `halt`
+      spinn2emu load blink.py 1.1.0                  your program on one of its PEs
+      spinn2emu run --ticks 100                      let its time pass
+      spinn2emu read 1.1.0 counts                    look inside
 
     \b
     Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 no such chip, 4 timeout,
     5 a PE died or failed, 6 verification mismatch, 130 interrupted.
     """
-
-
-cli.add_command(train)
-cli.add_command(verify)
-cli.add_command(info)
+    context.obj = chip_name
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

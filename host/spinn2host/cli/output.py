@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from typing import Any
 
 import click
@@ -12,7 +14,7 @@ from spinn2emu.errors import Spinn2Error
 
 SCHEMA_VERSION = 1
 
-stdout = Console(highlight=False, soft_wrap=True)
+stdout = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 json_option = click.option(
@@ -23,6 +25,17 @@ json_option = click.option(
 def print_json(content: dict[str, Any]) -> None:
     """Prints the object, with the schema's version."""
     click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **content}, allow_nan=False))
+
+
+def jsonable(value: Any) -> Any:
+    """Arrays and numbers as JSON has them; what is not finite, as text."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
 
 
 def report_error(error: Spinn2Error) -> None:

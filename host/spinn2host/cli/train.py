@@ -14,6 +14,7 @@ from rich.table import Table
 from spinn2emu import __version__
 from spinn2emu.errors import ConfigError
 from spinn2host import training
+from spinn2host.cli.common import cores_option
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.recipe import PRESETS, Recipe, make_recipe
 from spinn2host.rundir import RunDirectory, free_name
@@ -42,35 +43,12 @@ def _defaults(name: str, default: Any) -> str:
     return texts["full"] if len(set(texts.values())) == 1 else "; ".join(f"{p}: {t}" for p, t in texts.items())
 
 
-class Cores(click.ParamType):
-    """`auto`, `none`, or a list of cores."""
-
-    name = "auto|none|N,N,…"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return {"auto": None, "none": []}[value] if value in ("auto", "none") else list(map(int, value.split(",")))
-        except ValueError:
-            self.fail(f"{value!r} is neither auto, none nor a list of cores like 0,1", param, ctx)
-
-
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options for how the machine is used."""
-    for option in (
-        click.option(
-            "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the off-chip simulator."
-        ),
-        click.option(
-            "--loop", type=click.Choice(["compiled", "python"]), default="compiled", show_default=True,
-            help="How router and PEs run; python: slow, for debugging.",
-        ),
-        click.option(
-            "--cores", type=Cores(), default="auto", show_default=True,
-            help="Cores for the chip's processes; none: nothing is pinned. The results are the same.",
-        ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
+    threads = click.option(
+        "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the off-chip simulator."
+    )
+    return cores_option(threads(command))
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:

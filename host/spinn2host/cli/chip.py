@@ -1,0 +1,188 @@
+"""`spinn2emu boot`, `discover`, `ps`, `halt`: chips that stay."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from spinn2emu.errors import ConfigError
+from spinn2host.chip import Chip
+from spinn2host.chip import discover as find_chips
+from spinn2host.cli.common import Pes, attach, cores_option, existing_file, pass_chip_name
+from spinn2host.cli.output import json_option, print_json, stderr, stdout
+
+CHIP_KEYS = {"name": str, "pes": (int, list), "cores": list, "loop": str, "strict": bool}
+"""What a CHIP.toml may say, and of which type."""
+
+
+@click.command()
+@click.argument("file", metavar="[CHIP.toml]", required=False, type=existing_file())
+@click.option("--name", help="By which `--chip` finds it.  [default: chip1, chip2, …]")
+@click.option("--pes", type=click.IntRange(1), help="How many PEs it has.  [default: all 152]")
+@click.option("--strict", is_flag=True, default=None, help="Kernels check every index: slower, for finding errors.")
+@cores_option
+@json_option
+def boot(file: Path | None, as_json: bool, **options: Any) -> None:
+    """Start a chip that stays until `halt`.
+
+    A CHIP.toml may hold name, pes (a number, or a list of PEs), cores (a list), loop and strict; options win over it.
+
+    \b
+    Examples:
+      spinn2emu boot
+      spinn2emu boot --name desk --pes 16 --strict
+    """
+    chosen = _read_chip(file) if file else {}
+    if options["loop"] == "compiled":  # the default
+        options.pop("loop")
+    chosen |= {name: value for name, value in options.items() if value is not None}
+    begin = time.monotonic()
+    chip = Chip.boot(resident=True, **chosen)
+    with chip:
+        info = chip.info()
+    seconds = time.monotonic() - begin
+    if as_json:
+        print_json({"name": chip.name, "pid": info["pid"], "pes": len(info["pes"]), "wall_s": seconds})
+        return
+    stdout.print(f"chip {chip.name}: {len(info['pes'])} PEs, process {info['pid']}, up in {seconds:.2f} s")
+    stderr.print(f"halt it with: spinn2emu --chip {chip.name} halt", style="dim")
+
+
+def _read_chip(file: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+    for key, value in content.items():
+        if key not in CHIP_KEYS:
+            raise ConfigError(f"{file}: unknown key {key!r}; there are {', '.join(CHIP_KEYS)}", key=key)
+        kind = CHIP_KEYS[key]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):  # type: ignore[arg-type]
+            raise ConfigError(f"{file}: {key} = {value!r} is of the wrong type", key=key)
+    if content.get("loop", "compiled") not in ("compiled", "python"):
+        raise ConfigError(f"{file}: loop = {content['loop']!r} must be compiled or python", key="loop")
+    return content
+
+
+@click.command()
+@json_option
+def discover(as_json: bool) -> None:
+    """List the chips that run. Private ones belong to a process, such as `train`, and end with it.
+
+    \b
+    Example:
+      spinn2emu discover
+    """
+    found = find_chips()
+    if as_json:
+        print_json({"chips": [{"name": c["name"], **({"responds": c["info"] is not None} | (c["info"] or {}))}
+                              for c in found]})  # fmt: skip
+        return
+    if not found:
+        stderr.print("no chip runs: `spinn2emu boot` starts one")
+        return
+    table = Table("chip", "process", "PEs", "programs", "tick", "state", "up", box=None, pad_edge=False)
+    for chip in found:
+        info = chip["info"]
+        if info is None:
+            table.add_row(chip["name"], "", "", "", "", "does not answer", "")
+            continue
+        state = "failed" if info["failure"] else "waiting" if info["idle"] else "running"
+        row = (info["pid"], len(info["pes"]), len(info["programs"]), info["tick"])
+        table.add_row(chip["name"], *map(str, row), state, _duration(time.time() - info["since"]))
+    stdout.print(table)
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.0f} h"
+
+
+@click.command()
+@click.argument("pes", metavar="[PE]…", nargs=-1, type=Pes())
+@click.option("--state", "states", multiple=True, help="Only PEs in this state; may be repeated.")
+@click.option("--program", help="Only PEs whose program's name contains this.")
+@click.option("--all", "everything", is_flag=True, help="PEs without a program, too.")
+@json_option
+@pass_chip_name
+def ps(
+    name: str | None, pes: tuple[list[int], ...], states: tuple[str, ...], program: str | None, everything: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Show the PEs: state, program, tick, packets, SRAM. A PE is written qx.qy.p; a quad, qx.qy, means all four.
+
+    States: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive.
+
+    \b
+    Examples:
+      spinn2emu ps
+      spinn2emu ps 1.1 2.1.3 --json
+      spinn2emu ps --state runtime_error --state unresponsive
+    """
+    with attach(name) as chip:
+        reply = chip._request("ps")
+        rows = reply["pes"]
+    wanted = {pe for several in pes for pe in several}
+    kept = [
+        row for row in rows
+        if (not wanted or row["id"] in wanted) and (not states or row["state"] in states)
+        and (program is None or program in (row["program"] or ""))
+    ]  # fmt: skip
+    if as_json:
+        print_json({"chip": chip.name, "tick": reply["tick"], "pes": kept})
+        return
+    shown = kept if everything or wanted or states else [row for row in kept if row["state"] != "idle"]
+    table = Table(box=None, pad_edge=False)
+    for title, right in [("PE", 0), ("id", 1), ("state", 0), ("program", 0), ("phase", 0), ("tick", 1), ("in", 1),
+                         ("out", 1), ("lost", 1), ("SRAM", 1), ("process", 1)]:  # fmt: skip
+        table.add_column(title, justify="right" if right else "left")
+    for row in shown:
+        table.add_row(row["pe"], str(row["id"]), _colour(row["state"]), *_cells(row), str(row["pid"] or ""))
+    if shown:
+        stdout.print(table)
+    if len(kept) > len(shown):
+        stdout.print(f"{len(kept) - len(shown)} PEs have no program; tick {reply['tick']}")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    if row["program"] is None:
+        return [""] * 7
+    used = f"{row['sram_used'] / 1024:.1f} kB"
+    program = Path(row["program"]).name if row["program"].endswith(".py") else row["program"]
+    numbers = (row["tick"], row["packets_in"], row["packets_out"], row["dropped"] + row["discarded"])
+    return [program, row["phase"] or "", *(f"{n:,}" for n in numbers), used]
+
+
+def _colour(state: str) -> str:
+    colour = {"waiting": "green", "running": "cyan", "paused": "yellow", "stopped": "yellow", "idle": "dim"}
+    return f"[{colour.get(state, 'bold red')}]{state}[/]"
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="All chips of yours, those of `train` too.")
+@json_option
+@pass_chip_name
+def halt(name: str | None, everything: bool, as_json: bool) -> None:
+    """Stop a chip, and remove all that it has.
+
+    \b
+    Examples:
+      spinn2emu halt
+      spinn2emu --chip desk halt
+      spinn2emu halt --all
+    """
+    names = [chip["name"] for chip in find_chips()] if everything else [name]
+    halted = []
+    for each in names:
+        chip = attach(each)
+        chip.halt()
+        halted.append(chip.name)
+    if as_json:
+        print_json({"halted": halted})
+    else:
+        stderr.print(f"halted {', '.join(halted)}" if halted else "no chip runs")

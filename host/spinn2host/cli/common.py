@@ -1,0 +1,104 @@
+"""What the commands of a resident chip share: the chip, PEs as arguments, values of options."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spinn2emu import geometry
+from spinn2host.chip import Chip
+
+pass_chip_name = click.pass_obj
+"""Gives a command the global option `--chip`, or None."""
+
+
+def attach(name: str | None) -> Chip:
+    """The chip that the command is about."""
+    return Chip.attach(name)
+
+
+class Pes(click.ParamType):
+    """`qx.qy.p`, a quad `qx.qy`, or an id; becomes a list of ids."""
+
+    name = "PE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if isinstance(value, list) else geometry.pe_ids(value)
+
+
+class Address(click.ParamType):
+    """An address (0x1F000, 64) or the name of a region, or of a field of it."""
+
+    name = "ADDRESS|SYMBOL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return value if isinstance(value, int) else int(value, 0)
+        except ValueError:
+            return value
+
+
+class Assignment(click.ParamType):
+    """`name=value`."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            self.fail(f"{value!r} is not written name=value", param, ctx)
+        return name, text
+
+
+def parse_value(text: str) -> Any:
+    """A number, boolean, string or list, as in TOML; what is none of them is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def one_pe(pes: list[int]) -> int:
+    """The PE of a command that takes one. Raises click.UsageError for a quad."""
+    if len(pes) != 1:
+        raise click.UsageError("name one PE, as qx.qy.p")
+    return pes[0]
+
+
+def cores_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How the machine is used."""
+    for option in (
+        click.option(
+            "--loop", type=click.Choice(["compiled", "python"]), default="compiled", show_default=True,
+            help="How router and PEs run; python: slow, for debugging.",
+        ),
+        click.option(
+            "--cores", type=Cores(), default="auto", show_default=True,
+            help="Cores for the chip's processes; none: nothing is pinned. The results are the same.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+class Cores(click.ParamType):
+    """`auto`, `none`, or a list of cores."""
+
+    name = "auto|none|N,N,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return {"auto": None, "none": []}[value] if value in ("auto", "none") else list(map(int, value.split(",")))
+        except ValueError:
+            self.fail(f"{value!r} is neither auto, none nor a list of cores like 0,1", param, ctx)
+
+
+def existing_file() -> click.Path:
+    """A file's path; whether it is there, the command says."""
+    return click.Path(path_type=Path)

@@ -1,0 +1,174 @@
+"""`spinn2emu new-program`, `load`, `run`, `signal`: programs on a resident chip."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from spinn2emu import geometry
+from spinn2emu.errors import ConfigError
+from spinn2host.cli.common import Assignment, Pes, attach, parse_value, pass_chip_name
+from spinn2host.cli.output import json_option, print_json, stderr, stdout
+
+TEMPLATE = Path(__file__).with_name("template.py")
+
+
+@click.command("new-program")
+@click.argument("name")
+def new_program(name: str) -> None:
+    """Write NAME.py, a small program for a PE that works, to begin your own with.
+
+    \b
+    Example:
+      spinn2emu new-program blink
+    """
+    path = Path(name).with_suffix(".py")
+    if not path.stem.isidentifier():
+        raise ConfigError(f"{path.stem!r} is no name for a program: use letters, digits and '_'")
+    if path.exists():
+        raise ConfigError(f"{path} exists already")
+    try:
+        path.write_text(TEMPLATE.read_text().replace("NAME", path.stem))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    stdout.print(f"wrote {path}")
+    stderr.print(f"try it: spinn2emu boot && spinn2emu load {path} 1.1.0 && spinn2emu run --ticks 10", style="dim")
+
+
+@click.command()
+@click.argument("program")
+@click.argument("pes", metavar="PE…", nargs=-1, type=Pes())
+@click.option("--set", "parameters", multiple=True, type=Assignment(), help="A parameter of the program.")
+@click.option(
+    "--data", multiple=True, type=Assignment(), metavar="REGION=FILE.npy", help="Initial contents of a region."
+)
+@click.option("--replace", is_flag=True, help="Also where another program runs.")
+@json_option
+@pass_chip_name
+def load(
+    name: str | None, program: str, pes: tuple[list[int], ...], parameters: tuple[tuple[str, str], ...],
+    data: tuple[tuple[str, str], ...], replace: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Load PROGRAM, a module's name or a .py file, on PEs; or a whole NETWORK.toml.
+
+    The program begins in the chip's present tick. A NETWORK.toml names populations of PEs, their programs, and who
+    listens to whom; it replaces the routing table.
+
+    \b
+    Examples:
+      spinn2emu load blink.py 1.1.0 --set period=5
+      spinn2emu load blink.py 1.1.0 --data counts=counts.npy --replace
+      spinn2emu load ring.toml
+    """
+    from spinn2host.network import load_array, read_network
+
+    if program.endswith(".toml"):
+        if pes or parameters or data:
+            raise ConfigError("a network names its PEs, parameters and data itself")
+        network = read_network(Path(program))
+        ids = [pe for several in network.populations.values() for pe in several]
+        with attach(name) as chip:
+            chip.load_network(network, replace)
+            text = ", ".join(f"{population}: {len(ids)} PEs" for population, ids in network.populations.items())
+            text += f"; {len(network.entries)} routing entries"
+    else:
+        ids = [pe for several in pes for pe in several]
+        if not ids:
+            raise click.UsageError("name the PEs to load the program on")
+        values = {key: parse_value(value) for key, value in parameters}
+        arrays = {region: load_array(Path(file)) for region, file in data}
+        with attach(name) as chip:
+            chip.load(program, ids, values, arrays, replace)
+            memory = chip.maps[ids[0]]
+            text = f"{len(ids)} PEs run {program}: {memory.used:,} bytes of SRAM each, {memory.free:,} free"
+    if as_json:
+        print_json({"chip": chip.name, "program": program, "pes": [geometry.name(pe) for pe in ids]})
+    else:
+        stdout.print(text, markup=False)
+
+
+@click.command()
+@click.option("--ticks", type=click.IntRange(0), default=1, show_default=True, help="How many ticks (1 ms each).")
+@click.option("--detach", is_flag=True, help="Do not wait for the end.")
+@click.option("--stop", is_flag=True, help="End the run that somebody has started.")
+@json_option
+@pass_chip_name
+def run(name: str | None, ticks: int, detach: bool, stop: bool, as_json: bool) -> None:
+    """Let the chip's time pass, and wait for it. Ctrl-C ends the run; the chip stays usable.
+
+    \b
+    Examples:
+      spinn2emu run --ticks 100
+      spinn2emu run --ticks 1000000 --detach
+      spinn2emu run --stop
+    """
+    with attach(name) as chip:
+        begin = time.monotonic()
+        if stop:
+            chip.end_run()
+        elif ticks or chip.info()["idle"]:
+            chip.start(ticks)
+        tick = chip.info()["tick"] if detach else _wait(chip, ticks)
+        seconds = time.monotonic() - begin
+    if as_json:
+        print_json({"chip": chip.name, "tick": tick, "wall_s": seconds})
+    else:
+        stdout.print(f"tick {tick}" + ("" if detach else f", after {seconds:.2f} s"))
+
+
+def _wait(chip: Any, ticks: int) -> int:
+    """Waits for the end of the run, with a progress bar if it takes long."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    first: list[int] = []
+    columns = (TextColumn("tick {task.description}"), BarColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+            task = bar.add_task("", total=max(1, ticks))
+
+            def progress(tick: int) -> None:
+                first.append(tick)
+                bar.update(task, description=str(tick), completed=tick - first[0])
+
+            return int(chip.wait(progress))
+    except KeyboardInterrupt:
+        chip.end_run()
+        raise
+
+
+@click.command()
+@click.argument("signal", type=click.Choice(["pause", "resume", "stop", "reset"]))
+@click.argument("pes", metavar="[PE]…", nargs=-1, type=Pes())
+@click.option("--all", "everything", is_flag=True, help="All PEs that have a program.")
+@json_option
+@pass_chip_name
+def signal(
+    name: str | None, signal: Literal["pause", "resume", "stop", "reset"], pes: tuple[list[int], ...],
+    everything: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Pause, resume, stop or reset PEs, between two runs.
+
+    \b
+    pause   the PE sleeps: time goes on without it, what arrives for it is discarded and counted
+    resume  it goes on where it was
+    stop    its program ends; its SRAM can be read, another program can be loaded
+    reset   its program begins again, in the present tick; with --all, the chip begins again at tick 0
+
+    \b
+    Examples:
+      spinn2emu signal pause 1.1.0 1.1.1
+      spinn2emu signal reset --all
+    """
+    if bool(pes) == everything:
+        raise click.UsageError("name PEs, or all of them with --all")
+    ids = None if everything else [pe for several in pes for pe in several]
+    with attach(name) as chip:
+        chip.signal(signal, ids)
+        rows = [row for row in chip.ps() if (row["program"] if ids is None else row["id"] in ids)]
+    if as_json:
+        print_json({"chip": chip.name, "states": {row["pe"]: row["state"] for row in rows}})
+    else:
+        stdout.print(", ".join(f"{row['pe']} {row['state']}" for row in rows))
