@@ -156,7 +156,7 @@ def endpoint(assignment: Assignment) -> Endpoint:
 def image(assignment: Assignment) -> Image:
     """What the PE's process must know."""
     loaded = assignment.loaded
-    return Image(assignment.pe, loaded.program.name, loaded.memory, loaded.entry.address)
+    return Image(assignment.pe, loaded.program.name, loaded.memory, loaded.entry.address, loaded.program.tick)
 
 
 def initialise(assignment: Assignment, memory: ChipMemory, tick: int) -> None:

@@ -21,11 +21,13 @@ from spinn2emu.router.state import MAX_IDS, MAX_ROUTERS, Counter, PeCounter, Reg
 
 HOLD_DEADLINE_S = 1.0
 """How long the host waits for a PE to leave its kernel."""
+NOTE_BYTES = 512
 
 
 class ChipMemory:
     """`sram`: uint8 (153, 131072), row = PE id. `guards`: int64 (153, GUARD_WORDS). `registers`: by router process.
 
+    `notes`: uint8 (153, NOTE_BYTES), what PEs that failed have to say beyond their code, UTF-8.
     `queued` (153,) packets wait for each PE, in `queues` (153, FRAME_PACKETS).
     """
 
@@ -33,15 +35,15 @@ class ChipMemory:
         sizes = (len(Counter), spec.ROUTER_ENTRIES.value, MAX_IDS * len(PeCounter), 8)
         sram_bytes = MAX_IDS * spec.SRAM_BYTES.value
         words = MAX_IDS * (GUARD_WORDS + 1) + MAX_ROUTERS * sum(sizes)
-        self._mappings = [mmap.mmap(-1, sram_bytes + 8 * words)]
+        self._mappings = [mmap.mmap(-1, sram_bytes + 8 * words + MAX_IDS * NOTE_BYTES)]
         # Memory is committed only where packets really lie.
         self._mappings.append(mmap.mmap(-1, MAX_IDS * spec.FRAME_PACKETS.value * PACKET.itemsize))
         memory, queues = (np.frombuffer(mapping, np.uint8) for mapping in self._mappings)
         self.sram = memory[:sram_bytes].reshape(MAX_IDS, spec.SRAM_BYTES.value)
         self.queues = queues.view(PACKET).reshape(MAX_IDS, -1)
-        guards, self.queued, registers = np.split(
-            memory[sram_bytes:].view(np.int64), [MAX_IDS * GUARD_WORDS, MAX_IDS * (GUARD_WORDS + 1)]
-        )
+        split = [MAX_IDS * GUARD_WORDS, MAX_IDS * (GUARD_WORDS + 1)]
+        guards, self.queued, registers = np.split(memory[sram_bytes:][: 8 * words].view(np.int64), split)
+        self.notes = memory[sram_bytes + 8 * words :].reshape(MAX_IDS, NOTE_BYTES)
         self.guards = guards.reshape(MAX_IDS, GUARD_WORDS)
         self.registers = [
             _registers(np.split(block, np.cumsum(sizes)[:-1])) for block in registers.reshape(MAX_ROUTERS, -1)

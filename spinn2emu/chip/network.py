@@ -95,6 +95,7 @@ class Network:
             self.quads = self._quads()
             for own in self.memory.registers:
                 own.hits[:] = 0
+        self.memory.notes[:] = 0
         self._settle(application, fresh)
         self.application, self.idle = application, True
         # A new name for each load: the socket that is being closed may still reconnect to the old one's successor, and
@@ -115,8 +116,8 @@ class Network:
         for assignment in awake:
             pe, router = assignment.pe, int(home[assignment.pe])
             sram, guard = self.memory.sram[pe], self.memory.guards[pe]
-            serve = pe_debug.main if plain else pe_process.main
-            body = partial(serve, loading.image(assignment), sram, guard, where[router])
+            serve = pe_debug.main if plain or self.options.strict else pe_process.main
+            body = partial(serve, loading.image(assignment), sram, guard, self.memory.notes[pe], where[router])
             self.children.append(processes.fork(f"pe {geometry.name(pe)}", pe, body, cores[router] if pin else None))
         for address in where:
             socket = self.context.socket(zmq.DEALER)

@@ -113,7 +113,7 @@ class Operations:
         anew = bool(request.get("anew"))
         if not anew:
             self._check_well()
-        assignments = loading.link_all(request["pes"], options.loop == "python", options.strict)
+        assignments = loading.link_all(request["pes"], options.loop == "python" or options.strict, options.strict)
         fresh = {assignment.pe for assignment in assignments}
         self._check_available(fresh)
         application = Application() if anew else network.application

@@ -80,7 +80,8 @@ def pe_failed(memory: ChipMemory, assignment: Assignment, status: int) -> PeFail
     sys, log = (loaded.memory[name].view(sram) for name in ("sys", "log"))
     code, tick, count = (int(sys[r]) for r in (Register.ERROR, Register.TICK, Register.LOG_COUNT))
     if code < 0:
-        text = SYSTEM_ERRORS[SystemError(code)]
+        note = memory.notes[assignment.pe].tobytes().rstrip(b"\0").decode(errors="replace")
+        text = note or SYSTEM_ERRORS[SystemError(code)]
     else:
         text = loaded.program.errors.get(code, "the program declares no text for this code")
     tail = [log[i % len(log)] for i in range(max(0, count - min(5, len(log))), count)]

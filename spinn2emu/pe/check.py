@@ -1,4 +1,4 @@
-"""What a kernel may not do, found before it is compiled, with the line where it does."""
+"""What a kernel may not do, found before it is compiled or by the compiler, with the line where it does."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import ast
 import builtins
 import dis
 import inspect
+import linecache
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -44,6 +47,22 @@ def rebuild(function: FunctionType, done: dict[Any, Any] | None = None, **option
     return done[function]
 
 
+def as_python(function: FunctionType, done: dict[Any, Any] | None = None) -> FunctionType:
+    """`function` with the Python form of all kernels that it calls."""
+    done = {} if done is None else done
+    if function not in done:
+        names = dict(function.__globals__)
+        done[function] = FunctionType(
+            function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+        )
+        for name in _global_names(function):
+            kernel = own_kernel(names.get(name))
+            if kernel is not None:
+                names[name] = as_python(kernel, done)
+    python: FunctionType = done[function]
+    return python
+
+
 def check_kernels(program: str, tick: FunctionType, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raises ProgramError for an undefined name, a `raise`, a Python function, or an index beyond a region.
 
@@ -54,6 +73,28 @@ def check_kernels(program: str, tick: FunctionType, shapes: Mapping[str, tuple[i
         for line, problem in (*_instructions(function), *_indices(function, shapes)):
             text = f"{where} {line} of {function.__code__.co_filename}: {problem}"
             raise ProgramError(text, program=program, line=line)
+
+
+_ALLOCATES = re.compile(
+    r"NRT required|function (zeros|ones|empty|full|array|arange|linspace|copy|concatenate|stack|where|unique|sort)\w*>"
+)
+_PLACE = re.compile(r'(?:File "|at )([^"\s]+?\.py)(?:", line | \()(\d+)')
+
+
+def explain(program: str, tick: FunctionType, error: Exception) -> ProgramError:
+    """What the compiler says of a program, in a line: where it is in the program's own files, and what is wrong."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error))
+    files = {Path(function.__code__.co_filename).name: function.__code__.co_filename for function in _reachable(tick)}
+    places = [(files[Path(file).name], int(line)) for file, line in _PLACE.findall(text) if Path(file).name in files]
+    file, line = places[0] if places else (tick.__code__.co_filename, tick.__code__.co_firstlineno)
+    reason = next(
+        (row.strip() for row in text.splitlines() if row.strip() and "nopython mode pipeline" not in row), "unknown"
+    )
+    if _ALLOCATES.search(text):
+        reason = "a kernel cannot allocate (arrays, lists, strings, slices that are assigned): keep it in a region"
+    source = linecache.getline(file, line).strip()
+    where = f"program {program} does not compile: line {line} of {file}"
+    return ProgramError(f"{where}: {reason}\n    {source}", program=program, line=line, details=text)
 
 
 def _reachable(tick: FunctionType) -> list[FunctionType]:
@@ -76,12 +117,14 @@ def _instructions(function: FunctionType) -> Iterator[tuple[int, str]]:
         name = instruction.argval
         if instruction.opname == "RAISE_VARARGS":
             yield line, "a kernel cannot raise (nor assert): return an error code, and give its text in `errors`"
+        if name == "objmode":
+            yield line, "a kernel cannot call Python (objmode): use `sdk.log` to report, regions to keep data"
         if instruction.opname != "LOAD_GLOBAL":
             continue
         value = function.__globals__.get(name)
         if name not in function.__globals__ and not hasattr(builtins, name):
             yield line, f"the name {name!r} is not defined"
-        elif value is numba.objmode or (value is None and name in _PYTHON_ONLY):
+        elif value is None and name in _PYTHON_ONLY:
             yield line, f"a kernel cannot call Python ({name}): use `sdk.log` to report, regions to keep data"
         elif isinstance(value, FunctionType):
             yield line, f"{name} is a Python function: decorate it with `sdk.kernel`, so that it is compiled, too"

@@ -14,6 +14,7 @@ from spinn2emu import spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, VERSION, Kind, header, new_buffer
 from spinn2emu.pe.guard import enter_from_python, leave_from_python
 from spinn2emu.pe.process import TX_PACKETS, Image, build_context, connected
+from spinn2emu.pe.replay import where_it_fails
 from spinn2emu.registers import NO_PHASE, PhaseWord, Register, Status, SystemError
 from spinn2emu.sdk import Context
 
@@ -21,8 +22,11 @@ from spinn2emu.sdk import Context
 class PeLoop:
     """One PE. `serve` is its life, `run_tick` what happens in a tick."""
 
-    def __init__(self, image: Image, sram: np.ndarray, guard: np.ndarray, socket: zmq.Socket[bytes]) -> None:
+    def __init__(
+        self, image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, socket: zmq.Socket[bytes]
+    ) -> None:
         self.pe, self.socket, self.guard = image.pe, socket, guard
+        self.image, self.sram, self.note = image, sram, note
         self.rx, self.tx = new_buffer(spec.FRAME_PACKETS.value), new_buffer(TX_PACKETS)
         self.context = build_context(image, sram, self.rx, self.tx)
         self.sys, self.phases = (image.memory[name].view(sram) for name in ("sys", "phases"))
@@ -70,7 +74,10 @@ class PeLoop:
         self.rx[HEADER_PACKETS : HEADER_PACKETS + len(packets)] = packets
         self.context[Context.RX_COUNT] = len(packets)
         self.context[Context.SEQUENCE] = 0
+        before = self.sram.copy()
         code = self.kernel(self.context.ctypes.data)
+        if code == SystemError.EXCEPTION:
+            self.explain(before, tick, len(packets))
         wanted = int(sys[Register.NEXT_PHASE])
         if wanted != NO_PHASE:
             exists = 0 <= wanted < len(phases) and phases[wanted, PhaseWord.TICKS] >= 0
@@ -88,6 +95,13 @@ class PeLoop:
         elif tick == sys[Register.PHASE_END]:
             self.enter_phase(int(phases[phase, PhaseWord.NEXT]), tick + 1)
         return True
+
+    def explain(self, before: np.ndarray, tick: int, packets: int) -> None:
+        """Leaves a note for the supervisor: where the kernel has failed."""
+        rx, context = self.rx[HEADER_PACKETS : HEADER_PACKETS + packets], self.context.copy()
+        text = where_it_fails(self.image.tick, self.image.memory, before, context, rx, self.tx[HEADER_PACKETS:], tick)
+        data = text.encode()[: len(self.note)]
+        self.note[: len(data)] = np.frombuffer(data, np.uint8)
 
     def enter_phase(self, phase: int, tick: int) -> None:
         """Starts a phase."""
@@ -119,7 +133,7 @@ class PeLoop:
         self.context[Context.TX_COUNT] = 0
 
 
-def main(image: Image, sram: np.ndarray, guard: np.ndarray, endpoint: str) -> None:
+def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, endpoint: str) -> None:
     """Body of a PE's process."""
     with connected(image.pe, endpoint) as socket:
-        PeLoop(image, sram, guard, socket).serve()
+        PeLoop(image, sram, guard, note, socket).serve()

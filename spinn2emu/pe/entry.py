@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections import namedtuple
 from collections.abc import Sequence
 from types import ModuleType
@@ -19,11 +18,10 @@ import numba
 import numpy as np
 
 from spinn2emu.cache import cache_root
-from spinn2emu.errors import ProgramError
 from spinn2emu.jit import OPTIONS, as_pointer, fingerprint, use_cache
 from spinn2emu.memory_map import Symbol
 from spinn2emu.packets import PACKET
-from spinn2emu.pe.check import check_kernels, rebuild
+from spinn2emu.pe.check import check_kernels, explain, rebuild
 from spinn2emu.pe.ticks import Stop, begin_tick, end_tick
 from spinn2emu.program import Program
 from spinn2emu.registers import Register, SystemError
@@ -110,9 +108,8 @@ def compile_entry(program: Program, symbols: Sequence[Symbol], one_tick: bool = 
     try:
         signature = numba.types.int64(numba.types.int64)
         return use_cache(key, lambda: numba.cfunc(signature, cache=True, **OPTIONS)(module.entry))
-    except numba.core.errors.NumbaError as error:
-        text = "".join(traceback.format_exception_only(error)).strip()
-        raise ProgramError(f"program {program.name} does not compile:\n{text}", program=program.name) from error
+    except Exception as error:  # numba's own, and whatever it lets through
+        raise explain(program.name, function, error) from error
 
 
 def _runtime_fingerprint() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -117,6 +117,8 @@ class Image(NamedTuple):
     memory: MemoryMap
     entry: int
     """Address of the compiled entry."""
+    tick: Any
+    """The program's function, to say where it fails."""
 
 
 def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray) -> np.ndarray:
@@ -140,7 +142,7 @@ def prepare() -> None:
     run.compile(tuple(map(numba.typeof, (0, 0, words, table, words, words, frame, frame, words))))  # type: ignore[attr-defined]
 
 
-def main(image: Image, sram: np.ndarray, guard: np.ndarray, endpoint: str) -> None:
+def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, endpoint: str) -> None:
     """Body of a PE's process; returns only if the network is gone."""
     rx = np.empty(HEADER_PACKETS + spec.FRAME_PACKETS.value, PACKET)
     tx = new_buffer(TX_PACKETS)

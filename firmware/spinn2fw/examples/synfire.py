@@ -2,8 +2,8 @@
 
     v_t = decay * v_{t-1} + weight * (spikes heard in tick t);  v >= 1: spike, v = 0   (v in thresholds, decay per tick)
 
-A volley that is large enough makes the next group fire one tick later, and so on: in a ring it goes round for ever, tick
-by tick. The host starts it by writing a number of spikes to `kick`.
+A volley that is large enough makes the next group fire one tick later, and so on: in a ring it goes round for ever,
+tick by tick. The host starts it by writing a number of spikes to `kick`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,39 @@
+"""Where a strict kernel failed: its tick once more, in plain Python over the same memory, which says line and index."""
+
+from __future__ import annotations
+
+import traceback
+from collections import namedtuple
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from spinn2emu.memory_map import MemoryMap
+from spinn2emu.pe.check import as_python
+from spinn2emu.registers import system_regions
+from spinn2emu.sdk import Pe
+
+
+def where_it_fails(
+    tick: Any, memory: MemoryMap, sram: np.ndarray, context: np.ndarray, rx: np.ndarray, tx: np.ndarray, t: int
+) -> str:
+    """The exception of tick t, with file and line; "" if it does not come again. `sram`: as before the tick."""
+    views = {symbol.name: _record(symbol.view(sram)) for symbol in memory.symbols}
+    system = [region.name for region in system_regions()]
+    own = [name for name in views if name not in (*system, "fifo")]
+    pe = Pe(*(views[name] for name in system), tx, context)
+    ram = namedtuple("Ram", own)(*(views[name] for name in own))
+    function: FunctionType = getattr(tick, "py_func", tick)
+    try:
+        with np.errstate(all="ignore"):
+            as_python(function)(pe, ram, _record(rx), t)
+    except Exception as error:
+        last = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__][-1]
+        return f"{type(error).__name__}: {error}, line {last.lineno} of {last.filename}: {last.line}"
+    return ""
+
+
+def _record(array: np.ndarray) -> np.ndarray:
+    """Records with their fields as attributes, as kernels see them."""
+    return array.view(np.recarray) if array.dtype.names else array
