@@ -140,7 +140,9 @@ def dtype_from_wire(wire: Any) -> np.dtype[Any]:
 
 
 def to_wire(values: np.ndarray) -> list[Any]:
-    """An array as msgpack-able data."""
+    """An array as msgpack-able data. Raises ConfigError for one of Python objects, such as numbers beyond 64 bits."""
+    if values.dtype.hasobject:
+        raise ConfigError("an array of Python objects (numbers beyond 64 bits?) cannot be sent; SRAM holds numbers")
     return [dtype_to_wire(values.dtype), list(values.shape), values.tobytes()]
 
 

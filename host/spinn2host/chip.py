@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal as signals
 import subprocess
@@ -338,31 +339,31 @@ class Chip:
         """Stops the chip. Nothing is left of it; calling it again does nothing."""
         if self._socket.closed:
             return
+        supervisor = self._pidfd()
         try:
             self._request("halt", HALT_DEADLINE_S)
         except PeDied:
             pass
         except DeadlineExceeded:
-            self._kill()  # busy, say compiling; its children die with it
+            _kill(supervisor)  # busy, say compiling; its children die with it
         self.close()
+        if supervisor is not None:
+            with os.fdopen(supervisor):
+                if not select.select([supervisor], [], [], 10)[0]:
+                    _kill(supervisor)
         if self._process is not None:
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            self._process.wait()
             assert self._process.stdout is not None
             self._process.stdout.close()
             os.close(self._lock)
-        else:
-            end = time.monotonic() + 10
-            while is_alive(self.directory) and time.monotonic() < end:
-                time.sleep(0.005)
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _kill(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            os.kill(int((self.directory / link.PID_NAME).read_text()), signals.SIGKILL)
+    def _pidfd(self) -> int | None:
+        """A file descriptor of the supervisor, readable when it ends; None if it has ended."""
+        try:
+            return os.pidfd_open(int((self.directory / link.PID_NAME).read_text()))
+        except (OSError, ValueError):
+            return None
 
     def _dead(self) -> bool:
         return not is_alive(self.directory) if self._process is None else self._process.poll() is not None
@@ -384,6 +385,12 @@ class Chip:
                 )  # fmt: skip
             elif time.monotonic() > end:
                 raise DeadlineExceeded(f"the chip did not answer {op!r} within {deadline} s", op=op, deadline=deadline)
+
+
+def _kill(pidfd: int | None) -> None:
+    if pidfd is not None:
+        with contextlib.suppress(ProcessLookupError):
+            signals.pidfd_send_signal(pidfd, signals.SIGKILL)
 
 
 def pe_id(pe: PeName) -> int:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,7 +133,7 @@ def _place(populations: Mapping[str, Population]) -> dict[str, list[int]]:
     free = iter([pe for pe in geometry.APPLICATION_IDS if pe not in taken])
     for name, p in populations.items():
         if isinstance(p.pes, int):
-            placed[name] = [pe for pe, _ in zip(free, range(p.pes), strict=False)]
+            placed[name] = list(islice(free, p.pes))
         if not placed[name] or (isinstance(p.pes, int) and len(placed[name]) < p.pes):
             count = len(geometry.APPLICATION_IDS)
             raise ConfigError(f"population {name} asks for {p.pes} PEs, {len(placed[name])} are left of {count}")

@@ -22,7 +22,7 @@ def where_it_fails(
     views = {symbol.name: _record(symbol.view(sram)) for symbol in memory.symbols}
     system = [region.name for region in system_regions()]
     own = [name for name in views if name not in (*system, "fifo")]
-    pe = Pe(*(views[name] for name in system), tx, context)
+    pe = Pe(*[views[name] for name in system], tx, context)  # type: ignore[call-arg]
     ram = namedtuple("Ram", own)(*(views[name] for name in own))
     function: FunctionType = getattr(tick, "py_func", tick)
     try:

@@ -109,9 +109,13 @@ def run(name: str | None, ticks: int, detach: bool, stop: bool, as_json: bool) -
         begin = time.monotonic()
         if stop:
             chip.end_run()
-        elif ticks or chip.info()["idle"]:
-            chip.start(ticks)
-        tick = chip.info()["tick"] if detach else _wait(chip, ticks)
+        try:
+            if not stop and (ticks or chip.info()["idle"]):
+                chip.start(ticks)
+            tick = chip.info()["tick"] if detach else _wait(chip, ticks)
+        except KeyboardInterrupt:
+            chip.end_run()
+            raise
         seconds = time.monotonic() - begin
     if as_json:
         print_json({"chip": chip.name, "tick": tick, "wall_s": seconds})
@@ -125,18 +129,14 @@ def _wait(chip: Any, ticks: int) -> int:
 
     first: list[int] = []
     columns = (TextColumn("tick {task.description}"), BarColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
-            task = bar.add_task("", total=max(1, ticks))
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        task = bar.add_task("", total=max(1, ticks))
 
-            def progress(tick: int) -> None:
-                first.append(tick)
-                bar.update(task, description=str(tick), completed=tick - first[0])
+        def progress(tick: int) -> None:
+            first.append(tick)
+            bar.update(task, description=str(tick), completed=tick - first[0])
 
-            return int(chip.wait(progress))
-    except KeyboardInterrupt:
-        chip.end_run()
-        raise
+        return int(chip.wait(progress))
 
 
 @click.command()

@@ -94,7 +94,7 @@ def _save(path: Path, values: NDArray[Any]) -> None:
         raise ConfigError(f"{path}: {error.strerror}") from error
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("pe", type=Pes())
 @click.argument("where", type=Address())
 @click.argument("values", metavar="VALUE…|FILE.npy", nargs=-1, required=True)
@@ -218,7 +218,7 @@ def counters(name: str | None, command: tuple[str, ...], by_pe: bool, as_json: b
         if command:
             before = _count(chip)
             try:
-                code = subprocess.run(command, check=False, stdout=stderr.file if as_json else None).returncode
+                code = subprocess.run(command, check=False, stdout=2 if as_json else None).returncode
             except OSError as error:
                 raise ConfigError(f"{command[0]}: {error.strerror}") from error
         now = _count(chip)

@@ -1,0 +1,437 @@
+"""A chip in use: programs come and go while time passes, and nothing that is read is half done."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import BOOTS, PROGRAMS, SPACE, request, ring, sram, wait_until, write_program
+
+from spinn2emu import geometry, link, spec
+from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeFailed, ProtocolError
+from spinn2emu.registers import kiss_seed
+from spinn2host.chip import Chip, PeProgram, discover
+
+SLOW = """
+class Parameters(pydantic.BaseModel, extra="forbid"):
+    rounds: int = 1000
+
+def regions(p, available):
+    return [Region("rounds", np.int64, (1,), "", p.rounds), Region("pair", np.int64, (2, 5000))]
+
+def tick(pe, ram, rx, t):
+    # the two rows are equal between activations, and only then
+    for k in range(ram.rounds[0]):
+        for row in range(2):
+            for i in range(ram.pair.shape[1]):
+                ram.pair[row, i] = t * ram.rounds[0] + k
+    return 0
+
+program = Program(tick=tick, regions=regions, parameters=Parameters)
+"""
+PHASED = """
+def regions(p, available):
+    return [Region("seen", np.int64, (40, 2), "tick, phase tick"), Region("n", np.int64, (1,))]
+
+def tick(pe, ram, rx, t):
+    ram.seen[ram.n[0], 0] = t
+    ram.seen[ram.n[0], 1] = phase_tick(pe, t)
+    ram.n[0] += 1
+    return 0
+
+program = Program(tick=tick, regions=regions, phases=lambda p: [
+    Phase("a", 3, next=("b",)), Phase("b", 4, next=("a",)),
+])
+"""
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("programs")
+    texts = {**PROGRAMS, "slow": SLOW, "phased": "from spinn2emu.sdk import phase_tick\n" + PHASED}
+    return {name: write_program(folder, name, text) for name, text in texts.items()}
+
+
+@pytest.fixture(scope="module", params=BOOTS.values(), ids=BOOTS)
+def booted(request: pytest.FixtureRequest) -> Iterator[Chip]:
+    with Chip.boot(**request.param) as chip:
+        yield chip
+
+
+@pytest.fixture
+def chip(booted: Chip) -> Chip:
+    """Empty, at tick 0."""
+    booted.deploy([], [])
+    return booted
+
+
+@pytest.fixture(scope="module")
+def one() -> Iterator[Chip]:
+    """A chip for what does not depend on how it was booted."""
+    with Chip.boot() as chip:
+        yield chip
+
+
+def states(chip: Chip) -> dict[str, str]:
+    return {row["pe"]: row["state"] for row in chip.ps() if row["program"]}
+
+
+# --- programs come and go --------------------------------------------------------------------------------------------
+
+
+def test_a_program_that_comes_later_disturbs_nobody(chip: Chip, programs: dict[str, str]) -> None:
+    pes = (5, 77, 30)
+    chip.deploy(*ring(programs["ring"], pes))
+    chip.run(60)
+    undisturbed = [sram(chip, pe).tobytes() for pe in pes]
+    counters = chip.counters()
+    chip.deploy(*ring(programs["ring"], pes))
+    chip.run(17)
+    chip.load(programs["counter"], ["1.1.1", 152])
+    chip.run(20)
+    chip.load(programs["counter"], [100])
+    chip.run(23)
+    assert [sram(chip, pe).tobytes() for pe in pes] == undisturbed
+    assert [chip.read(pe, "ticks")[0] for pe in (78, 152, 100)] == [43, 43, 23]
+    for name in ("router", "hits", "pes", "quads"):
+        assert chip.counters()[name].tolist() == counters[name].tolist(), name
+
+
+def test_packets_in_flight_survive_a_load(chip: Chip, programs: dict[str, str]) -> None:
+    pes = [
+        PeProgram(5, programs["source"], {"count": 3}, {}, {"out": (0x40, SPACE)}),
+        PeProgram(9, programs["sink"], {}, {"in": (0x40, SPACE)}),
+    ]
+    chip.deploy(pes, [(0x40, SPACE, [9])])
+    chip.run(4)
+    chip.load(programs["counter"], [77])
+    chip.run(1)
+    assert chip.read(9, "ticks")[:12].tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
+
+
+def test_a_paused_pe_sleeps_and_goes_on_where_it_was(chip: Chip, programs: dict[str, str]) -> None:
+    chip.deploy([PeProgram(9, programs["phased"]), PeProgram(5, programs["counter"])], [])
+    chip.run(5)
+    chip.signal("pause", ["6.6.0"])
+    assert states(chip) == {"6.6.0": "paused", "7.5.0": "waiting"}
+    chip.run(10)
+    chip.signal("resume", [9])
+    chip.run(4)
+    assert states(chip) == {"6.6.0": "waiting", "7.5.0": "waiting"}
+    phase_ticks = [0, 1, 2, 0, 1, 2, 3, 0, 1]
+    expected = list(zip([0, 1, 2, 3, 4, 15, 16, 17, 18], phase_ticks, strict=True))
+    assert [tuple(row) for row in chip.read(9, "seen")[:9].tolist()] == expected
+    assert (chip.read(9, "n")[0], chip.read(5, "ticks")[0]) == (9, 19)
+
+
+def test_what_arrives_for_a_sleeping_pe_is_discarded_and_counted(chip: Chip, programs: dict[str, str]) -> None:
+    pes = [
+        PeProgram(5, programs["source"], {"count": 2}, {}, {"out": (0x40, SPACE)}),
+        PeProgram(9, programs["sink"], {}, {"in": (0x40, SPACE)}),
+    ]
+    chip.deploy(pes, [(0x40, SPACE, [9])])
+    chip.run(3)
+    chip.signal("pause", [9])
+    chip.run(4)
+    chip.signal("resume", [9])
+    chip.run(3)
+    assert chip.read(9, "ticks")[:8].tolist() == [1, 1, 2, 2, 8, 8, 9, 9]
+    counters = request(chip, "counters")
+    counted = dict(zip(counters["names"], counters["router"], strict=True))
+    assert (counted["packets"], counted["not_live"], counted["unclaimed"]) == (20, 2, 8)
+
+
+def test_a_stopped_pe_can_be_read_and_loaded_anew(chip: Chip, programs: dict[str, str]) -> None:
+    chip.load(programs["counter"], [9, 5])
+    chip.run(3)
+    chip.signal("stop", [9])
+    chip.run(2)
+    assert (chip.read(9, "ticks")[0], chip.read(5, "ticks")[0]) == (3, 5)
+    with pytest.raises(ConfigError, match="is stopped: it cannot resume"):
+        chip.signal("resume", [9])
+    chip.load(programs["phased"], [9])
+    chip.run(2)
+    assert chip.read(9, "seen")[:2, 0].tolist() == [5, 6]
+
+
+def test_a_reset_pe_begins_again_with_its_data(chip: Chip, programs: dict[str, str]) -> None:
+    chip.load(programs["counter"], [9], data={"plan": [-1, 3, 4]})
+    chip.load(programs["counter"], [5])
+    chip.run(3)
+    chip.write(9, "plan", [-1, 9, 9])
+    chip.signal("reset", [9])
+    assert chip.read(9, "plan").tolist() == [-1, 3, 4]
+    chip.run(4)
+    assert (chip.read(9, "ticks")[0], chip.read(5, "ticks")[0], chip.info()["tick"]) == (4, 7, 7)
+
+
+def test_a_reset_of_all_begins_at_tick_0_and_heals_a_failure(chip: Chip, programs: dict[str, str]) -> None:
+    chip.load(programs["counter"], [9], {"fail_at": 3, "code": 7})
+    chip.load(programs["counter"], [5])
+    with pytest.raises(PeFailed):
+        chip.run(10)
+    assert states(chip)["6.6.0"] == "runtime_error"
+    for refused in (lambda: chip.load(programs["counter"], [6]), lambda: chip.signal("reset", [9])):
+        with pytest.raises(ConfigError, match="the seventh error"):
+            refused()
+    chip.signal("reset")
+    assert (chip.info()["tick"], chip.counters()["router"].sum()) == (0, 0)
+    chip.run(3)
+    assert [chip.read(pe, "ticks")[0] for pe in (5, 9)] == [3, 3]
+
+
+def test_two_programs_on_a_pe_are_refused(one: Chip, programs: dict[str, str]) -> None:
+    one.deploy([PeProgram(9, programs["counter"])], [])
+    with pytest.raises(ConfigError, match=r"PE 6\.6\.0 has a program.*signal stop 6\.6\.0") as caught:
+        one.load(programs["sink"], ["6.6.0"])
+    assert (caught.value.pe, caught.value.program) == (9, programs["counter"])
+    one.load(programs["sink"], ["6.6.0"], replace=True)
+    assert {row["program"] for row in one.ps()} == {None, programs["sink"]}
+
+
+def test_overlapping_keys_are_refused(one: Chip, programs: dict[str, str]) -> None:
+    pes = [PeProgram(pe, programs["source"], {}, {}, {"out": (key, SPACE)}) for pe, key in ((5, 0x40), (9, 0x40))]
+    with pytest.raises(ConfigError, match=r"overlapping keys: port 'out' of PE 7\.5\.0 .* 6\.6\.0") as caught:
+        one.deploy(pes, [])
+    assert (caught.value.pe, caught.value.other) == (5, 9)
+
+
+def test_a_route_to_a_pe_without_a_program_is_refused(one: Chip, programs: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"leads to PE 1\.1\.0, which has no program"):
+        one.deploy([PeProgram(5, programs["counter"])], [(0x40, SPACE, [77])])
+
+
+def test_pes_that_the_chip_was_not_booted_with_are_refused(programs: dict[str, str]) -> None:
+    with Chip.boot(pes=["1.1.0", 5]) as chip:
+        assert [row["pe"] for row in chip.ps()] == ["7.5.0", "1.1.0"]
+        chip.load(programs["counter"], ["1.1.0"])
+        with pytest.raises(ConfigError, match=r"PE 1\.1\.1 is not part of chip"):
+            chip.load(programs["counter"], ["1.1.1"])
+        chip.run(2)
+    with pytest.raises(ConfigError, match="1 to 152 PEs"):
+        Chip.boot(pes=153)
+
+
+def test_nothing_changes_while_the_chip_runs(one: Chip, programs: dict[str, str]) -> None:
+    one.deploy(*ring(programs["ring"], (5, 77)))
+    one.start(10**9)
+    for refused in (lambda: one.run(1), lambda: one.load(programs["ring"], [9]), lambda: one.signal("pause", [5])):
+        with pytest.raises(ConfigError, match="already runs to tick 1000000000"):
+            refused()
+    one.end_run()
+    tick = one.wait()
+    assert tick % spec.WINDOW_TICKS.value == 0 and one.info()["idle"]
+    one.run(3)
+    assert one.info()["tick"] == tick + 3
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("boot", BOOTS.values(), ids=BOOTS)
+def test_reads_and_writes_of_a_running_chip_are_never_torn(boot: dict[str, Any], programs: dict[str, str]) -> None:
+    with Chip.boot(**boot) as chip:
+        chip.deploy([PeProgram(9, programs["slow"], {"rounds": 2})], [])
+        chip.start(10**9)
+        seen = set()
+        for _ in range(60):
+            pair = chip.read(9, "pair")
+            assert (pair == pair[0, 0]).all()
+            seen.add(int(pair[0, 0]))
+        assert len(seen) > 1  # the chip was running
+        chip.end_run()
+        chip.wait()
+
+
+def test_a_pe_that_does_not_return_is_named_and_can_be_read_torn(programs: dict[str, str]) -> None:
+    with Chip.boot() as chip:
+        chip.deploy([PeProgram(9, programs["slow"], {"rounds": 10**9}), PeProgram(5, programs["counter"])], [])
+        chip.start(5)
+        with pytest.raises(DeadlineExceeded, match=r"PE 6\.6\.0 has not left its kernel") as caught:
+            chip.read(9, "pair")
+        assert caught.value.pe == 9
+        assert chip.read(9, "pair", torn=True)[0, 0] > 0
+        assert chip.read(5, "ticks")[0] == 5
+        wait_until("ps says so", lambda: states(chip)["6.6.0"] == "unresponsive", 6)
+        assert states(chip)["7.5.0"] == "waiting"
+
+
+def test_a_suspended_pe_is_shown_as_unresponsive(programs: dict[str, str]) -> None:
+    with Chip.boot() as chip:
+        chip.deploy(*ring(programs["ring"], (5, 77)))
+        pid = chip.info()["pids"]["pe 1.1.0"]
+        os.kill(pid, signal.SIGSTOP)
+        wait_until("ps says so", lambda: states(chip)["1.1.0"] == "unresponsive", 2)
+        assert [row["pid"] for row in chip.ps() if row["id"] == 77] == [pid]
+        os.kill(pid, signal.SIGCONT)
+        chip.run(10)
+        assert states(chip) == {"7.5.0": "waiting", "1.1.0": "waiting"}
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ([1.5, 2.0], "do not fit in without loss"),
+        (np.zeros(2, np.float32), "float32"),
+        ([2**70], "Python objects"),
+        (np.zeros(4, np.int64), r"shape \(3,\)"),
+        (np.zeros((3, 1), np.int64), r"shape \(3, 1\)"),
+        ("text", "do not fit in without loss"),
+        (np.zeros(2, "M8[s]"), "do not fit in without loss"),
+    ],
+)
+def test_data_of_the_wrong_dtype_or_shape_are_refused(
+    one: Chip, programs: dict[str, str], values: Any, problem: str
+) -> None:
+    one.deploy([PeProgram(9, programs["counter"])], [])
+    with pytest.raises(ConfigError, match=problem):
+        one.write(9, "plan", values)
+    if np.asarray(values).ndim == 1 and np.size(values) < 3:
+        with pytest.raises(ConfigError):
+            one.load(programs["counter"], [5], data={"plan": values})
+    assert one.read(9, "plan").tolist() == [-1, 0, 0]
+    assert one.info()["programs"] == {"9": programs["counter"]}
+
+
+def test_initial_data_fill_the_whole_region(one: Chip, programs: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"PE 6\.6\.0: region plan has shape"):
+        one.deploy([PeProgram(9, programs["counter"], data={"plan": [-1, 0]})], [])
+    with pytest.raises(ConfigError, match="no region 'plans'"):
+        one.deploy([PeProgram(9, programs["counter"], data={"plans": [1]})], [])
+
+
+def test_objects_never_cross_the_link(one: Chip, programs: dict[str, str]) -> None:
+    one.deploy([PeProgram(9, programs["counter"])], [])
+    with pytest.raises(ConfigError, match="Python objects"):
+        request(one, "write", ranges=[[9, "plan", ["|O", [1], b"12345678"]]])
+
+
+def test_any_address_can_be_written_and_read(one: Chip, programs: dict[str, str]) -> None:
+    one.deploy([PeProgram(9, programs["counter"])], [])
+    address = one.memory("6.6.0")["plan"].address
+    one.write(9, address + 8, np.array([5], np.int64))
+    assert one.read(9, "plan").tolist() == [-1, 5, 0]
+    assert one.read(9, address + 8, 8).view(np.int64).tolist() == [5]
+
+
+# --- log and random numbers ------------------------------------------------------------------------------------------
+
+
+def test_the_log_is_read_from_where_it_was_left(one: Chip, tmp_path: Path) -> None:
+    text = """
+def tick(pe, ram, rx, t):
+    log(pe, 5, t)
+    return 0
+
+program = Program(tick=tick, regions=lambda p, available: [], logs={5: "the tick"})
+"""
+    one.deploy([PeProgram(9, write_program(tmp_path, "logging", text))], [])
+    one.run(3)
+    tail = one.log("6.6.0")
+    assert (tail.count, tail.lost, tail.entries) == (3, 0, [(t, 5, float(t), "the tick") for t in range(3)])
+    one.run(40)
+    tail = one.log("6.6.0", since=tail.count)
+    assert (tail.count, tail.lost) == (43, 40 - spec.LOG_ENTRIES.value)
+    assert [entry[0] for entry in tail.entries] == list(range(43 - spec.LOG_ENTRIES.value, 43))
+
+
+def kiss64(state: list[int]) -> int:
+    """The generator in plain Python (Marsaglia 2009)."""
+    bits = (1 << 64) - 1
+    x, c, y, z = state
+    t = (x << 58 & bits) + c & bits
+    c, x = x >> 6, x + t & bits
+    c += x < t
+    y ^= y << 13 & bits
+    y ^= y >> 17
+    y ^= y << 43 & bits
+    z = 6906969069 * z + 1234567 & bits
+    state[:] = [x, c, y, z]
+    return x + y + z & bits
+
+
+def test_random_numbers_are_kiss64_and_differ_between_pes(one: Chip, tmp_path: Path) -> None:
+    text = """
+from spinn2emu.sdk import random_uniform, random_word
+
+def tick(pe, ram, rx, t):
+    ram.words[t] = random_word(pe)
+    ram.floats[t] = random_uniform(pe)
+    return 0
+
+program = Program(tick=tick, regions=lambda p, available: [
+    Region("words", np.uint64, (50,)), Region("floats", np.float32, (50,))])
+"""
+    one.deploy([PeProgram(pe, write_program(tmp_path, "dice", text)) for pe in (9, 10)], [])
+    one.write(10, "random", np.array([1234567890987654321, 123456123456123456, 362436362436362436, 1066149217761810],
+                                     np.uint64))  # fmt: skip
+    one.run(50)
+    for pe, state in ((9, kiss_seed(9)), (10, [1234567890987654321, 123456123456123456, 362436362436362436,
+                                               1066149217761810])):  # fmt: skip
+        words, floats = one.read(pe, "words"), one.read(pe, "floats")
+        for word, number in zip(words, floats, strict=True):
+            assert int(word) == kiss64(state)
+            assert float(number) == (kiss64(state) >> 40) / 2**24
+    assert len({tuple(kiss_seed(pe)) for pe in geometry.PE_IDS}) == 152
+
+
+# --- names and versions ----------------------------------------------------------------------------------------------
+
+
+def test_a_chip_is_found_by_its_name_and_used_by_two(programs: dict[str, str]) -> None:
+    with Chip.boot(name="test-two") as chip:
+        chip.deploy([PeProgram(9, programs["counter"])], [])
+        with Chip.attach("test-two") as other:
+            other.run(5)
+            assert other.read("6.6.0", "ticks")[0] == chip.read(9, "ticks")[0] == 5
+        assert chip.info()["tick"] == 5  # the other has let go, the chip goes on
+        assert "test-two" in [found["name"] for found in discover()]
+        with pytest.raises(ConfigError, match="a chip named test-two runs already"):
+            Chip.boot(name="test-two")
+    with pytest.raises(NoSuchChip, match="no chip named test-two"):
+        Chip.attach("test-two")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "x" * 33, "-x", ".x"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="is no name for a chip"):
+        Chip.boot(name=name)
+
+
+def test_host_and_chip_of_different_versions_refuse_each_other(one: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Chip.attach(one.name) as other:
+        monkeypatch.setattr(link, "PROTOCOL", link.PROTOCOL + 1)
+        with pytest.raises(ProtocolError, match=re.escape("use one spinn2emu for both")) as caught:
+            other.info()
+        assert {caught.value.version, caught.value.expected} == {link.PROTOCOL - 1, link.PROTOCOL}
+        monkeypatch.undo()
+    assert one.info()["tick"] >= 0
+
+
+def test_a_reader_and_a_runner_do_not_disturb_each_other(one: Chip, programs: dict[str, str]) -> None:
+    one.deploy(*ring(programs["ring"], (5, 77)))
+    problems: list[Exception] = []
+
+    def read() -> None:
+        try:
+            with Chip.attach(one.name) as other:
+                for _ in range(50):
+                    assert other.read(5, 0, spec.SRAM_BYTES.value).shape == (spec.SRAM_BYTES.value,)
+        except Exception as error:
+            problems.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    begin = time.monotonic()
+    one.run(2000)
+    reader.join(20)
+    assert not problems and not reader.is_alive() and time.monotonic() - begin < 20
+    assert [one.read(pe, "n")[0] for pe in (5, 77)] == [999, 1000]
