@@ -377,6 +377,8 @@ class Chip:
                 reply = link.decode(self._socket.recv())
                 if reply["id"] == self._next_id:
                     return link.unwrap(reply)
+            elif self._process is None and not self.directory.exists():
+                raise NoSuchChip(f"chip {self.name} has been halted", name=self.name)
             elif self._dead():
                 how = "" if self._process is None else f" (exit code {self._process.returncode})"
                 raise PeDied(

@@ -56,7 +56,11 @@ ROWS = [
     Row("memory", "proportional set size per PE, 152 PEs", "6 MB, stretch 4"),
     Row("router_16384", "router: looked up and replicated, 16,384 entries, one core", "5 M/s, stretch 20", "router_1"),
     Row("router_1", "the same with one entry"),
-    Row("ring", "ring of 4 PEs, tick by tick"),
+    Row("ring", "ring of 4 PEs, tick by tick", "2,000 ticks/s at least"),
+    Row("resident_boot", "`spinn2emu boot` and `load` of a program on 152 PEs, two commands", "3 s", "imports"),
+    Row("ps", "`spinn2emu ps` of 152 PEs", "0.3 s"),
+    Row("read_sram", "the host reads a whole SRAM, 128 kB, of a PE that runs", "5 ms"),
+    Row("chips_64", "64 chips of one PE each, from boot to halt"),
 ]  # fmt: skip
 
 

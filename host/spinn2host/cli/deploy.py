@@ -133,7 +133,8 @@ def _wait(chip: Any, ticks: int) -> int:
         task = bar.add_task("", total=max(1, ticks))
 
         def progress(tick: int) -> None:
-            first.append(tick)
+            if not first:
+                first.append(tick)
             bar.update(task, description=str(tick), completed=tick - first[0])
 
         return int(chip.wait(progress))
