@@ -10,7 +10,7 @@ from typing import Any
 
 import msgpack
 
-from spinn2emu.errors import ProtocolError, Spinn2Error, from_wire
+from spinn2emu.errors import ConfigError, ProtocolError, Spinn2Error, from_wire
 
 PROTOCOL = 2
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -22,8 +22,12 @@ NETWORK_NAME = "network"
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """The bytes of a message; adds the protocol's version."""
-    return bytes(msgpack.packb({"version": PROTOCOL, **message}))
+    """The bytes of a message; adds the protocol's version. Raises ConfigError for what no message can hold."""
+    try:
+        return bytes(msgpack.packb({"version": PROTOCOL, **message}))
+    except (OverflowError, TypeError, ValueError) as error:
+        text = f"a request {message.get('op', '')!r} cannot be sent: {error} (numbers have 64 bits)"
+        raise ConfigError(text) from error
 
 
 def decode(data: bytes) -> dict[str, Any]:

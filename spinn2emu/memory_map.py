@@ -81,7 +81,7 @@ class MemoryMap:
         if symbol.dtype.fields is None or field not in symbol.dtype.fields or symbol.shape != (1,):
             raise ConfigError(f"{name}: region {region} of {self.program} is no record with that field", region=name)
         dtype, offset = symbol.dtype.fields[field][:2]
-        return Symbol(name, symbol.address + offset, dtype, (1,), symbol.unit)
+        return Symbol(name, symbol.address + offset, dtype.base, dtype.shape or (1,), symbol.unit)
 
     @property
     def used(self) -> int:

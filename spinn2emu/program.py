@@ -118,7 +118,7 @@ def load_program(name: str) -> Program:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         raise ProgramError(
             f"program {name} cannot be imported: {type(error).__name__}: {error}", program=name
         ) from error
@@ -137,7 +137,7 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[module_name] = module
     try:
         exec(compile(text, str(path), "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         raise ProgramError(
             f"program {path} cannot be loaded: {type(error).__name__}: {error}", program=str(path)
         ) from error

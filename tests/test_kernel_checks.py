@@ -104,6 +104,31 @@ def test_a_helper_that_allocates_is_refused_where_it_does(chip: Chip, tmp_path: 
     assert caught.value.line == line
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("import os; os._exit(7)", "ends its process when it is loaded: exited with code 7"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
+        (TEXT.replace("BODY", "pass").replace("tick(pe, ram, rx, t)", "tick(pe)"), "tick takes \\(pe, ram, rx, t\\)"),
+        (TEXT.replace("BODY", "pass").replace("    return 0\n", ""), "tick must return an integer"),
+        (TEXT.replace("BODY", "return 'text'"), "tick must return an integer"),
+    ],
+)
+def test_a_file_that_would_end_the_chip_is_refused_and_the_chip_goes_on(
+    chip: Chip, tmp_path: Path, text: str, problem: str
+) -> None:
+    good, _ = write(tmp_path, "ram.x[0] += 1")
+    chip.deploy([PeProgram(5, good)], [])
+    chip.run(2)
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(ProgramError, match=problem):
+        chip.load(str(tmp_path / "bad.py"), [9])
+    chip.run(2)
+    assert chip.read(5, "x")[0] == 4
+
+
 def test_helpers_are_compiled_as_the_emulator_wants_them(chip: Chip, tmp_path: Path) -> None:
     """However they were decorated: no threads, no fast-math."""
     path, _ = write(tmp_path, "ram.x[0] = plus_one(t) + TABLE[1]")

@@ -171,6 +171,8 @@ def test_a_reset_pe_begins_again_with_its_data(chip: Chip, programs: dict[str, s
     assert chip.read(9, "plan").tolist() == [-1, 3, 4]
     chip.run(4)
     assert (chip.read(9, "ticks")[0], chip.read(5, "ticks")[0], chip.info()["tick"]) == (4, 7, 7)
+    chip.signal("reset", [5, 9])
+    assert chip.info()["tick"] == 7
 
 
 def test_a_reset_of_all_begins_at_tick_0_and_heals_a_failure(chip: Chip, programs: dict[str, str]) -> None:
@@ -306,6 +308,23 @@ def test_initial_data_fill_the_whole_region(one: Chip, programs: dict[str, str])
         one.deploy([PeProgram(9, programs["counter"], data={"plan": [-1, 0]})], [])
     with pytest.raises(ConfigError, match="no region 'plans'"):
         one.deploy([PeProgram(9, programs["counter"], data={"plans": [1]})], [])
+
+
+def test_fields_of_a_record_are_read_and_written_by_name(one: Chip, tmp_path: Path) -> None:
+    text = """
+def tick(pe, ram, rx, t):
+    ram.state[0].pair[1] += ram.state[0].step
+    return 0
+
+program = Program(tick=tick, regions=lambda p, available: [
+    Region("state", np.dtype([("step", "<i4"), ("pair", "<f8", (2,))]), (1,))])
+"""
+    one.deploy([PeProgram(9, write_program(tmp_path, "record", text))], [])
+    one.write(9, "state.step", 3)
+    one.run(4)
+    assert one.read(9, "state.pair").tolist() == [0.0, 12.0]
+    with pytest.raises(ConfigError, match="is no record with that field"):
+        one.read(9, "state.nothing")
 
 
 def test_objects_never_cross_the_link(one: Chip, programs: dict[str, str]) -> None:

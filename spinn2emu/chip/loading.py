@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import pydantic
 
 from spinn2emu import geometry, spec
 from spinn2emu.chip.memory import ChipMemory
+from spinn2emu.chip.trial import try_out
 from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error, describe
 from spinn2emu.frames import FOREVER
 from spinn2emu.memory_map import MemoryMap, from_wire
@@ -63,8 +65,11 @@ def link_all(request: Sequence[dict[str, Any]], one_tick: bool = False, strict: 
             raise ConfigError(f"PE id {pe!r} is not on the chip or has two programs", pe=pe)
         key = json.dumps([item["program"], item["parameters"]], sort_keys=True)
         if key not in done:
+            load = partial(_link, item["program"], item["parameters"], one_tick, strict)
             try:
-                done[key] = _link(item["program"], item["parameters"], one_tick, strict)
+                if item["program"].endswith(".py"):
+                    try_out(item["program"], load)
+                done[key] = load()
             except Spinn2Error as error:
                 raise type(error)(f"PE {geometry.name(pe)}: {error.message}", pe=pe, **error.fields) from error
         loaded = done[key]

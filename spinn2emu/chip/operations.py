@@ -138,7 +138,7 @@ class Operations:
         if signal not in SIGNALS:
             raise ConfigError(f"unknown signal {signal!r}: there are {', '.join(SIGNALS)}", signal=signal)
         pes = [int(pe) for pe in (network.assignments if request.get("pes") is None else request["pes"])]
-        anew = signal == "reset" and set(pes) == set(network.assignments) != set()
+        anew = signal == "reset" and request.get("pes") is None
         if not anew:
             self._check_well()
         application = network.application.signal(signal, pes)

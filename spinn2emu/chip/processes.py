@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import resource
+import select
 import signal
 import sys
 import traceback
@@ -25,14 +26,17 @@ class Child(NamedTuple):
     pidfd: int
 
 
-def fork(label: str, pe: int, body: Callable[[], None], core: int | None = None) -> Child:
-    """Runs `body` in a new process, pinned to `core` if that is given, that is killed when this one ends."""
+def fork(label: str, pe: int, body: Callable[[], None], core: int | None = None, keep: int = 2) -> Child:
+    """Runs `body` in a new process, pinned to `core` if that is given, that is killed when this one ends.
+
+    keep: a file descriptor beyond the standard ones that it needs.
+    """
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        _child(label, parent, body, core)
+        _child(label, parent, body, core, keep)
     return Child(label, pe, pid, os.pidfd_open(pid))
 
 
@@ -43,7 +47,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _child(label: str, parent: int, body: Callable[[], None], core: int | None) -> None:
+def _child(label: str, parent: int, body: Callable[[], None], core: int | None, keep: int) -> None:
     code = 1
     try:
         if core is not None:
@@ -52,7 +56,8 @@ def _child(label: str, parent: int, body: Callable[[], None], core: int | None) 
         _LIBC.prctl(_PR_SET_NAME, label.encode()[:15])  # what `ps` and `top` show
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        os.closerange(3, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536))
+        os.closerange(3, keep)
+        os.closerange(keep + 1, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536))
         body()
     except BaseException:
         sys.stderr.write(f"[{label}] {traceback.format_exc()}")
@@ -73,6 +78,14 @@ def exit_cause(pid: int) -> str:
     if os.WIFSIGNALED(status):
         return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
     return f"exited with code {os.WEXITSTATUS(status)}"
+
+
+def end(child: Child) -> str:
+    """Kills the child if it has not ended by itself, and says how it ended."""
+    if not select.select([child.pidfd], [], [], 0.5)[0]:
+        os.kill(child.pid, signal.SIGKILL)
+    os.close(child.pidfd)
+    return exit_cause(child.pid)
 
 
 def kill(children: list[Child]) -> None:

@@ -68,6 +68,12 @@ def check_kernels(program: str, tick: FunctionType, shapes: Mapping[str, tuple[i
 
     `shapes`: of the program's regions. What only shows when the kernel runs is found by `--strict`.
     """
+    if tick.__code__.co_argcount != 4:
+        line = tick.__code__.co_firstlineno
+        raise ProgramError(
+            f"program {program}, line {line}: tick takes (pe, ram, rx, t), not {tick.__code__.co_argcount} arguments",
+            program=program, line=line,
+        )  # fmt: skip
     for function in _reachable(tick):
         where = f"program {program}, {function.__name__}, line"
         for line, problem in (*_instructions(function), *_indices(function, shapes)):
@@ -90,7 +96,9 @@ def explain(program: str, tick: FunctionType, error: Exception) -> ProgramError:
     reason = next(
         (row.strip() for row in text.splitlines() if row.strip() and "nopython mode pipeline" not in row), "unknown"
     )
-    if _ALLOCATES.search(text):
+    if "Function(int64)" in reason:
+        reason = "tick must return an integer in every case: 0, or an error code"
+    elif _ALLOCATES.search(text):
         reason = "a kernel cannot allocate (arrays, lists, strings, slices that are assigned): keep it in a region"
     source = linecache.getline(file, line).strip()
     where = f"program {program} does not compile: line {line} of {file}"

@@ -37,14 +37,14 @@ def read(
 ) -> None:  # fmt: skip
     """Read a region, a field of a record, or memory from an address, also while the chip runs.
 
-    The PE is kept between two activations meanwhile, so nothing is torn. Without --count an address means one element,
-    or with --as none, 16 bytes.
+    XX
+        or with --as none, 16 bytes.
 
-    \b
-    Examples:
-      spinn2emu read 1.1.0 counts
-      spinn2emu read 1.1.0 weights --out weights.npy
-      spinn2emu read 1.1.0 0x8000 --as int64 --count 16
+        \b
+        Examples:
+          spinn2emu read 1.1.0 counts
+          spinn2emu read 1.1.0 weights --out weights.npy
+          spinn2emu read 1.1.0 0x8000 --as int64 --count 16
     """
     kind = _dtype(dtype)
     with attach(name) as chip:

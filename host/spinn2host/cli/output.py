@@ -28,11 +28,15 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def jsonable(value: Any) -> Any:
-    """Arrays and numbers as JSON has them; what is not finite, as text."""
+    """Arrays and numbers as JSON has them; what is not finite, as text, complex numbers as pairs, bytes as hex."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, complex):
+        return [jsonable(value.real), jsonable(value.imag)]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
