@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import select
 import shutil
-import signal as signals
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +14,11 @@ from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
-import zmq
 
-from spinn2emu import geometry, link, memory_map
+from spinn2emu import geometry, memory_map
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
 from spinn2emu.memory_map import MemoryMap
+from spinn2host.connection import Connection
 from spinn2host.directories import (
     PRIVATE,
     base_directory,
@@ -33,9 +29,6 @@ from spinn2host.directories import (
     running,
 )  # fmt: skip
 
-REQUEST_DEADLINE_S = 30.0
-BOOT_DEADLINE_S = 60.0
-HALT_DEADLINE_S = 2.0
 LOAD_DEADLINE_S = 600.0
 """Compiling a large program cold takes tens of seconds."""
 
@@ -83,7 +76,7 @@ class LogTail:
     lost: int
 
 
-class Chip:
+class Chip(Connection):
     """A chip: a private one, which lives as long as this object or its process, or a resident one.
 
     >>> with Chip.boot() as chip:                                         # doctest: +SKIP
@@ -93,15 +86,8 @@ class Chip:
     """
 
     def __init__(self, directory: Path, process: subprocess.Popen[str] | None = None, lock: int = -1) -> None:
-        self.directory = directory
+        super().__init__(directory, process, lock)
         self.maps: dict[int, MemoryMap] = {}
-        self._process = process
-        self._lock = lock
-        self._next_id = 0
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.set(zmq.LINGER, 0)
-        self._socket.connect(f"ipc://{directory / link.SOCKET_NAME}")
 
     @classmethod
     def boot(
@@ -186,18 +172,13 @@ class Chip:
             self.halt()
 
     @property
-    def name(self) -> str:
-        """The chip's name."""
-        return self.directory.name.removeprefix(link.DIRECTORY_PREFIX)
-
-    @property
     def pid(self) -> int:
         """Process id of the supervisor."""
         return int(self.info()["pid"])
 
     def info(self) -> dict[str, Any]:
         """name, pid, tick, idle, failure (text), pes (ids), programs by PE id, process ids by label, options."""
-        return self._request("info")
+        return self.request("info")
 
     def ps(self) -> list[dict[str, Any]]:
         """A row per PE: id, pe (name), state, program, pid, and with a program phase, tick, packets_in, packets_out,
@@ -205,7 +186,7 @@ class Chip:
 
         state: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive.
         """
-        rows: list[dict[str, Any]] = self._request("ps")["pes"]
+        rows: list[dict[str, Any]] = self.request("ps")["pes"]
         return rows
 
     # --- programs ---------------------------------------------------------------------------------------------------
@@ -239,7 +220,7 @@ class Chip:
     def _load(self, pes: Sequence[PeProgram], entries: Iterable[Any] | None = None, **options: Any) -> None:
         items = [pe.to_wire() for pe in pes]
         routes = None if entries is None else [list(entry) for entry in entries]
-        reply = self._request("load", LOAD_DEADLINE_S, pes=items, entries=routes, **options)
+        reply = self.request("load", LOAD_DEADLINE_S, pes=items, entries=routes, **options)
         maps = [MemoryMap.from_wire(wire) for wire in reply["maps"]]
         self.maps = {int(pe): maps[number] for pe, number in reply["map_of"].items()}
 
@@ -251,7 +232,7 @@ class Chip:
         the present tick; a reset of all PEs begins at tick 0, clears the counters, and heals a chip that has failed.
         """
         names = None if pes is None else [pe_id(pe) for pe in pes]
-        self._request("signal", signal=signal, pes=names)
+        self.request("signal", signal=signal, pes=names)
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -265,12 +246,12 @@ class Chip:
 
     def start(self, ticks: int) -> None:
         """As `run`, but does not wait."""
-        self._request("run", ticks=ticks)
+        self.request("run", ticks=ticks)
 
     def wait(self, progress: Callable[[int], None] | None = None) -> int:
         """Waits for the end of a run; returns the tick. Raises as `run`."""
         while True:
-            reply = self._request("wait", timeout=0.1 if progress else 1.0)
+            reply = self.request("wait", timeout=0.1 if progress else 1.0)
             if progress:
                 progress(reply["tick"])
             if reply["idle"]:
@@ -278,7 +259,7 @@ class Chip:
 
     def end_run(self) -> None:
         """Ends a run that somebody started, at the end of its present window of 2,048 ticks."""
-        self._request("end_run")
+        self.request("end_run")
 
     # --- memory -----------------------------------------------------------------------------------------------------
 
@@ -292,7 +273,7 @@ class Chip:
     def read_many(self, what: Sequence[tuple[Any, ...]], torn: bool = False) -> list[np.ndarray]:
         """Copies of several regions (PE, name) or bytes (PE, address, size), all between activations of their PEs."""
         ranges = [[pe_id(pe), where, size[0] if size else 0] for pe, where, *size in what]
-        data = self._request("read", ranges=ranges, torn=torn)["data"]
+        data = self.request("read", ranges=ranges, torn=torn)["data"]
         return [memory_map.from_wire(wire).copy() for wire in data]
 
     def write(self, pe: PeName, where: str | int, values: Any, torn: bool = False) -> None:
@@ -306,93 +287,27 @@ class Chip:
         region holds, of another shape, or would lose their value.
         """
         ranges = [[pe_id(pe), where, memory_map.to_wire(np.asarray(values))] for pe, where, values in what]
-        self._request("write", ranges=ranges, torn=torn)
+        self.request("write", ranges=ranges, torn=torn)
 
     def memory(self, pe: PeName) -> MemoryMap:
         """Where the regions of a PE's program lie."""
-        return MemoryMap.from_wire(self._request("memory", pe=pe_id(pe))["map"])
+        return MemoryMap.from_wire(self.request("memory", pe=pe_id(pe))["map"])
 
     def log(self, pe: PeName, since: int = 0) -> LogTail:
         """What a PE has logged, from its entry number `since` on, as far as its ring still holds it."""
-        reply = self._request("log", pe=pe_id(pe), since=since)
+        reply = self.request("log", pe=pe_id(pe), since=since)
         return LogTail([tuple(entry) for entry in reply["entries"]], reply["count"], reply["lost"])
 
     # --- network ----------------------------------------------------------------------------------------------------
 
     def counters(self) -> dict[str, Any]:
         """Router registers, hits per routing entry, counts per PE and quad."""
-        reply = self._request("counters")
+        reply = self.request("counters")
         return {key: np.array(reply[key]) for key in ("router", "hits", "pes", "quads", "frames", "activations")}
 
     def routes(self) -> dict[str, Any]:
         """`entries`: [key, mask, PE ids, links, hits]; `ports` by PE id: inputs {name: [[key, mask]]}, outputs."""
-        return self._request("routes")
-
-    # --- the end ----------------------------------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """Lets go of the chip; a resident one goes on."""
-        self._socket.close()
-        self._context.term()
-
-    def halt(self) -> None:
-        """Stops the chip. Nothing is left of it; calling it again does nothing."""
-        if self._socket.closed:
-            return
-        supervisor = self._pidfd()
-        try:
-            self._request("halt", HALT_DEADLINE_S)
-        except PeDied:
-            pass
-        except DeadlineExceeded:
-            _kill(supervisor)  # busy, say compiling; its children die with it
-        self.close()
-        if supervisor is not None:
-            with os.fdopen(supervisor):
-                if not select.select([supervisor], [], [], 10)[0]:
-                    _kill(supervisor)
-        if self._process is not None:
-            self._process.wait()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-            os.close(self._lock)
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def _pidfd(self) -> int | None:
-        """A file descriptor of the supervisor, readable when it ends; None if it has ended."""
-        try:
-            return os.pidfd_open(int((self.directory / link.PID_NAME).read_text()))
-        except (OSError, ValueError):
-            return None
-
-    def _dead(self) -> bool:
-        return not is_alive(self.directory) if self._process is None else self._process.poll() is not None
-
-    def _request(self, op: str, deadline: float = REQUEST_DEADLINE_S, **content: Any) -> dict[str, Any]:
-        self._next_id += 1
-        self._socket.send(link.encode({"id": self._next_id, "op": op, **content}))
-        end = time.monotonic() + deadline
-        while True:
-            if self._socket.poll(200):
-                reply = link.decode(self._socket.recv())
-                if reply["id"] == self._next_id:
-                    return link.unwrap(reply)
-            elif self._process is None and not self.directory.exists():
-                raise NoSuchChip(f"chip {self.name} has been halted", name=self.name)
-            elif self._dead():
-                how = "" if self._process is None else f" (exit code {self._process.returncode})"
-                raise PeDied(
-                    f"the chip's supervisor died{how} during {op!r}. {log_tail(self.directory)}", pe=0,
-                    name="supervisor", program="", tick=-1, cause="exit",
-                )  # fmt: skip
-            elif time.monotonic() > end:
-                raise DeadlineExceeded(f"the chip did not answer {op!r} within {deadline} s", op=op, deadline=deadline)
-
-
-def _kill(pidfd: int | None) -> None:
-    if pidfd is not None:
-        with contextlib.suppress(ProcessLookupError):
-            signals.pidfd_send_signal(pidfd, signals.SIGKILL)
+        return self.request("routes")
 
 
 def pe_id(pe: PeName) -> int:
@@ -416,7 +331,7 @@ def discover(deadline: float = 1.0) -> list[dict[str, Any]]:
     for name in running(base_directory()):
         try:
             with Chip.attach(name) as chip:
-                found.append({"name": name, "info": chip._request("info", deadline)})
+                found.append({"name": name, "info": chip.request("info", deadline)})
         except DeadlineExceeded:
             found.append({"name": name, "info": None})
         except (NoSuchChip, PeDied):

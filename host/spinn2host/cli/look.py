@@ -245,7 +245,7 @@ def counters(name: str | None, command: tuple[str, ...], by_pe: bool, as_json: b
 
 
 def _count(chip: Chip) -> dict[str, Any]:
-    reply = chip._request("counters")
+    reply = chip.request("counters")
     columns = ("sent", "delivered", "discarded", "fifo_lost")
     return {
         "router": dict(zip(reply["names"], reply["router"], strict=True)),

@@ -33,7 +33,7 @@ class Sample(NamedTuple):
 
 def sample(chip: Chip) -> Sample:
     """Asks the chip."""
-    reply = chip._request("ps")
+    reply = chip.request("ps")
     return Sample(time.monotonic(), reply["tick"], reply["pes"])
 
 
