@@ -19,7 +19,7 @@ from spinn2emu.frames import FOREVER
 from spinn2emu.memory_map import MemoryMap, from_wire
 from spinn2emu.packets import PAYLOAD_BYTES
 from spinn2emu.pe.entry import compile_entry
-from spinn2emu.pe.process import Image
+from spinn2emu.pe.process import Image, prepare
 from spinn2emu.program import Fifo, Phase, Program, load_program
 from spinn2emu.registers import NO_PHASE, PhaseWord, Register, kiss_seed
 from spinn2emu.router.state import DRAINS, MAX_FILTERS, POLICIES, Endpoint
@@ -68,6 +68,7 @@ def link_all(request: Sequence[dict[str, Any]], one_tick: bool = False, strict: 
             load = partial(_link, item["program"], item["parameters"], one_tick, strict)
             try:
                 if item["program"].endswith(".py"):
+                    prepare()  # here, so that the child does not begin with it
                     try_out(item["program"], load)
                 done[key] = load()
             except Spinn2Error as error:
