@@ -90,12 +90,12 @@ def test_a_wrong_declaration_is_refused_before_anything_stops(survivor: Chip, tm
 )
 def test_a_malformed_request_is_answered_with_an_error(survivor: Chip, op: str, content: dict[str, object]) -> None:
     with pytest.raises(Spinn2Error):
-        survivor._request(op, **content)
+        survivor.request(op, **content)
 
 
 def test_an_unknown_operation_is_a_protocol_error(survivor: Chip) -> None:
     with pytest.raises(ProtocolError, match="dance"):
-        survivor._request("dance")
+        survivor.request("dance")
 
 
 @pytest.mark.parametrize("line", ["set_phase(pe, 5000000)", "set_phase(pe, 1)", "set_phase(pe, -7)"])
