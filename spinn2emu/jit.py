@@ -130,3 +130,27 @@ def call_address(typingctx: Any, address: Any, argument: Any) -> Any:
         return builder.call(pointer, [args[1]])
 
     return signature, codegen
+
+
+@intrinsic
+def atomic_exchange(typingctx: Any, address: Any, value: Any) -> Any:
+    """Writes the int64 `value` at `address`, with a full memory fence; returns what was there."""
+    signature = numba.types.int64(numba.types.intp, numba.types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("xchg", pointer, args[1], "seq_cst")
+
+    return signature, codegen
+
+
+@intrinsic
+def atomic_load(typingctx: Any, address: Any) -> Any:
+    """The int64 at `address`, read from memory each time."""
+    signature = numba.types.int64(numba.types.intp)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.load_atomic(pointer, "seq_cst", 8)
+
+    return signature, codegen

@@ -46,20 +46,29 @@ def hops(pe: int) -> int:
     return distance(quad, router_port(quad))
 
 
-def latency_ns(source: int, target: int) -> int:
-    """Nanoseconds from the injection of a multicast packet at PE `source` to its delivery at PE `target`.
+def hops_table() -> NDArray[np.uint8]:
+    """`hops` by PE id, shape (153,), and more of 0 for the router itself (0) and the links behind it (153 …)."""
+    table = np.zeros(1 + spec.PES.value + spec.LINKS.value, np.uint8)
+    table[list(geometry.PE_IDS)] = [hops(pe) for pe in geometry.PE_IDS]
+    return table
+
+
+def latency_ns(source: int, target: int | None) -> int:
+    """Nanoseconds from the injection of a multicast packet at PE `source` to its delivery at PE `target`, or, None, to
+    the event router's decision.
 
     (hops to the router + hops from it) * 5 cycles / 300 MHz + 4 cycles / 400 MHz, rounded down.
     """
-    cycles = (hops(source) + hops(target)) * spec.NOC_CYCLES_PER_HOP.value
+    cycles = (hops(source) + (hops(target) if target is not None else 0)) * spec.NOC_CYCLES_PER_HOP.value
     noc = cycles * 1_000_000_000 // spec.NOC_CLOCK_HZ.value
     return noc + spec.ROUTER_STAGES.value * 1_000_000_000 // spec.ROUTER_CLOCK_HZ.value
 
 
 def latency_table() -> NDArray[np.uint32]:
-    """`latency_ns` for every pair of PE ids, shape (153, 153); row and column 0 are unused."""
+    """`latency_ns` for every pair of PE ids, shape (153, 153); column 0: to the router's decision, row 0 is unused."""
     table = np.zeros((spec.PES.value + 1,) * 2, np.uint32)
     for source in geometry.PE_IDS:
+        table[source, 0] = latency_ns(source, None)
         for target in geometry.PE_IDS:
             table[source, target] = latency_ns(source, target)
     return table

@@ -38,7 +38,8 @@ PACKET = np.dtype(
     [
         ("control", "u1"),  # as above
         ("port", "u1"),  # the receiver's port, set by the router; 255 before that
-        ("source", "<u2"),  # id of the sending PE
+        ("source", "u1"),  # id of the sending PE
+        ("origin", "u1"),  # bits 5:3 phase of the sender, bits 2:0 its output port, by number; nobody acts on it
         ("key", "<u4"),
         ("payload", "<u4", (4,)),  # words beyond the payload's size are 0
         ("tick", "<u4"),  # the tick in which it was sent; it is processed one tick later
@@ -48,6 +49,8 @@ PACKET = np.dtype(
 """A packet inside the emulator, 32 bytes; frames are arrays of these."""
 
 NO_PORT = 255
+PORT_BITS = 3
+"""Bits of `origin` that hold the output port; 3 more hold the phase."""
 
 
 @dataclass(frozen=True)

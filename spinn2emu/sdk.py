@@ -13,7 +13,7 @@ import numpy as np
 
 from spinn2emu import spec
 from spinn2emu.jit import inlined
-from spinn2emu.packets import NO_PORT, PacketType, control_byte
+from spinn2emu.packets import NO_PORT, PORT_BITS, PacketType, control_byte
 from spinn2emu.registers import Register, SystemError
 
 kernel = inlined
@@ -50,13 +50,13 @@ Pe = namedtuple("Pe", ["sys", "keys", "spaces", "phases", "log", "random", "tx",
 _SEQUENCE, _TX_COUNT, _HORIZON, _PE = (
     int(Context.SEQUENCE), int(Context.TX_COUNT), int(Context.HORIZON), int(Context.PE),
 )  # fmt: skip
-_TICK, _NEXT, _ERROR, _LOG_COUNT, _OUT, _START = (
-    int(Register.TICK), int(Register.NEXT_PHASE), int(Register.ERROR), int(Register.LOG_COUNT),
+_TICK, _PHASE, _NEXT, _ERROR, _LOG_COUNT, _OUT, _START = (
+    int(Register.TICK), int(Register.PHASE), int(Register.NEXT_PHASE), int(Register.ERROR), int(Register.LOG_COUNT),
     int(Register.PACKETS_OUT), int(Register.PHASE_START),
 )  # fmt: skip
 _FULL, _KEY_RANGE, _PROMISE = int(SystemError.TX_FULL), int(SystemError.KEY_RANGE), int(SystemError.PROMISE)
 _MC0, _MC4, _MC16 = (control_byte(PacketType.MULTICAST, size) for size in (0, 4, 16))
-_NO_PORT = NO_PORT
+_NO_PORT, _PORT_BITS = NO_PORT, PORT_BITS
 # A PE injects at most one packet per cycle of the mesh's clock (own choice): 10/3 ns apart at 300 MHz.
 _NOC_HZ, _SECOND_NS = spec.NOC_CLOCK_HZ.value, 1_000_000_000
 
@@ -76,6 +76,7 @@ def _new_packet(pe, port, index, control):  # type: ignore[no-untyped-def]
     packet.control = control
     packet.port = _NO_PORT
     packet.source = pe.context[_PE]
+    packet.origin = pe.sys[_PHASE] << _PORT_BITS | port
     packet.key = pe.keys[port] | key
     packet.tick = pe.sys[_TICK]
     packet.time = pe.context[_SEQUENCE] * _SECOND_NS // _NOC_HZ

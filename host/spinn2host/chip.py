@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from spinn2emu import geometry, memory_map
-from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
+from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied, Spinn2Error
 from spinn2emu.memory_map import MemoryMap
 from spinn2host.connection import Connection
 from spinn2host.directories import (
@@ -31,6 +32,8 @@ from spinn2host.directories import (
 
 LOAD_DEADLINE_S = 600.0
 """Compiling a large program cold takes tens of seconds."""
+TRACE_DEADLINE_S = 120.0
+"""For what is left to be written."""
 
 PeName = str | int
 """`qx.qy.p`, or an id 1..152."""
@@ -260,6 +263,51 @@ class Chip(Connection):
     def end_run(self) -> None:
         """Ends a run that somebody started, at the end of its present window of 2,048 ticks."""
         self.request("end_run")
+
+    # --- traces -----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def trace(self, path: str | os.PathLike[str], **options: Any) -> Iterator[None]:
+        """Records the packets of all runs within the `with` block in a pcapng file; see `start_trace`."""
+        self.start_trace(path, **options)
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(Spinn2Error):
+                self.stop_trace()
+            raise
+        self.stop_trace()
+
+    def start_trace(
+        self, path: str | os.PathLike[str], *, events: Sequence[str] = (), types: Sequence[str] = (),
+        without: Sequence[str] = (), pes: Iterable[PeName] = (), key: int = 0, mask: int = 0, first: int = 0,
+        last: int | None = None, limit: int | None = None, compress: bool | None = None,
+    ) -> None:  # fmt: skip
+        """Begins to record packets in a pcapng file, which is overwritten. The chip must not be running.
+
+        events: of "sent", "received", "dropped"; types: of the names of `spinn2emu.trace.schema.Type`, in lower case,
+        such as "spike"; without: types that are left out; pes: packets that one of them sends or gets; key, mask: keys
+        k with k & mask == key; first, last: ticks of sending; empty: all. limit: bytes; only the last packets are
+        kept. compress: by zstd; by default if the path ends in .zst.
+
+        Raises ConfigError.
+        """
+        path = os.path.abspath(path)
+        options: dict[str, Any] = {
+            "path": path, "events": list(events), "types": list(types), "without": list(without),
+            "pes": [pe_id(pe) for pe in pes], "key": key, "mask": mask, "first": first, "limit": limit,
+            "compress": path.endswith(".zst") if compress is None else compress,
+        }  # fmt: skip
+        if last is not None:
+            options["last"] = last
+        self.request("trace_start", LOAD_DEADLINE_S, options=options)
+
+    def stop_trace(self) -> dict[str, Any]:
+        """Completes the trace; returns its path, and how many events and bytes it has.
+
+        Raises ConfigError if none is being recorded, Spinn2Error if it is not complete.
+        """
+        return self.request("trace_stop", TRACE_DEADLINE_S)
 
     # --- memory -----------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,13 @@ Place = Literal["chip", "offchip"]
 
 
 class Machine(NamedTuple):
-    """How to use the machine; results never depend on it. `cores`, `loop`: see `Chip.boot`; `threads`: off the chip."""
+    """How to run; results never depend on it. `cores`, `loop`: see `Chip.boot`; `threads`: off the chip; `trace`:
+    arguments of `Chip.start_trace`, to record all packets of training and evaluation."""
 
     cores: Sequence[int] | None = None
     loop: Literal["compiled", "python"] = "compiled"
     threads: int = 1
+    trace: Mapping[str, Any] | None = None
 
 
 class Backend(Protocol):
@@ -104,10 +106,14 @@ def open_backend(
 ) -> Iterator[Backend]:
     """A network on a private chip, or off the chip. `largest`: the most samples that it will get at once."""
     if on == "offchip":
+        if machine.trace is not None:
+            raise ConfigError("off the chip there are no packets to record: leave out --trace, or train on the chip")
         yield OffChip(recipe, weights, largest, machine.threads)
         return
     with Chip.boot(machine.cores, machine.loop) as chip:
-        yield OnChip(chip, recipe, weights, largest)
+        network = OnChip(chip, recipe, weights, largest)
+        with nullcontext() if machine.trace is None else chip.trace(**machine.trace):
+            yield network
 
 
 def train(

@@ -18,6 +18,7 @@ from spinn2emu.errors import ConfigError, DeadlineExceeded
 from spinn2emu.packets import PACKET
 from spinn2emu.pe.guard import GUARD_WORDS, Guard, hold, release
 from spinn2emu.router.state import MAX_IDS, MAX_ROUTERS, Counter, PeCounter, Registers
+from spinn2emu.trace.capture import Capture, CaptureMemory
 
 HOLD_DEADLINE_S = 1.0
 """How long the host waits for a PE to leave its kernel."""
@@ -28,7 +29,7 @@ class ChipMemory:
     """`sram`: uint8 (153, 131072), row = PE id. `guards`: int64 (153, GUARD_WORDS). `registers`: by router process.
 
     `notes`: uint8 (153, NOTE_BYTES), what PEs that failed have to say beyond their code, UTF-8.
-    `queued` (153,) packets wait for each PE, in `queues` (153, FRAME_PACKETS).
+    `queued` (153,) packets wait for each PE, in `queues` (153, FRAME_PACKETS). `captures`: what routers record.
     """
 
     def __init__(self) -> None:
@@ -45,8 +46,10 @@ class ChipMemory:
         guards, self.queued, registers = np.split(memory[sram_bytes:][: 8 * words].view(np.int64), split)
         self.notes = memory[sram_bytes + 8 * words :].reshape(MAX_IDS, NOTE_BYTES)
         self.guards = guards.reshape(MAX_IDS, GUARD_WORDS)
+        self.captures = CaptureMemory(MAX_ROUTERS)
         self.registers = [
-            _registers(np.split(block, np.cumsum(sizes)[:-1])) for block in registers.reshape(MAX_ROUTERS, -1)
+            _registers(np.split(block, np.cumsum(sizes)[:-1]), self.captures.of_router(r))
+            for r, block in enumerate(registers.reshape(MAX_ROUTERS, -1))
         ]
 
     def clear(self) -> None:
@@ -100,9 +103,10 @@ class ChipMemory:
 
     def total(self) -> Registers:
         """The registers, summed over the router processes."""
-        return Registers(*map(sum, zip(*self.registers, strict=True)))
+        counts = [own[:-1] for own in self.registers]
+        return Registers(*map(sum, zip(*counts, strict=True)), None)
 
 
-def _registers(blocks: list[NDArray[np.int64]]) -> Registers:
+def _registers(blocks: list[NDArray[np.int64]], capture: Capture) -> Registers:
     counters, hits, pe_counts, activity = blocks
-    return Registers(counters, hits, pe_counts.reshape(MAX_IDS, len(PeCounter)), activity)
+    return Registers(counters, hits, pe_counts.reshape(MAX_IDS, len(PeCounter)), activity, capture)

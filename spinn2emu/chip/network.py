@@ -16,8 +16,9 @@ from spinn2emu import geometry, link, spec
 from spinn2emu.chip import loading, placement, processes
 from spinn2emu.chip.application import Application
 from spinn2emu.chip.memory import ChipMemory
+from spinn2emu.chip.tracing import Tracing
 from spinn2emu.chip.watch import pe_failed
-from spinn2emu.errors import ChipStuck, PeDied, Spinn2Error
+from spinn2emu.errors import ChipStuck, ConfigError, PeDied, Spinn2Error
 from spinn2emu.frames import SUPERVISOR, VERSION, Kind, header, identity, new_buffer
 from spinn2emu.pe import debug as pe_debug
 from spinn2emu.pe import process as pe_process
@@ -26,6 +27,8 @@ from spinn2emu.registers import Register, wake_up
 from spinn2emu.router import debug as router_debug
 from spinn2emu.router import process as router_process
 from spinn2emu.router.state import Counter, Fault, PeCounter, build, build_queues, find_links
+from spinn2emu.trace.capture import record_copies
+from spinn2emu.trace.schema import Event
 
 
 class Options(NamedTuple):
@@ -57,6 +60,7 @@ class Network:
         self.children: list[processes.Child] = []
         self.sockets: list[zmq.Socket[bytes]] = []
         self.failure: Spinn2Error | None = None
+        self.tracing: Tracing | None = None
         self.tick, self.idle = 0, True
         self._loads = 0
         self._window, self._reached = 0, 0
@@ -79,6 +83,11 @@ class Network:
 
         Raises ConfigError for a wrong routing table or cores; the chip is unchanged then.
         """
+        if anew and self.tracing is not None:
+            raise ConfigError(
+                f"the chip is traced to {self.tracing.path}, its time cannot begin again: stop the trace first",
+                path=str(self.tracing.path),
+            )  # fmt: skip
         plain = self.options.loop == "python"
         entries, awake = application.entries, application.awake
         endpoints = [loading.endpoint(assignment) for assignment in awake]
@@ -96,8 +105,11 @@ class Network:
             for own in self.memory.registers:
                 own.hits[:] = 0
         self.memory.notes[:] = 0
-        self._settle(application, fresh)
+        self._settle(application, fresh, ports.latency)
         self.application, self.idle = application, True
+        self.memory.captures.restart(len(shares), self.tick)
+        if self.tracing is not None:
+            self.tracing.name_types(application.pes)
         # A new name for each load: the socket that is being closed may still reconnect to the old one's successor, and
         # would take the supervisor's identity there.
         self._loads += 1
@@ -127,13 +139,15 @@ class Network:
             self.sockets.append(socket)
         self.run(0)
 
-    def _settle(self, application: Application, fresh: Collection[int]) -> None:
+    def _settle(self, application: Application, fresh: Collection[int], latency: NDArray[np.uint32]) -> None:
         """Brings every PE's SRAM and queue to the present tick."""
         total = self.memory.registers[0]
         for pe in geometry.PE_IDS:
             if pe in fresh or pe in application.asleep or pe not in application.pes:
                 total.counters[Counter.NOT_LIVE] += self.memory.queued[pe]
                 total.pe_counts[pe, PeCounter.DISCARDED] += self.memory.queued[pe]
+                waiting = self.memory.queues[pe, : self.memory.queued[pe]]
+                record_copies(total.capture, waiting, int(Event.NOT_LIVE), pe, latency)
                 self.memory.queued[pe] = 0
         for pe, assignment in application.pes.items():
             if pe in fresh:
@@ -181,9 +195,7 @@ class Network:
         if head["kind"] == Kind.IDLE:
             self._reached += int(head["end"]) == self._window
             if self._reached == len(self.sockets):
-                self.idle = self._window == self.tick
-                if not self.idle:
-                    self._next_window()
+                self._end_window()
         elif head["kind"] == Kind.FAILED:
             self.failure = self.failure or pe_failed(self.memory, self.assignments[pe], int(head["status"]))
         elif head["kind"] == Kind.FAULT:
@@ -194,6 +206,37 @@ class Network:
                 Fault.BAD_FRAME: "a frame was malformed",
             }[Fault(int(head["status"]))]
             self.failure = self.failure or ChipStuck(f"the network stopped{who}: {cause}", pe=pe, limit=limit)
+
+    def _end_window(self) -> None:
+        if self._window < self.tick:
+            self._next_window()
+            return
+        if self.tracing is not None:
+            self.tracing.flush()
+        self.idle = self.tracing is None or not self.tracing.flushing  # else the run ends when that is done
+
+    # --- traces -----------------------------------------------------------------------------------------------------
+
+    def trace(self, options: Mapping[str, Any]) -> None:
+        """Begins a trace; see `tracing.TraceOptions`. Raises ConfigError."""
+        if self.tracing is not None:
+            raise ConfigError(f"the chip is traced to {self.tracing.path} already", path=str(self.tracing.path))
+        self.tracing = Tracing(options, self.memory.captures, self.assignments, len(self.sockets), self.tick)
+
+    def hear_recorder(self) -> None:
+        """Takes in what the recorder answers; a run that waited for it has ended."""
+        if self.tracing is not None:
+            self.idle |= self.tracing.flushing
+            self.tracing.hear()
+
+    def end_trace(self) -> dict[str, Any]:
+        """Completes the trace. Raises ConfigError if there is none, Spinn2Error if it is not complete."""
+        if self.tracing is None:
+            raise ConfigError("the chip is not traced")
+        tracing, self.tracing = self.tracing, None
+        return tracing.stop()
+
+    # --- what else the host asks ------------------------------------------------------------------------------------
 
     def counters(self) -> dict[str, list[Any]]:
         """All counters. A quad gets one copy of a packet for all its PEs; `frames` and `activations` tell of effort."""

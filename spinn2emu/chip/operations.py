@@ -44,6 +44,7 @@ class Operations:
             "info": self.info, "ps": self.ps, "load": self.load, "signal": self.signal, "run": self.run,
             "state": self.state, "end_run": self.end_run, "read": self.read, "write": self.write, "memory": self.maps,
             "log": self.log, "counters": self.counters, "routes": self.routes, "halt": self.halt,
+            "trace_start": self.trace_start, "trace_stop": self.trace_stop,
         }  # fmt: skip
 
     def serve(self, request: Request) -> Answer:
@@ -59,11 +60,13 @@ class Operations:
         """What the chip is and where its time stands."""
         network, options = self.network, self.network.options
         programs = {str(pe): a.loaded.program.name for pe, a in sorted(network.assignments.items())}
+        tracing = network.tracing
         return {
             "name": self.name, "pid": os.getpid(), "owner": self.owner, "since": self.since, "tick": self._tick(),
             "idle": network.idle, "failure": None if network.failure is None else network.failure.message,
             "pes": self._available(), "programs": programs, "loop": options.loop, "strict": options.strict,
             "cores": options.cores, "pids": {child.label: child.pid for child in network.children},
+            "trace": None if tracing is None else {"path": str(tracing.path), "error": tracing.error},
         }  # fmt: skip
 
     def halt(self, request: Request) -> Answer:
@@ -238,6 +241,20 @@ class Operations:
             "entries": entries,
             "ports": {str(pe): {"inputs": a.inputs, "outputs": a.outputs} for pe, a in application.pes.items()},
         }
+
+    # --- traces -----------------------------------------------------------------------------------------------------
+
+    def trace_start(self, request: Request) -> Answer:
+        """Begins to record packets, between two runs; `options` as in `tracing.TraceOptions`."""
+        self._check_idle()
+        self.network.trace(request["options"])
+        return {}
+
+    def trace_stop(self, request: Request) -> Answer:
+        """Completes the trace, between two runs or after a failure; says what is in it."""
+        if self.network.failure is None:
+            self._check_idle()
+        return self.network.end_trace()
 
     # --- what the above share ---------------------------------------------------------------------------------------
 

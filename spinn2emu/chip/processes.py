@@ -10,7 +10,8 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
@@ -26,10 +27,10 @@ class Child(NamedTuple):
     pidfd: int
 
 
-def fork(label: str, pe: int, body: Callable[[], None], core: int | None = None, keep: int = 2) -> Child:
+def fork(label: str, pe: int, body: Callable[[], None], core: int | None = None, keep: Sequence[int] = ()) -> Child:
     """Runs `body` in a new process, pinned to `core` if that is given, that is killed when this one ends.
 
-    keep: a file descriptor beyond the standard ones that it needs.
+    keep: the file descriptors beyond the standard ones that it needs.
     """
     parent = os.getpid()
     sys.stdout.flush()
@@ -47,7 +48,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _child(label: str, parent: int, body: Callable[[], None], core: int | None, keep: int) -> None:
+def _child(label: str, parent: int, body: Callable[[], None], core: int | None, keep: Sequence[int]) -> None:
     code = 1
     try:
         if core is not None:
@@ -56,8 +57,9 @@ def _child(label: str, parent: int, body: Callable[[], None], core: int | None, 
         _LIBC.prctl(_PR_SET_NAME, label.encode()[:15])  # what `ps` and `top` show
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        os.closerange(3, keep)
-        os.closerange(keep + 1, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536))
+        limit = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536)
+        for low, high in pairwise([2, *sorted(keep), limit]):
+            os.closerange(low + 1, high)
         body()
     except BaseException:
         sys.stderr.write(f"[{label}] {traceback.format_exc()}")

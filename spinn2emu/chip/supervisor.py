@@ -6,6 +6,7 @@ die with it, the shared memory is anonymous, and the directory with the sockets 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -68,6 +69,8 @@ class Supervisor:
                 self._check_time()
         finally:
             self.network.stop()
+            with contextlib.suppress(Spinn2Error):
+                self.network.end_trace()
             self.host.close(linger=500)
             self.context.term()
 
@@ -80,6 +83,8 @@ class Supervisor:
             poller.register(socket, zmq.POLLIN)
         for child in self.network.children:
             poller.register(child.pidfd, zmq.POLLIN)
+        if self.network.tracing is not None:
+            poller.register(self.network.tracing.control.fileno(), zmq.POLLIN)
         pending = [waiter.deadline for waiter in self.waiters]
         now = time.monotonic()
         timeout = min([1.0, *(deadline - now for deadline in pending)])
@@ -91,6 +96,8 @@ class Supervisor:
                 self._serve_request(*self.host.recv_multipart())
         elif ready in self.network.sockets:
             self.network.hear(ready)
+        elif self.network.tracing is not None and ready == self.network.tracing.control.fileno():
+            self.network.hear_recorder()
         elif ready == self.owner:
             self.operations.halted = True
         else:

@@ -31,7 +31,7 @@ def try_out(name: str, body: Callable[[], object]) -> None:
         os.write(writing, answer or link.reply_ok({"id": 0}))
 
     # `processes.fork` closes what is inherited from 3 on: the pipe must be among what it keeps.
-    started = processes.fork(f"trial of {name}", 0, child, keep=writing)
+    started = processes.fork(f"trial of {name}", 0, child, keep=[writing])
     os.close(writing)
     data, deadline = b"", time.monotonic() + DEADLINE_S
     try:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from spinn2emu.jit import compiled, inlined
+from spinn2emu.jit import atomic_exchange, atomic_load, compiled, inlined
 
 GUARD_WORDS = 8
 """int64 words per PE: a cache line, so that PEs on different cores do not disturb each other."""
@@ -32,59 +30,35 @@ _PAUSE_US = 20
 _usleep: Any = types.ExternalFunction("usleep", types.int32(types.uint32))
 
 
-@intrinsic
-def _exchange(typingctx: Any, address: Any, value: Any) -> Any:
-    """Writes the int64 `value` at `address`, with a full memory fence; returns what was there."""
-    signature = types.int64(types.intp, types.int64)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        return builder.atomic_rmw("xchg", pointer, args[1], "seq_cst")
-
-    return signature, codegen
-
-
-@intrinsic
-def _load(typingctx: Any, address: Any) -> Any:
-    """The int64 at `address`, read from memory each time."""
-    signature = types.int64(types.intp)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        return builder.load_atomic(pointer, "seq_cst", 8)
-
-    return signature, codegen
-
-
 @inlined
 def enter(guard):  # type: ignore[no-untyped-def]
     """The PE begins an activation, once the host is out of its SRAM."""
     busy, hold = guard.ctypes.data + 8 * _BUSY, guard.ctypes.data + 8 * _HOLD
-    _exchange(busy, 1)
-    while _load(hold):
-        _exchange(busy, 0)
+    atomic_exchange(busy, 1)
+    while atomic_load(hold):
+        atomic_exchange(busy, 0)
         _usleep(_PAUSE_US)
-        _exchange(busy, 1)
+        atomic_exchange(busy, 1)
     guard[_ACTIVATIONS] += 1
 
 
 @inlined
 def leave(guard):  # type: ignore[no-untyped-def]
     """The activation ends."""
-    _exchange(guard.ctypes.data + 8 * _BUSY, 0)
+    atomic_exchange(guard.ctypes.data + 8 * _BUSY, 0)
 
 
 @compiled
 def hold(guard):  # type: ignore[no-untyped-def]
     """The host asks for the SRAM. Returns whether the PE is still active; it does not begin another activation."""
-    _exchange(guard.ctypes.data + 8 * _HOLD, 1)
-    return _load(guard.ctypes.data + 8 * _BUSY) != 0
+    atomic_exchange(guard.ctypes.data + 8 * _HOLD, 1)
+    return atomic_load(guard.ctypes.data + 8 * _BUSY) != 0
 
 
 @compiled
 def release(guard):  # type: ignore[no-untyped-def]
     """The host is done."""
-    _exchange(guard.ctypes.data + 8 * _HOLD, 0)
+    atomic_exchange(guard.ctypes.data + 8 * _HOLD, 0)
 
 
 @compiled

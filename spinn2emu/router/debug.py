@@ -16,6 +16,8 @@ from spinn2emu.packets import PacketType
 from spinn2emu.router.process import bound
 from spinn2emu.router.state import Counter, Endpoint, Fault, Link, PeCounter, Queues, Registers
 from spinn2emu.router.table import Entry
+from spinn2emu.trace.capture import Place, record_copies, record_packets
+from spinn2emu.trace.schema import LINK, ROUTER, Event
 
 
 class RouterLoop:
@@ -76,23 +78,29 @@ class RouterLoop:
         count[Counter.PACKETS] += 1
         count[Counter.WITHOUT_PAYLOAD + (int(packet["control"]) >> 4 & 3)] += 1
         self.registers.pe_counts[source, PeCounter.SENT] += 1
+        self.note(packet, Event.SENT, ROUTER, 0)
         if packet["control"] >> 6 != PacketType.MULTICAST:
             count[Counter.OTHER_TYPE] += 1
+            self.note(packet, Event.OTHER_TYPE, ROUTER, self.latency[source, ROUTER])
             return
         key = int(packet["key"])
         number = next((i for i, entry in enumerate(self.entries) if key & entry.mask == entry.key), None)
         if number is None:
             count[Counter.UNROUTED] += 1
+            self.note(packet, Event.UNROUTED, ROUTER, self.latency[source, ROUTER])
             return
         entry = self.entries[number]
         self.registers.hits[number] += 1
         count[Counter.OFF_CHIP] += len(entry.links)
+        for link in sorted(entry.links):
+            self.note(packet, Event.OFF_CHIP, LINK + link, self.latency[source, ROUTER])
         count[Counter.COPIES] += len(entry.pes)
         for pe in entry.pes:
             inputs = self.endpoints[pe].inputs if pe in self.endpoints else ()
             port = next((port for port, own, mask in inputs if key & mask == own), None)
             if port is None:
                 count[Counter.UNCLAIMED] += 1
+                self.note(packet, Event.UNCLAIMED, pe, self.latency[source, pe])
                 continue
             if len(self.queues[pe]) == spec.FRAME_PACKETS.value:
                 self.tell(Kind.FAULT, pe, Fault.QUEUE_FULL)
@@ -100,6 +108,16 @@ class RouterLoop:
             copy = packet.copy()
             copy["port"], copy["time"] = port, packet["time"] + self.latency[source, pe]
             self.queues[pe].append(copy)
+
+    def note(self, packet: np.void, event: Event, target: int, late: np.integer | int) -> None:
+        """For a trace: what happened to a packet, `late` ns after it was sent."""
+        one = np.array([packet])
+        record_packets(self.registers.capture, one, int(event), target, one["time"], one["time"] + np.uint32(late))
+
+    def note_copies(self, packets: list[np.void], event: Event, pe: int) -> None:
+        """For a trace: what happened to copies that had arrived at a PE."""
+        copies = np.array(packets, self.kept.packets.dtype)
+        record_copies(self.registers.capture, copies, int(event), pe, self.latency)
 
     def wake(self, pes: Iterable[int]) -> None:
         """Tries to give each of these PEs what it needs."""
@@ -116,6 +134,7 @@ class RouterLoop:
         if end < min(need, last):
             return
         packets = self.bound_fifo(pe, self.take(pe, end))
+        self.note_copies(packets, Event.RECEIVED, pe)
         self.registers.pe_counts[pe, PeCounter.DELIVERED] += len(packets)
         self.registers.activity[1] += 1
         del self.reports[pe]
@@ -140,8 +159,10 @@ class RouterLoop:
         due = [packet for packet in self.queues[pe] if packet["tick"] + 1 <= end]
         self.queues[pe] = [packet for packet in self.queues[pe] if packet["tick"] + 1 > end]
         heard = [p for p in due if p["tick"] + 1 >= report["tick"] and report["live"] >> p["port"] & 1]
-        self.registers.counters[Counter.NOT_LIVE] += len(due) - len(heard)
-        self.registers.pe_counts[pe, PeCounter.DISCARDED] += len(due) - len(heard)
+        dead = [p for p in due if not (p["tick"] + 1 >= report["tick"] and report["live"] >> p["port"] & 1)]
+        self.note_copies(dead, Event.NOT_LIVE, pe)
+        self.registers.counters[Counter.NOT_LIVE] += len(dead)
+        self.registers.pe_counts[pe, PeCounter.DISCARDED] += len(dead)
         return sorted(heard, key=lambda packet: (int(packet["tick"]), int(packet["source"])))
 
     def bound_fifo(self, pe: int, packets: list[np.void]) -> list[np.void]:
@@ -160,6 +181,7 @@ class RouterLoop:
                 continue
             stays = set(arrival[: fifo.depth] if fifo.policy == "drop" else arrival[excess:])
             kept += [packet for i, packet in enumerate(now) if i in stays]
+            self.note_copies([packet for i, packet in enumerate(now) if i not in stays], Event.FIFO_FULL, pe)
             self.registers.counters[Counter.FIFO_DROPPED] += excess
             self.registers.pe_counts[pe, PeCounter.FIFO_LOST] += excess
         return kept
@@ -172,6 +194,9 @@ class RouterLoop:
             for i, packet in enumerate(self.queues[pe]):
                 self.kept.packets[pe, i] = packet
         self.open = False
+        place = self.registers.capture.place
+        place[[Place.HEAD, Place.MARK]] = place[Place.FILLED]
+        place[Place.COMPLETE] = max(place[Place.COMPLETE], self.limit - 1)
         self.tell(Kind.IDLE, 0, 0)
 
     def tell(self, kind: Kind, pe: int, status: int) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from spinn2emu import spec
 from spinn2emu.frames import HEADER_PACKETS
 from spinn2emu.jit import inlined
 from spinn2emu.packets import PACKET, PacketType
 from spinn2emu.router.state import Counter, Fault, PeCounter, Word
 from spinn2emu.router.table import NO_ENTRY, lookup
+from spinn2emu.trace.capture import record
+from spinn2emu.trace.schema import LINK, ROUTER, Event
 
 _HEADER, _WORDS = HEADER_PACKETS, PACKET.itemsize // 8
 _FAULT, _FAULT_PE, _OWN = int(Word.FAULT), int(Word.FAULT_PE), int(Word.OWN)
@@ -21,6 +24,10 @@ _IN, _COPIES, _UNROUTED, _UNCLAIMED = (int(counter) for counter in list(Counter)
 _OFF_CHIP, _NO_PAYLOAD, _OTHER_TYPE = int(Counter.OFF_CHIP), int(Counter.WITHOUT_PAYLOAD), int(Counter.OTHER_TYPE)
 _SENT = int(PeCounter.SENT)
 _MULTICAST, _NO_ENTRY = int(PacketType.MULTICAST), NO_ENTRY
+_EVENT_SENT, _EVENT_UNROUTED, _EVENT_OTHER_TYPE, _EVENT_UNCLAIMED, _EVENT_OFF_CHIP = (
+    int(event) for event in (Event.SENT, Event.UNROUTED, Event.OTHER_TYPE, Event.UNCLAIMED, Event.OFF_CHIP)
+)  # fmt: skip
+_ROUTER, _LINK, _LINKS = ROUTER, LINK, spec.LINKS.value
 
 
 @inlined
@@ -41,6 +48,8 @@ def _replicate(packet, words, entry, table, ports, gate, queues, registers):  # 
         port = _port_of(ports, pe, packet.key)
         if port < 0:
             registers.counters[_UNCLAIMED] += 1
+            time = packet.time + ports.latency[packet.source, pe]
+            record(registers.capture, packet, _EVENT_UNCLAIMED, pe, packet.time, time)
             continue
         n = queues.length[pe]
         if n == queues.packets.shape[1]:
@@ -68,6 +77,15 @@ def _stash(words, others, queues):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def _leave(packet, links, at_router, registers):  # type: ignore[no-untyped-def]
+    """Counts the copies for other chips, one for each bit of `links`; there is none."""
+    for link in range(_LINKS):
+        if links >> link & 1:
+            registers.counters[_OFF_CHIP] += 1
+            record(registers.capture, packet, _EVENT_OFF_CHIP, _LINK + link, packet.time, at_router)
+
+
+@inlined
 def route(packets, words, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Looks up every packet, counts it and replicates it; drops what matches nothing, and counts that.
 
@@ -79,15 +97,20 @@ def route(packets, words, table, ports, gate, queues, registers):  # type: ignor
         registers.counters[_IN] += 1
         registers.counters[_NO_PAYLOAD + (packet.control >> 4 & 3)] += 1
         registers.pe_counts[packet.source, _SENT] += 1
+        record(registers.capture, packet, _EVENT_SENT, _ROUTER, packet.time, packet.time)
+        at_router = packet.time + ports.latency[packet.source, _ROUTER]
         if packet.control >> 6 != _MULTICAST:
             registers.counters[_OTHER_TYPE] += 1
+            record(registers.capture, packet, _EVENT_OTHER_TYPE, _ROUTER, packet.time, at_router)
             continue
         entry = lookup(table, packet.key)
         if entry == _NO_ENTRY:
             registers.counters[_UNROUTED] += 1
+            record(registers.capture, packet, _EVENT_UNROUTED, _ROUTER, packet.time, at_router)
             continue
         registers.hits[entry] += 1
-        registers.counters[_OFF_CHIP] += table.links[entry]
+        if table.links[entry]:
+            _leave(packet, table.links[entry], at_router, registers)
         if table.spread[entry] & own:
             _replicate(packet, words[i], entry, table, ports, gate, queues, registers)
         if table.spread[entry] & ~own:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -73,17 +73,18 @@ MAX_IDS = spec.PES.value + 1
 MAX_ROUTERS = 8
 """Router processes of a chip, at most. They share the work of the one router that the chip has."""
 
-Registers = namedtuple("Registers", ["counters", "hits", "pe_counts", "activity"])
+Registers = namedtuple("Registers", ["counters", "hits", "pe_counts", "activity", "capture"])
 """What the host may read: 16 counters, hits per entry, counts per PE; `activity`: frames in, grants out (these two
-depend on scheduling)."""
+depend on scheduling). `capture`: see `trace.capture`."""
 
 Gate = namedtuple(
     "Gate",
     ["words", "present", "waiting", "tick", "need", "end", "live", "horizon",
-     "source_start", "source_pe", "source_port", "reach_start", "reach", "wants", "done"],
+     "source_start", "source_pe", "source_port", "heard_pe", "heard_port", "reach_start", "reach", "wants", "done"],
 )  # fmt: skip
 """What each PE waits for, and who promised what. Sources of input port p of PE d: source_pe/port[start[8 d + p]:].
 
+`heard_pe/port`: all ports whose packets come to this router, also those that no input port listens to.
 `reach`: the PEs of this router that a PE can reach; bit r of `wants[pe, port]`: on that port it can reach a PE of
 another router r; `done[r]`: the tick up to which router r has passed on everything.
 """
@@ -123,23 +124,27 @@ class Link(NamedTuple):
     target_port: int
 
 
-def find_links(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> list[Link]:
-    """All connections that the routing entries make possible between output and input ports."""
-    if not entries:
-        return []
+def find_routes(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> Iterator[tuple[Endpoint, int, Entry]]:
+    """Every output port with every routing entry that may match its packets."""
     keys = np.array([entry.key for entry in entries], np.uint32)
     masks = np.array([entry.mask for entry in entries], np.uint32)
-    by_pe = {endpoint.pe: endpoint for endpoint in endpoints}
-    links = set()
     for endpoint in endpoints:
         for port, (key, mask) in enumerate(endpoint.outputs):
             for number in np.nonzero((keys ^ np.uint32(key)) & masks & np.uint32(mask) == 0)[0]:
-                entry = entries[int(number)]
-                for pe in entry.pes:
-                    for target_port, key_in, mask_in in by_pe[pe].inputs if pe in by_pe else ():
-                        meets_sender = (key_in ^ key) & mask_in & mask == 0
-                        if meets_sender and (key_in ^ entry.key) & mask_in & entry.mask == 0:
-                            links.add(Link(endpoint.pe, port, pe, target_port))
+                yield endpoint, port, entries[int(number)]
+
+
+def find_links(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> list[Link]:
+    """All connections that the routing entries make possible between output and input ports."""
+    by_pe = {endpoint.pe: endpoint for endpoint in endpoints}
+    links = set()
+    for endpoint, port, entry in find_routes(endpoints, entries):
+        key, mask = endpoint.outputs[port]
+        for pe in entry.pes:
+            for target_port, key_in, mask_in in by_pe[pe].inputs if pe in by_pe else ():
+                meets_sender = (key_in ^ key) & mask_in & mask == 0
+                if meets_sender and (key_in ^ entry.key) & mask_in & entry.mask == 0:
+                    links.add(Link(endpoint.pe, port, pe, target_port))
     return sorted(links)
 
 
@@ -158,8 +163,14 @@ def build_ports(endpoints: Sequence[Endpoint]) -> Ports:
     return Ports(count, port, key, mask, mesh.latency_table(), depth, policy, drain)
 
 
-def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link], home: NDArray[np.int64], own: int) -> Gate:
-    """Router `own`'s gate before the first report: nobody waits, nobody has promised anything."""
+def build_gate(
+    endpoints: Sequence[Endpoint], links: Sequence[Link], routes: Iterable[tuple[int, int, int]],
+    home: NDArray[np.int64], own: int,
+) -> Gate:  # fmt: skip
+    """Router `own`'s gate before the first report: nobody waits, nobody has promised anything.
+
+    `routes`: (source PE, its port, target PE), also where no port of the target listens.
+    """
     ports = spec.MAX_PORTS.value
     present = np.zeros(MAX_IDS, np.uint8)
     present[[endpoint.pe for endpoint in endpoints if home[endpoint.pe] == own]] = 1
@@ -170,8 +181,12 @@ def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link], home: NDArr
         if home[link.target] == own:
             sources[link.target * ports + link.target_port].append(link)
             reach[link.source].add(link.target)
+    heard = set()
+    for source, port, target in routes:
+        if home[target] == own:
+            heard.add((source, port))
         else:
-            wants[link.source, link.port] |= 1 << home[link.target]
+            wants[source, port] |= 1 << home[target]
     flat = [link for bucket in sources for link in bucket]
     words = np.zeros(len(Word), np.int64)
     words[Word.LEFT] = words[Word.RUNNING] = present.sum()  # a new process runs until its first report
@@ -182,6 +197,7 @@ def build_gate(endpoints: Sequence[Endpoint], links: Sequence[Link], home: NDArr
         np.zeros((MAX_IDS, ports), np.int64),
         np.concatenate([[0], np.cumsum([len(bucket) for bucket in sources])]).astype(np.int64),
         np.array([link.source for link in flat], np.int64), np.array([link.port for link in flat], np.int64),
+        *np.array(sorted(heard), np.int64).reshape(-1, 2).T.copy(),
         np.concatenate([[0], np.cumsum([len(targets) for targets in reach])]).astype(np.int64),
         np.array([pe for targets in reach for pe in sorted(targets)], np.int64),
         wants, np.full(home.max(initial=0) + 1, -1, np.int64),
@@ -221,5 +237,6 @@ def build(
     """Ports and every router's share of a chip; `home[pe]`: number of the router that serves a PE."""
     table = build_table(entries)
     routers = range(int(home.max()) + 1)
-    shares = [Share(share(table, home, r), build_gate(endpoints, links, home, r)) for r in routers]
+    routes = {(e.pe, port, pe) for e, port, entry in find_routes(endpoints, entries) for pe in entry.pes}
+    shares = [Share(share(table, home, r), build_gate(endpoints, links, routes, home, r)) for r in routers]
     return build_ports(endpoints), shares

@@ -33,7 +33,7 @@ Table = namedtuple(
 )
 """Compiled form. Per group: `masks` u4, `first` (lowest entry of the group), `offset` and `bits` of its hash table
 in `slot_key` u4 / `slot_entry` i4 (-1: empty). Entry e goes to PE ids `targets[start[e]:start[e + 1]]`
-and over `links[e]` links; bit r of `spread[e]` (i8) is set if router r serves one of those PEs."""
+and over the links in the bit set `links[e]` (i8); bit r of `spread[e]` (i8) is set if router r serves one of those PEs."""
 
 NO_ENTRY = -1
 _HASH = 2654435769  # Knuth's multiplicative hash, 2^32 / golden ratio
@@ -68,7 +68,7 @@ def build_table(entries: Sequence[Entry]) -> Table:
         np.array([min(groups[mask].values()) for mask in order], np.int32),
         offset, np.array(bits, np.int64), slot_key, slot_entry, start,
         np.array([pe for entry in entries for pe in sorted(entry.pes)], np.uint16),
-        np.array([len(entry.links) for entry in entries], np.int64),
+        np.array([sum(1 << link for link in set(entry.links)) for entry in entries], np.int64),
         np.array([1 if entry.pes else 0 for entry in entries], np.int64),
     )  # fmt: skip
 

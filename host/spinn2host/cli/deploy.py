@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from spinn2emu import geometry
 from spinn2emu.errors import ConfigError
 from spinn2host.cli.common import Assignment, Pes, attach, parse_value, pass_chip_name
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
+from spinn2host.cli.trace_options import take_capture, trace_option
 
 TEMPLATE = Path(__file__).with_name("template.py")
 
@@ -94,9 +96,12 @@ def load(
 @click.option("--ticks", type=click.IntRange(0), default=1, show_default=True, help="How many ticks (1 ms each).")
 @click.option("--detach", is_flag=True, help="Do not wait for the end.")
 @click.option("--stop", is_flag=True, help="End the run that somebody has started.")
+@trace_option
 @json_option
 @pass_chip_name
-def run(name: str | None, ticks: int, detach: bool, stop: bool, as_json: bool) -> None:
+def run(
+    name: str | None, ticks: int, detach: bool, stop: bool, as_json: bool, trace_file: Path | None, **options: Any
+) -> None:
     """Let the chip's time pass, and wait for it. Ctrl-C ends the run; the chip stays usable.
 
     \b
@@ -104,8 +109,12 @@ def run(name: str | None, ticks: int, detach: bool, stop: bool, as_json: bool) -
       spinn2emu run --ticks 100
       spinn2emu run --ticks 1000000 --detach
       spinn2emu run --stop
+      spinn2emu run --ticks 100 --trace run.pcapng --trace-pe 1.1.0
     """
-    with attach(name) as chip:
+    capture = take_capture(trace_file, options)
+    if capture is not None and (detach or stop):
+        raise click.UsageError("a trace ends with the run: --trace goes with neither --detach nor --stop")
+    with attach(name) as chip, nullcontext() if capture is None else chip.trace(**capture):
         begin = time.monotonic()
         if stop:
             chip.end_run()

@@ -15,6 +15,7 @@ from spinn2emu import __version__
 from spinn2emu.errors import ConfigError
 from spinn2host import training
 from spinn2host.cli.common import cores_option
+from spinn2host.cli.trace_options import take_capture, trace_option
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.recipe import PRESETS, Recipe, make_recipe
 from spinn2host.rundir import RunDirectory, free_name
@@ -78,11 +79,12 @@ def train() -> None:
 @click.option("--recipe", "file", type=click.Path(path_type=Path), help="TOML file with recipe numbers.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory, new or empty.  [default: runs/…]")
 @machine_options
+@trace_option
 @json_option
 @recipe_options
 def yinyang(
     preset: str, place: training.Place, seed: int, file: Path | None, out: Path | None, as_json: bool,
-    cores: list[int] | None, loop: Any, threads: int, **changes: Any,
+    cores: list[int] | None, loop: Any, threads: int, trace_file: Path | None, **changes: Any,
 ) -> None:  # fmt: skip
     """Train on the Yin-Yang data set, evaluate on its test set.
 
@@ -93,7 +95,9 @@ def yinyang(
       spinn2emu train yinyang --preset online --seed 3
       spinn2emu train yinyang --layers 5,40,30,3 --batch 7 --epochs 2 --on offchip
       spinn2emu train yinyang --recipe mine.toml --out runs/mine --json
+      spinn2emu train yinyang --preset online --trace online.pcapng --trace-without weight
     """
+    capture = take_capture(trace_file, changes)
     recipe = make_recipe(preset, file, **changes)
     data = training.load_yinyang(recipe)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -108,11 +112,11 @@ def yinyang(
     }
     run = RunDirectory(directory, config, initial)
     try:
-        result = _train(recipe, data, place, seed, run, training.Machine(cores, loop, threads))
+        result = _train(recipe, data, place, seed, run, training.Machine(cores, loop, threads, capture))
     except ConfigError:
         run.discard()
         raise
-    summary = _summary(preset, seed, recipe, place, result)
+    summary = _summary(preset, seed, recipe, place, result) | ({"trace": str(trace_file)} if trace_file else {})
     run.finish(summary)
     if as_json:
         print_json(summary)
@@ -169,4 +173,6 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
         table.add_row("packets", counts)
     table.add_row("weights", f"sha256 {summary['weights_sha256'][:16]}…")
     table.add_row("run directory", str(directory))
+    if "trace" in summary:
+        table.add_row("trace", f"{summary['trace']} (`spinn2emu trace stats {summary['trace']}`)")
     stdout.print(table)

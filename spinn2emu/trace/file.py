@@ -1,0 +1,262 @@
+"""Trace files: written in pieces whose bytes do not depend on when, read as far as they can be."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinn2emu.errors import ConfigError
+from spinn2emu.trace import pcapng
+from spinn2emu.trace.schema import EVENT, FRAME, INTERFACES, Meta
+
+GROUP_EVENTS = 1 << 16
+"""Events of a compressed frame."""
+ZSTD_LEVEL = 1
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+@dataclass
+class Trace:
+    """A trace in memory. `events` (n,) of `schema.EVENT`; `problem`: what could not be read of the file, or None."""
+
+    events: NDArray[np.void]
+    meta: Meta = field(default_factory=Meta)
+    problem: pcapng.Problem | None = None
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame, a row per event: see `table.columns`."""
+        from spinn2emu.trace.table import to_pandas
+
+        return to_pandas(self)
+
+    def to_arrow(self) -> Any:
+        """A pyarrow.Table, a row per event: see `table.columns`."""
+        from spinn2emu.trace.table import to_arrow
+
+        return to_arrow(self)
+
+
+def canonical_order(events: NDArray[np.void]) -> NDArray[np.int64]:
+    """The order of events in a file, (n,): by (time, source, target, event)."""
+    return np.lexsort((events["event"], events["target"], events["source"], events["time"]))
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_trace(path: str | os.PathLike[str]) -> Trace:
+    """Reads a pcapng file, compressed by zstd or not. What follows a block that is damaged is not read; see `problem`.
+
+    Raises ConfigError if there is no such file, or it is no trace at all.
+    """
+    path = Path(path)
+    data = _load(path)
+    if len(data) < 28 or data[:4] != pcapng.SECTION.to_bytes(4, "little"):
+        what = "is empty" if not len(data) else "is not a pcapng file"
+        raise ConfigError(f"{path} {what}: byte 0 should begin a section header (0a 0d 0d 0a)", path=str(path))
+    trace = parse(data)
+    if not len(trace.events) and trace.problem is not None and not trace.meta.pes and trace.problem.position < 64:
+        raise ConfigError(f"{path}: {trace.problem.text}, at byte {trace.problem.position}", path=str(path))
+    return trace
+
+
+def _load(path: Path) -> bytes | np.memmap[Any, Any]:
+    try:
+        with open(path, "rb") as file:
+            compressed = file.read(4) == ZSTD_MAGIC
+            if compressed:
+                file.seek(0)
+                return _decompress(file)
+        return np.memmap(path, np.uint8, "r").data if path.stat().st_size else b""  # type: ignore[return-value]
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}", path=str(path)) from error
+
+
+def _decompress(file: IO[bytes]) -> bytes:
+    """All that can be decompressed."""
+    reader = zstandard().ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    parts = []
+    while True:
+        try:
+            part = reader.read(1 << 22)
+        except zstandard().ZstdError:
+            return b"".join(parts)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
+def zstandard() -> Any:
+    """The module. Raises ConfigError without the extra."""
+    try:
+        import zstandard as module
+    except ImportError:
+        raise ConfigError("compressed traces need zstandard: pip install 'spinn2emu[trace]'") from None
+    return module
+
+
+def parse(data: Any) -> Trace:
+    """The trace in the bytes of a pcapng file, of one section or several."""
+    words = np.frombuffer(data, np.uint32, len(data) // 4)
+    events = pcapng.new_events(4 * len(words) // (pcapng.BLOCK_BYTES + FRAME.itemsize) + 1)
+    ours: list[bool] = []
+    meta, problem, at, n = Meta(), None, 0, 0
+    while True:
+        at, n, why = pcapng.decode(words, at, np.array(ours, np.bool_), events, n)
+        if why == pcapng.ENDED:
+            if len(data) % 4:
+                problem = problem or pcapng.Problem(4 * at, "the file ends within a block")
+            break
+        if why == pcapng.TORN:
+            problem = problem or pcapng.Problem(4 * at, _what_is_torn(words, at))
+            break
+        body = words[at + 2 : at + int(words[at + 1]) // 4 - 1].tobytes()
+        if why == pcapng.FOREIGN:
+            problem = problem or pcapng.Problem(4 * at, _what_is_foreign(body, ours))
+        elif words[at] == pcapng.SECTION:
+            if body[:4] != pcapng.MAGIC.to_bytes(4, "little"):
+                problem = problem or pcapng.Problem(4 * at, "a section in another byte order, which spinn2emu never writes")
+                break
+            ours = []
+            comments = [value for code, value in pcapng.parse_options(body[16:]) if code == pcapng.COMMENT]
+            meta = meta if meta.pes or not comments else Meta.from_json(comments[0].decode(errors="replace"))
+        elif words[at] == pcapng.INTERFACE:
+            ours.append(len(body) >= 8 and pcapng.describes_ours(body))
+        at += int(words[at + 1]) // 4
+    return Trace(events[:n], meta, problem)
+
+
+def _what_is_torn(words: NDArray[np.uint32], at: int) -> str:
+    if at + 2 > len(words):
+        return "the file ends within a block"
+    length = int(words[at + 1])
+    if length >= 12 and length % 4 == 0 and at + length // 4 > len(words):
+        return f"the file ends within a block of {length} bytes: it was cut off, or is still being written"
+    return f"a block claims a length of {length} bytes, which it does not have: the file is damaged from here on"
+
+
+def _what_is_foreign(body: bytes, ours: list[bool]) -> str:
+    number = int.from_bytes(body[:4], "little")
+    if number >= len(ours):
+        return f"a packet of interface {number}, which is not described; such packets are left out"
+    if not ours[number]:
+        return "packets of another link type than USER0 (147), or without nanoseconds; they are left out"
+    return "a frame that is not of version 1 of the schema, or damaged; such frames are left out"
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+class TraceWriter:
+    """Writes events in canonical order to a file, or keeps the last of them in a file of limited size.
+
+    compress: by zstd, in frames of GROUP_EVENTS. limit: bytes; the file and a second one beside it, FILE.older, never
+    hold more together, and become one at the end.
+
+    The bytes depend on the events alone, not on how they come in portions. Raises OSError.
+    """
+
+    def __init__(self, path: Path, meta: Meta, compress: bool = False, limit: int | None = None) -> None:
+        self.path, self.limit = path, limit
+        self.older = path.with_name(f"{path.name}.older")
+        self.counts = np.zeros((INTERFACES, 2), np.int64)
+        self.written = 0
+        self.last_time = 0
+        self._compress = zstandard().ZstdCompressor(ZSTD_LEVEL).compress if compress else None
+        self._head = self._pack(pcapng.head(meta))
+        self._waiting: list[NDArray[np.void]] = []
+        self._buffer = np.empty(0, np.uint32)
+        if limit is not None and limit < 2 * (len(self._head) + GROUP_EVENTS * pcapng.MAX_BLOCK_BYTES):
+            raise ConfigError(
+                f"a limit of {limit} bytes is too small: at least "
+                f"{2 * (len(self._head) + GROUP_EVENTS * pcapng.MAX_BLOCK_BYTES):,} bytes", limit=limit,
+            )  # fmt: skip
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
+        self._put(self._head)
+
+    def fileno(self) -> int:
+        """The open file, for a process that goes on with the writer."""
+        return self._file.fileno()
+
+    def let_go(self) -> None:
+        """Closes the file as it is: another process goes on with it."""
+        self._file.close()
+
+    def add(self, events: NDArray[np.void], order: NDArray[np.int64]) -> None:
+        """Appends events[order]."""
+        if not len(order):
+            return
+        self.written += len(order)
+        self.last_time = int(events["time"][order[-1]])
+        if self._compress is None and self.limit is None:
+            self._put(self._encode(events, order))
+            return
+        self._waiting.append(events[order])
+        if sum(map(len, self._waiting)) >= GROUP_EVENTS:
+            events = np.concatenate(self._waiting)
+            for first in range(0, len(events) - GROUP_EVENTS + 1, GROUP_EVENTS):
+                self._put_group(events[first : first + GROUP_EVENTS])
+            self._waiting = [events[len(events) // GROUP_EVENTS * GROUP_EVENTS :]]
+
+    def close(self) -> None:
+        """Writes what is left, and the statistics."""
+        for events in self._waiting and [np.concatenate(self._waiting)]:
+            self._put_group(events)
+        self._put(self._pack(pcapng.tail(self.counts, self.last_time)))
+        if self.older.exists():
+            self._join()
+        self._file.close()
+
+    def _put_group(self, events: NDArray[np.void]) -> None:
+        data = self._pack(self._encode(events, np.arange(len(events))).tobytes())
+        if self.limit is not None and self._file.tell() + len(data) > self.limit // 2:
+            self._file.close()
+            os.replace(self.path, self.older)
+            self._file = open(self.path, "wb", buffering=0)  # noqa: SIM115
+            self._put(self._head)
+        self._put(data)
+
+    def _encode(self, events: NDArray[np.void], order: NDArray[np.int64]) -> NDArray[np.uint32]:
+        room = len(order) * pcapng.MAX_BLOCK_BYTES // 4
+        if len(self._buffer) < room:
+            self._buffer = np.empty(room, np.uint32)
+        return self._buffer[: pcapng.encode(events, order, self._buffer, self.counts)]
+
+    def _pack(self, data: bytes) -> bytes:
+        return self._compress(data) if self._compress else data
+
+    def _put(self, data: Any) -> None:
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[self._file.write(view) :]
+
+    def _join(self) -> None:
+        """Appends the newer file's packets to the older one's, which takes its name."""
+        self._file.close()
+        with open(self.path, "rb") as newer, open(self.older, "ab") as older:
+            newer.seek(len(self._head))
+            while part := newer.read(1 << 22):
+                older.write(part)
+        os.replace(self.older, self.path)
+
+
+def write_trace(path: str | os.PathLike[str], trace: Trace, compress: bool = False) -> None:
+    """Writes a trace whose events are in canonical order. Raises ConfigError if they are not, or it cannot be written."""
+    events = np.ascontiguousarray(trace.events)
+    if events.dtype != EVENT:
+        raise ConfigError(f"events are of dtype {EVENT}, not {events.dtype}")
+    order = canonical_order(events)
+    if (order != np.arange(len(order))).any():
+        raise ConfigError("events must be in order: sort them by `canonical_order`")
+    try:
+        writer = TraceWriter(Path(path), trace.meta, compress)
+        for first in range(0, len(order), GROUP_EVENTS):
+            writer.add(events, order[first : first + GROUP_EVENTS])
+        writer.close()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", path=str(path)) from error

@@ -1,0 +1,225 @@
+"""pcapng blocks (draft-ietf-opsawg-pcapng): the file's head, one block per event, statistics at the end; compiled.
+
+A file is one section: its header with a comment (`schema.Meta` as JSON), all interfaces (event router, PEs, links), then
+an enhanced packet block per event, and interface statistics. Little-endian, timestamps in nanoseconds of virtual time
+since tick 0. No date, no host name: equal runs give equal files.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinn2emu import spec
+from spinn2emu.jit import compiled, inlined
+from spinn2emu.trace.schema import DROPS, EVENT, FRAME, INTERFACES, LINKTYPE, VERSION, Event, Meta, Type, interface_name
+from spinn2emu.version import VERSION as RELEASE
+
+SECTION, INTERFACE, STATISTICS, PACKET_BLOCK = 0x0A0D0D0A, 1, 5, 6
+MAGIC = 0x1A2B3C4D
+END_OF_OPTIONS, COMMENT, HARDWARE, APPLICATION, IF_NAME, IF_DESCRIPTION, IF_TSRESOL, IF_RECEIVED, IF_DROPPED = (
+    0, 1, 2, 4, 2, 3, 9, 4, 5,
+)  # fmt: skip
+"""Option codes; those of interfaces and sections overlap."""
+NANOSECONDS = 9
+
+BLOCK_BYTES = 32
+"""An enhanced packet block without its frame and options."""
+
+
+def options(*pairs: tuple[int, bytes]) -> bytes:
+    """Options of a block, each padded to 4 bytes, with the end mark."""
+    parts = [struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4) for code, value in pairs]
+    return b"".join(parts) + bytes(4)
+
+
+def block(kind: int, body: bytes) -> bytes:
+    """A block of any type around `body`, whose length is a multiple of 4."""
+    size = len(body) + 12
+    return struct.pack("<II", kind, size) + body + struct.pack("<I", size)
+
+
+def head(meta: Meta) -> bytes:
+    """The section header and all interface descriptions."""
+    about = options(
+        (HARDWARE, b"SpiNNaker2 (emulated)"), (APPLICATION, f"spinn2emu {RELEASE}".encode()),
+        (COMMENT, meta.to_json().encode()),
+    )  # fmt: skip
+    parts = [block(SECTION, struct.pack("<IHHq", MAGIC, 1, 0, -1) + about)]
+    for number in range(INTERFACES):
+        name = interface_name(number)
+        pairs = [(IF_NAME, name.encode()), (IF_TSRESOL, bytes([NANOSECONDS]))]
+        if name in meta.pes:
+            pairs.insert(1, (IF_DESCRIPTION, meta.pes[name].program.encode()))
+        parts.append(block(INTERFACE, struct.pack("<HHI", LINKTYPE, 0, 0) + options(*pairs)))
+    return b"".join(parts)
+
+
+def tail(counts: NDArray[np.int64], time: int) -> bytes:
+    """Statistics of every interface that saw events; `counts` (INTERFACES, 2): events, and drops among them."""
+    stamp = struct.pack("<II", time >> 32, time & 0xFFFFFFFF)
+    parts = []
+    for number in np.nonzero(counts[:, 0])[0]:
+        pairs = [(code, struct.pack("<Q", int(n))) for code, n in zip((IF_RECEIVED, IF_DROPPED), counts[number], strict=True)]
+        parts.append(block(STATISTICS, struct.pack("<I", number) + stamp + options(*pairs)))
+    return b"".join(parts)
+
+
+# --- events to blocks -------------------------------------------------------------------------------------------------
+
+_FRAME_WORDS = FRAME.itemsize // 4
+_BLOCK_WORDS = BLOCK_BYTES // 4
+_SENT, _UNROUTED, _VERSION = int(Event.SENT), int(Event.UNROUTED), VERSION
+_EPB, _TICK_NS, _EVENTS, _TYPES, _INTERFACES = PACKET_BLOCK, spec.TICK_NS.value, len(Event), len(Type), INTERFACES
+
+
+def _comments() -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The options of each event's block, as words (len(Event), n), and how many words they are."""
+    texts = [options((COMMENT, f"dropped: {DROPS[e]}".encode())) if e in DROPS else b"" for e in Event]
+    words = np.zeros((len(texts), max(map(len, texts)) // 4), np.uint32)
+    for row, text in zip(words, texts, strict=True):
+        row[: len(text) // 4] = np.frombuffer(text, np.uint32)
+    return words, np.array([len(text) // 4 for text in texts])
+
+
+_COMMENT, _COMMENT_WORDS = _comments()
+MAX_BLOCK_BYTES = int(BLOCK_BYTES + FRAME.itemsize + 16 + 4 * _COMMENT_WORDS.max())
+
+
+@compiled
+def encode(events, order, out, counts):  # type: ignore[no-untyped-def]
+    """Writes the blocks of events[order] to `out` (uint32); returns the words written. Counts by interface, see `tail`.
+
+    `out` has room for MAX_BLOCK_BYTES per event.
+    """
+    n = 0
+    for i in range(order.shape[0]):
+        e = events[order[i]]
+        words = np.int64(0)
+        size_code = e.control >> 4 & 3
+        if size_code:
+            words = np.int64(1) << (size_code - 1)
+        extra = _COMMENT_WORDS[e.event]
+        place = e.source if e.event == _SENT else e.target
+        length = 4 * (_BLOCK_WORDS + _FRAME_WORDS + words + extra)
+        caught = 4 * (_FRAME_WORDS + words)
+        out[n] = _EPB
+        out[n + 1] = length
+        out[n + 2] = place
+        out[n + 3] = e.time >> np.uint64(32)
+        out[n + 4] = e.time & np.uint64(0xFFFFFFFF)
+        out[n + 5] = out[n + 6] = caught
+        out[n + 7] = _VERSION | np.uint32(e.event) << 8 | np.uint32(e.type) << 16 | np.uint32(e.port) << 24
+        out[n + 8] = np.uint32(e.source) | np.uint32(e.target) << 16
+        out[n + 9] = e.tick
+        out[n + 10] = e.sent
+        out[n + 11] = np.uint32(e.phase) | np.uint32(e.out) << 8 | np.uint32(e.hops) << 16 | np.uint32(e.control) << 24
+        out[n + 12] = np.int64(e.time) - np.int64(e.tick) * _TICK_NS - np.int64(e.sent)
+        out[n + 13] = e.key
+        n += 14
+        for word in range(words):
+            out[n + word] = e.payload[word]
+        n += words
+        for word in range(extra):
+            out[n + word] = _COMMENT[e.event, word]
+        n += extra
+        out[n] = length
+        n += 1
+        counts[place, 0] += 1
+        counts[place, 1] += e.event >= _UNROUTED
+    return n
+
+
+# --- blocks to events -------------------------------------------------------------------------------------------------
+
+
+class Problem(NamedTuple):
+    """What is wrong with a file, and where: the byte at which a block begins."""
+
+    position: int
+    text: str
+
+
+OTHER_BLOCK, ENDED, TORN, FOREIGN = range(4)
+"""Why `decode` stopped: a block of another type, the end, a block that makes no sense, a frame that is not ours."""
+
+
+@inlined
+def _fits(words, at, caught):  # type: ignore[no-untyped-def]
+    """Whether the frame whose first word is `at`, of `caught` bytes, is one of ours."""
+    if caught < 4 * _FRAME_WORDS or words[at] & 0xFF != _VERSION:
+        return False
+    control = words[at + 4] >> 24
+    size_code = control >> 4 & 3
+    payload = np.int64(0)
+    if size_code:
+        payload = np.int64(1) << (size_code - 1)
+    known = words[at] >> 8 & 0xFF < _EVENTS and words[at] >> 16 & 0xFF < _TYPES
+    place = words[at + 1]
+    return known and place & 0xFFFF < _INTERFACES and place >> 16 < _INTERFACES and caught == 4 * (_FRAME_WORDS + payload)
+
+
+@compiled
+def decode(words, at, ours, events, n):  # type: ignore[no-untyped-def]
+    """Reads packet blocks from word `at` of the file on into `events`, from number `n` on.
+
+    `ours[i]`: interface i has our link type and nanoseconds. Returns (at, n, why it stopped).
+    """
+    while at < words.shape[0]:
+        if at + 3 > words.shape[0]:
+            return at, n, TORN
+        length = np.int64(words[at + 1])
+        if length < 12 or length & 3 or at + length // 4 > words.shape[0] or words[at + length // 4 - 1] != length:
+            return at, n, TORN
+        if words[at] != _EPB:
+            return at, n, OTHER_BLOCK
+        caught = np.int64(words[at + 5]) if length >= 4 * _BLOCK_WORDS else np.int64(-1)
+        if caught < 0 or (caught + 3) // 4 > length // 4 - _BLOCK_WORDS:
+            return at, n, TORN
+        if words[at + 2] >= ours.shape[0] or not ours[words[at + 2]] or not _fits(words, at + 7, caught):
+            return at, n, FOREIGN
+        e = events[n]
+        e.time = np.uint64(words[at + 3]) << np.uint64(32) | np.uint64(words[at + 4])
+        e.event = words[at + 7] >> 8 & 0xFF
+        e.type = words[at + 7] >> 16 & 0xFF
+        e.port = words[at + 7] >> 24
+        e.source = words[at + 8] & 0xFFFF
+        e.target = words[at + 8] >> 16
+        e.tick = words[at + 9]
+        e.sent = words[at + 10]
+        e.phase = words[at + 11] & 0xFF
+        e.out = words[at + 11] >> 8 & 0xFF
+        e.hops = words[at + 11] >> 16 & 0xFF
+        e.control = words[at + 11] >> 24
+        e.reserved = 0
+        e.key = words[at + 13]
+        for word in range(4):
+            e.payload[word] = words[at + 14 + word] if 14 + word < 7 + caught // 4 else np.uint32(0)
+        n += 1
+        at += length // 4
+    return at, n, ENDED
+
+
+def parse_options(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Code and value of each option. What does not fit ends it."""
+    at = 0
+    while at + 4 <= len(data):
+        code, size = struct.unpack_from("<HH", data, at)
+        if code == END_OF_OPTIONS:
+            return
+        yield code, data[at + 4 : at + 4 + size]
+        at += 4 + size + -size % 4
+
+
+def describes_ours(body: bytes) -> bool:
+    """Whether an interface description has our link type and nanoseconds."""
+    return struct.unpack_from("<H", body)[0] == LINKTYPE and dict(parse_options(body[8:])).get(IF_TSRESOL) == bytes([NANOSECONDS])
+
+
+def new_events(count: int) -> NDArray[np.void]:
+    """An array for `count` events."""
+    return np.empty(count, EVENT)
