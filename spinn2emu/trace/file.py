@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError
 from spinn2emu.trace import pcapng
+from spinn2emu.trace.output import Output
 from spinn2emu.trace.schema import EVENT, FRAME, INTERFACES, Meta
 
 GROUP_EVENTS = 1 << 16
 """Events of a compressed frame."""
 ZSTD_LEVEL = 1
+_PIECE = 1 << 12
+"""Events that are encoded at once: their blocks fit into half of an output's buffer, at the most."""
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -165,36 +169,33 @@ class TraceWriter:
         self.path, self.limit = path, limit
         self.older = path.with_name(f"{path.name}.older")
         self.counts = np.zeros((INTERFACES, 2), np.int64)
-        self.written = 0
-        self.last_time = 0
+        self.written, self.last_time = 0, 0
         self._compress = zstandard().ZstdCompressor(ZSTD_LEVEL).compress if compress else None
         self._head = self._pack(pcapng.head(meta))
         self._waiting: list[NDArray[np.void]] = []
-        self._buffer = np.empty(0, np.uint32)
-        if limit is not None and limit < 2 * (len(self._head) + GROUP_EVENTS * pcapng.MAX_BLOCK_BYTES):
-            raise ConfigError(
-                f"a limit of {limit} bytes is too small: at least "
-                f"{2 * (len(self._head) + GROUP_EVENTS * pcapng.MAX_BLOCK_BYTES):,} bytes", limit=limit,
-            )  # fmt: skip
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
-        self._put(self._head)
+        least = 2 * (len(self._head) + GROUP_EVENTS * pcapng.MAX_BLOCK_BYTES)
+        if limit is not None and limit < least:
+            raise ConfigError(f"a trace of at most {limit:,} bytes is too small: {least:,} at least", limit=least)
+        self._output = self._begin()
 
     def fileno(self) -> int:
         """The open file, for a process that goes on with the writer."""
-        return self._file.fileno()
+        return self._output.fileno()
 
     def let_go(self) -> None:
         """Closes the file as it is: another process goes on with it."""
-        self._file.close()
+        self._output.let_go()
 
-    def add(self, events: NDArray[np.void], order: NDArray[np.int64]) -> None:
+    def add(self, events: NDArray[np.void], order: NDArray[np.integer]) -> None:
         """Appends events[order]."""
         if not len(order):
             return
         self.written += len(order)
         self.last_time = int(events["time"][order[-1]])
         if self._compress is None and self.limit is None:
-            self._put(self._encode(events, order))
+            for first in range(0, len(order), _PIECE):
+                piece = order[first : first + _PIECE]
+                self._output.advance(4 * pcapng.encode(events, piece, self._output.room(), self.counts))
             return
         self._waiting.append(events[order])
         if sum(map(len, self._waiting)) >= GROUP_EVENTS:
@@ -203,45 +204,42 @@ class TraceWriter:
                 self._put_group(events[first : first + GROUP_EVENTS])
             self._waiting = [events[len(events) // GROUP_EVENTS * GROUP_EVENTS :]]
 
+    def flush(self) -> None:
+        """Lets other programs see what was written; with `compress` or `limit`, whole groups of it."""
+        self._output.flush()
+
     def close(self) -> None:
         """Writes what is left, and the statistics."""
         for events in self._waiting and [np.concatenate(self._waiting)]:
             self._put_group(events)
-        self._put(self._pack(pcapng.tail(self.counts, self.last_time)))
-        if self.older.exists():
+        self._output.write(self._pack(pcapng.tail(self.counts, self.last_time)))
+        self._output.close()
+        if self.limit is not None and self.older.exists():
             self._join()
-        self._file.close()
+
+    def _begin(self) -> Output:
+        output = Output(self.path)
+        output.write(self._head)
+        return output
 
     def _put_group(self, events: NDArray[np.void]) -> None:
-        data = self._pack(self._encode(events, np.arange(len(events))).tobytes())
-        if self.limit is not None and self._file.tell() + len(data) > self.limit // 2:
-            self._file.close()
+        words = np.empty(len(events) * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
+        size = pcapng.encode(events, np.arange(len(events)), words, self.counts)
+        data = self._pack(words[:size].tobytes())
+        if self.limit is not None and self._output.size + len(data) > self.limit // 2:
+            self._output.close()
             os.replace(self.path, self.older)
-            self._file = open(self.path, "wb", buffering=0)  # noqa: SIM115
-            self._put(self._head)
-        self._put(data)
-
-    def _encode(self, events: NDArray[np.void], order: NDArray[np.int64]) -> NDArray[np.uint32]:
-        room = len(order) * pcapng.MAX_BLOCK_BYTES // 4
-        if len(self._buffer) < room:
-            self._buffer = np.empty(room, np.uint32)
-        return self._buffer[: pcapng.encode(events, order, self._buffer, self.counts)]
+            self._output = self._begin()
+        self._output.write(data)
 
     def _pack(self, data: bytes) -> bytes:
         return self._compress(data) if self._compress else data
 
-    def _put(self, data: Any) -> None:
-        view = memoryview(data).cast("B")
-        while view:
-            view = view[self._file.write(view) :]
-
     def _join(self) -> None:
         """Appends the newer file's packets to the older one's, which takes its name."""
-        self._file.close()
         with open(self.path, "rb") as newer, open(self.older, "ab") as older:
             newer.seek(len(self._head))
-            while part := newer.read(1 << 22):
-                older.write(part)
+            shutil.copyfileobj(newer, older, 1 << 22)
         os.replace(self.older, self.path)
 
 
