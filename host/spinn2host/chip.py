@@ -206,7 +206,11 @@ class Chip(Connection):
         Raises ConfigError, SramOverflow, ProgramError before anything changes.
         """
         items = [PeProgram(pe_id(pe), program, dict(parameters or {}), data=data or {}) for pe in pes]
-        self._load(items, replace=replace)
+        self.load_programs(items, replace)
+
+    def load_programs(self, pes: Sequence[PeProgram], replace: bool = False) -> None:
+        """As `load`, for programs with ports and data of their own; the routing table stays."""
+        self._load(pes, replace=replace)
 
     def deploy(self, pes: Sequence[PeProgram], entries: Iterable[tuple[int, int, Sequence[int]]]) -> None:
         """Replaces all programs and routing entries (key, mask, PE ids) of the chip; time starts at 0.
@@ -274,9 +278,9 @@ class Chip(Connection):
             yield
         except BaseException:
             with contextlib.suppress(Spinn2Error):
-                self.stop_trace()
+                self.finish_trace()
             raise
-        self.stop_trace()
+        self.finish_trace()
 
     def start_trace(
         self, path: str | os.PathLike[str], *, events: Sequence[str] = (), types: Sequence[str] = (),
@@ -305,9 +309,16 @@ class Chip(Connection):
     def stop_trace(self) -> dict[str, Any]:
         """Completes the trace; returns its path, and how many events and bytes it has.
 
-        Raises ConfigError if none is being recorded, Spinn2Error if it is not complete.
+        Raises ConfigError if none is being recorded or the chip runs, Spinn2Error if it is not complete.
         """
-        return self.request("trace_stop", TRACE_DEADLINE_S)
+        reply = self.request("trace_stop", TRACE_DEADLINE_S)
+        return {name: reply[name] for name in ("path", "events", "bytes")}
+
+    def finish_trace(self) -> dict[str, Any]:
+        """As `stop_trace`, but waits for the end of a run first, whatever becomes of it."""
+        with contextlib.suppress(Spinn2Error):
+            self.wait()
+        return self.stop_trace()
 
     # --- memory -----------------------------------------------------------------------------------------------------
 

@@ -104,7 +104,8 @@ class ChipMemory:
     def total(self) -> Registers:
         """The registers, summed over the router processes."""
         counts = [own[:-1] for own in self.registers]
-        return Registers(*map(sum, zip(*counts, strict=True)), None)
+        sums = map(sum, zip(*counts, strict=True))
+        return self.registers[0]._replace(**dict(zip(Registers._fields, sums, strict=False)))
 
 
 def _registers(blocks: list[NDArray[np.int64]], capture: Capture) -> Registers:

@@ -226,8 +226,9 @@ class Network:
     def hear_recorder(self) -> None:
         """Takes in what the recorder answers; a run that waited for it has ended."""
         if self.tracing is not None:
-            self.idle |= self.tracing.flushing
+            waited = self.tracing.flushing
             self.tracing.hear()
+            self.idle |= waited and not self.tracing.flushing
 
     def end_trace(self) -> dict[str, Any]:
         """Completes the trace. Raises ConfigError if there is none, Spinn2Error if it is not complete."""
@@ -265,7 +266,9 @@ class Network:
 
     def note_death(self, pidfd: int, slowest: int) -> None:
         """Reaps the child that `pidfd` stands for; the chip has failed. `slowest`: the lowest tick of any PE."""
-        child = next(child for child in self.children if child.pidfd == pidfd)
+        child = next((child for child in self.children if child.pidfd == pidfd), None)
+        if child is None:
+            return  # one that has ended in the meantime, for a good reason
         cause = processes.exit_cause(child.pid)
         self.children.remove(child)
         os.close(child.pidfd)

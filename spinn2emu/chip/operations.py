@@ -66,7 +66,7 @@ class Operations:
             "idle": network.idle, "failure": None if network.failure is None else network.failure.message,
             "pes": self._available(), "programs": programs, "loop": options.loop, "strict": options.strict,
             "cores": options.cores, "pids": {child.label: child.pid for child in network.children},
-            "trace": None if tracing is None else {"path": str(tracing.path), "error": tracing.error},
+            "trace": None if tracing is None else tracing.state(),
         }  # fmt: skip
 
     def halt(self, request: Request) -> Answer:

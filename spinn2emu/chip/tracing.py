@@ -55,14 +55,20 @@ class Tracing:
     """A trace that is being recorded. Raises ConfigError if it cannot begin."""
 
     def __init__(
-        self, request: Mapping[str, Any], captures: CaptureMemory, pes: Mapping[int, Assignment], routers: int, tick: int
+        self,
+        request: Mapping[str, Any],
+        captures: CaptureMemory,
+        pes: Mapping[int, Assignment],
+        routers: int,
+        tick: int,
     ) -> None:
         try:
             options = TraceOptions.model_validate(dict(request))
         except pydantic.ValidationError as error:
             raise ConfigError(f"trace: {describe(error)}") from error
         self.path, self.captures = Path(options.path), captures
-        self.flushing, self.error = False, None
+        self.flushing = False
+        self.error: str | None = None
         wants_everything(captures)
         _set_filter(options, captures)
         recorder.prepare(captures)
@@ -88,15 +94,30 @@ class Tracing:
             for port, name in enumerate(assignment.loaded.program.outputs):
                 self.captures.type_of[pe, port] = type_of_port(name)
 
+    def state(self) -> dict[str, Any]:
+        """What the host is told while it goes on; `error`: why it is not complete, or None."""
+        return {"path": str(self.path), "pid": self.child.pid, "error": self.error}
+
     def flush(self) -> None:
         """Asks the recorder to write all that is complete; `hear` says when that is done."""
         self.flushing = self._say(recorder.FLUSH)
 
-    def hear(self) -> None:
-        """Takes in the recorder's answer, or that it has died."""
-        answer = self.control.recv(4096)
+    def hear(self) -> dict[str, Any]:
+        """Takes in the recorder's answer, or that it has died; returns the answer."""
+        try:
+            answer = self.control.recv(4096, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return {}
+        except ConnectionError:
+            answer = b""
         self.flushing = False
-        self._take(answer)
+        if not answer:
+            self.captures.filter[Filter.ON] = 0
+            self.error = self.error or "the recorder has died"
+            return {}
+        state: dict[str, Any] = json.loads(answer)
+        self.error = self.error or state["error"]
+        return state
 
     def stop(self) -> dict[str, Any]:
         """Writes what is left and ends the recorder. Raises Spinn2Error if the trace is not complete."""
@@ -105,7 +126,7 @@ class Tracing:
             self.hear()
         state: dict[str, Any] = {}
         if self._say(recorder.CLOSE) and select.select([self.control], [], [], CLOSE_DEADLINE_S)[0]:
-            state = self._take(self.control.recv(4096))
+            state = self.hear()
         self.control.close()
         cause = processes.end(self.child)
         if self.error is None and not state:
@@ -120,15 +141,6 @@ class Tracing:
         except OSError:
             return False
         return True
-
-    def _take(self, answer: bytes) -> dict[str, Any]:
-        if not answer:
-            self.captures.filter[Filter.ON] = 0
-            self.error = self.error or "the recorder has died"
-            return {}
-        state: dict[str, Any] = json.loads(answer)
-        self.error = self.error or state["error"]
-        return state
 
 
 def _set_filter(options: TraceOptions, captures: CaptureMemory) -> None:

@@ -33,7 +33,7 @@ Table = namedtuple(
 )
 """Compiled form. Per group: `masks` u4, `first` (lowest entry of the group), `offset` and `bits` of its hash table
 in `slot_key` u4 / `slot_entry` i4 (-1: empty). Entry e goes to PE ids `targets[start[e]:start[e + 1]]`
-and over the links in the bit set `links[e]` (i8); bit r of `spread[e]` (i8) is set if router r serves one of those PEs."""
+and over the links in the bit set `links[e]` (i8); bit r of `spread[e]` (i8) is set if router r serves one of them."""
 
 NO_ENTRY = -1
 _HASH = 2654435769  # Knuth's multiplicative hash, 2^32 / golden ratio

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spinn2emu import mesh, spec
 from spinn2emu.frames import FOREVER
-from spinn2emu.jit import atomic_load, atomic_exchange, compiled, inlined
+from spinn2emu.jit import atomic_exchange, atomic_load, compiled, inlined
 from spinn2emu.packets import PORT_BITS
 from spinn2emu.trace.schema import EVENT, INTERFACES, Event, Type
 
@@ -157,7 +157,7 @@ def record_copy(capture, packet, event, target, latency):  # type: ignore[no-unt
 
 @inlined
 def _complete(gate, queues):  # type: ignore[no-untyped-def]
-    """The tick before which everything has been recorded: nobody will send in an earlier one, nor receive such packets."""
+    """The tick before which everything has been recorded: nobody sends in an earlier one, or receives such packets."""
     low = np.int64(_FOREVER)
     for i in range(gate.heard_pe.shape[0]):
         low = min(low, gate.horizon[gate.heard_pe[i], gate.heard_port[i]])

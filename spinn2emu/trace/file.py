@@ -16,8 +16,8 @@ from spinn2emu.trace import pcapng
 from spinn2emu.trace.output import Output
 from spinn2emu.trace.schema import EVENT, FRAME, INTERFACES, Meta
 
-GROUP_EVENTS = 1 << 16
-"""Events of a compressed frame."""
+GROUP_EVENTS = 1 << 14
+"""Events of a compressed frame, and of what a limited trace forgets at once."""
 ZSTD_LEVEL = 1
 _PIECE = 1 << 12
 """Events that are encoded at once: their blocks fit into half of an output's buffer, at the most."""
@@ -61,10 +61,12 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
     path = Path(path)
     data = _load(path)
     if len(data) < 28 or data[:4] != pcapng.SECTION.to_bytes(4, "little"):
-        what = "is empty" if not len(data) else "is not a pcapng file"
+        what = "is not a pcapng file" if len(data) or path.stat().st_size else "is empty"
         raise ConfigError(f"{path} {what}: byte 0 should begin a section header (0a 0d 0d 0a)", path=str(path))
+    if data[8:12] == pcapng.MAGIC.to_bytes(4, "big"):
+        raise ConfigError(f"{path} is in big-endian byte order, which spinn2emu never writes", path=str(path))
     trace = parse(data)
-    if not len(trace.events) and trace.problem is not None and not trace.meta.pes and trace.problem.position < 64:
+    if trace.problem is not None and not len(trace.events) and not trace.meta.pes:
         raise ConfigError(f"{path}: {trace.problem.text}, at byte {trace.problem.position}", path=str(path))
     return trace
 
@@ -84,7 +86,7 @@ def _load(path: Path) -> bytes | np.memmap[Any, Any]:
 def _decompress(file: IO[bytes]) -> bytes:
     """All that can be decompressed."""
     reader = zstandard().ZstdDecompressor().stream_reader(file, read_across_frames=True)
-    parts = []
+    parts: list[bytes] = []
     while True:
         try:
             part = reader.read(1 << 22)
@@ -124,7 +126,9 @@ def parse(data: Any) -> Trace:
             problem = problem or pcapng.Problem(4 * at, _what_is_foreign(body, ours))
         elif words[at] == pcapng.SECTION:
             if body[:4] != pcapng.MAGIC.to_bytes(4, "little"):
-                problem = problem or pcapng.Problem(4 * at, "a section in another byte order, which spinn2emu never writes")
+                problem = problem or pcapng.Problem(
+                    4 * at, "a section in another byte order, which spinn2emu never writes"
+                )
                 break
             ours = []
             comments = [value for code, value in pcapng.parse_options(body[16:]) if code == pcapng.COMMENT]
@@ -244,7 +248,7 @@ class TraceWriter:
 
 
 def write_trace(path: str | os.PathLike[str], trace: Trace, compress: bool = False) -> None:
-    """Writes a trace whose events are in canonical order. Raises ConfigError if they are not, or it cannot be written."""
+    """Writes a trace. Raises ConfigError if its events are not in canonical order, or it cannot be written."""
     events = np.ascontiguousarray(trace.events)
     if events.dtype != EVENT:
         raise ConfigError(f"events are of dtype {EVENT}, not {events.dtype}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -79,7 +80,12 @@ class Output:
     def _write(self, size: int) -> None:
         done = 0
         while done < size:
-            done += os.pwrite(self._fd, self._memory[done:size], self._start + done)
+            try:
+                done += os.pwrite(self._fd, self._memory[done:size], self._start + done)
+            except OSError as error:
+                if error.errno != errno.EINVAL or not self._direct:
+                    raise
+                self._direct = self._set_direct(False)  # the disk is nearly full, or wants larger pages
 
     def _set_direct(self, wanted: bool) -> bool:
         flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)

@@ -1,7 +1,7 @@
 """pcapng blocks (draft-ietf-opsawg-pcapng): the file's head, one block per event, statistics at the end; compiled.
 
-A file is one section: its header with a comment (`schema.Meta` as JSON), all interfaces (event router, PEs, links), then
-an enhanced packet block per event, and interface statistics. Little-endian, timestamps in nanoseconds of virtual time
+A file is one section: its header with a comment (`schema.Meta` as JSON), all interfaces (event router, PEs, links),
+then an enhanced packet block per event, and interface statistics. Little-endian, timestamps in ns of virtual time
 since tick 0. No date, no host name: equal runs give equal files.
 """
 
@@ -64,7 +64,9 @@ def tail(counts: NDArray[np.int64], time: int) -> bytes:
     stamp = struct.pack("<II", time >> 32, time & 0xFFFFFFFF)
     parts = []
     for number in np.nonzero(counts[:, 0])[0]:
-        pairs = [(code, struct.pack("<Q", int(n))) for code, n in zip((IF_RECEIVED, IF_DROPPED), counts[number], strict=True)]
+        pairs = [
+            (code, struct.pack("<Q", int(n))) for code, n in zip((IF_RECEIVED, IF_DROPPED), counts[number], strict=True)
+        ]
         parts.append(block(STATISTICS, struct.pack("<I", number) + stamp + options(*pairs)))
     return b"".join(parts)
 
@@ -96,7 +98,7 @@ def encode(events, order, out, counts):  # type: ignore[no-untyped-def]
 
     `out` has room for MAX_BLOCK_BYTES per event.
     """
-    n = 0
+    n = np.int64(0)
     for i in range(order.shape[0]):
         e = events[order[i]]
         words = np.int64(0)
@@ -160,7 +162,9 @@ def _fits(words, at, caught):  # type: ignore[no-untyped-def]
         payload = np.int64(1) << (size_code - 1)
     known = words[at] >> 8 & 0xFF < _EVENTS and words[at] >> 16 & 0xFF < _TYPES
     place = words[at + 1]
-    return known and place & 0xFFFF < _INTERFACES and place >> 16 < _INTERFACES and caught == 4 * (_FRAME_WORDS + payload)
+    return (
+        known and place & 0xFFFF < _INTERFACES and place >> 16 < _INTERFACES and caught == 4 * (_FRAME_WORDS + payload)
+    )
 
 
 @compiled
@@ -217,7 +221,9 @@ def parse_options(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def describes_ours(body: bytes) -> bool:
     """Whether an interface description has our link type and nanoseconds."""
-    return struct.unpack_from("<H", body)[0] == LINKTYPE and dict(parse_options(body[8:])).get(IF_TSRESOL) == bytes([NANOSECONDS])
+    return struct.unpack_from("<H", body)[0] == LINKTYPE and dict(parse_options(body[8:])).get(IF_TSRESOL) == bytes(
+        [NANOSECONDS]
+    )
 
 
 def new_events(count: int) -> NDArray[np.void]:

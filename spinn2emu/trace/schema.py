@@ -144,6 +144,13 @@ class PeInfo:
     phases: Sequence[str] = ()
 
 
+def _pe_info(program: str, **names: Sequence[str]) -> PeInfo:
+    """Of a file. Raises TypeError or ValueError for other types."""
+    if not all(isinstance(name, str) for several in ([program], *names.values()) for name in several):
+        raise ValueError("names are texts")
+    return PeInfo(program, **{kind: list(several) for kind, several in names.items()})
+
+
 @dataclass(frozen=True)
 class Meta:
     """What a trace's first block says. `pes` by name; `filter`: what was recorded of all, as the user wrote it."""
@@ -161,8 +168,8 @@ class Meta:
         """Of a file's comment; empty if that is not ours."""
         try:
             content = json.loads(text)
-            return cls({name: PeInfo(**info) for name, info in content["pes"].items()}, content["filter"])
-        except (ValueError, TypeError, KeyError, AttributeError):
+            return cls({name: _pe_info(**info) for name, info in content["pes"].items()}, dict(content["filter"]))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return cls()
 
     def name_of(self, kind: str, pe: int, number: int) -> str:
@@ -170,4 +177,3 @@ class Meta:
         info = self.pes.get(interface_name(pe))
         names: Sequence[str] = getattr(info, kind) if info else ()
         return names[number] if number < len(names) else str(number)
-

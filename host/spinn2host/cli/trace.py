@@ -7,7 +7,7 @@ import importlib
 import click
 
 COMMANDS = {
-    "record": "trace_record", "show": "trace_look", "stats": "trace_look", "plot": "trace_plot",
+    "record": "trace_record", "stop": "trace_record", "show": "trace_look", "stats": "trace_look", "plot": "trace_plot",
     "export": "trace_export", "diff": "trace_look", "replay": "trace_replay", "wireshark": "trace_wireshark",
 }  # fmt: skip
 """The module of each command, imported when it is used."""

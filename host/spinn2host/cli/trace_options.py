@@ -90,7 +90,9 @@ def trace_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def take_capture(path: Path | None, options: dict[str, Any]) -> dict[str, Any] | None:
     """Takes what these options say out of `options`: arguments of `Chip.start_trace`, or None without a path."""
-    values = {name: options.pop(f"capture_{name}") for name in ("events", "type", "without", "pe", "key", "ticks", "limit")}
+    values = {
+        name: options.pop(f"capture_{name}") for name in ("events", "type", "without", "pe", "key", "ticks", "limit")
+    }
     if path is None:
         if any(values.values()):
             raise click.UsageError("what to record was said, but not where: add --trace FILE.pcapng")

@@ -15,8 +15,8 @@ from spinn2emu import __version__
 from spinn2emu.errors import ConfigError
 from spinn2host import training
 from spinn2host.cli.common import cores_option
-from spinn2host.cli.trace_options import take_capture, trace_option
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
+from spinn2host.cli.trace_options import take_capture, trace_option
 from spinn2host.recipe import PRESETS, Recipe, make_recipe
 from spinn2host.rundir import RunDirectory, free_name
 

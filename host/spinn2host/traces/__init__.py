@@ -1,0 +1,1 @@
+"""Traces as the host looks at them: a language to choose events, lines, statistics, differences, other formats."""

@@ -1,0 +1,169 @@
+"""What a trace adds up to: packets and copies by type, PE, route, tick, link and reason; latencies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinn2emu import geometry, mesh, spec
+from spinn2emu.trace.file import Trace
+from spinn2emu.trace.schema import DROPS, INTERFACES, LINK, Event, Type, latency_ns
+from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, TYPE_NAMES
+
+PERCENTILES = {"min": 0, "p50": 50, "p90": 90, "p99": 99, "max": 100}
+SENT, RECEIVED, DROPPED = range(3)
+OUTCOMES = {"sent": SENT, "received": RECEIVED, "dropped": DROPPED}
+"""What is counted: packets sent, copies received, copies dropped. `outcomes` gives each event's number."""
+
+Section = Callable[[NDArray[np.void]], Any]
+
+
+def statistics(trace: Trace, sections: tuple[str, ...] = ()) -> dict[str, Any]:
+    """All sections, or some of SECTIONS, as JSON has them; the keys stay what they are.
+
+    total: `sent`, `received`, `dropped`, `events`, `first_tick`, `last_tick`, `ms` (virtual, from the begin of the
+      first tick to the end of the last), and `sent_per_ms`, `received_per_ms`, `dropped_per_ms`
+    type: by type `sent`, `received`, `dropped` and the three per ms
+    event: by event, how many
+    pe: by name `sent`, `received`, `dropped` (with this target); `router` and links are there if events name them
+    route: list of `type`, `source`, `target`, `received`, `dropped`; the busiest first
+    tick: for sent, received, dropped `min`, `median`, `max` per tick of sending, from the first tick to the last, and
+      `busiest`, a tick with `max`
+    latency: by type, of received copies: `copies`, and `min`, `p50`, `p90`, `p99`, `max` in ns
+    link: list of `from`, `to` (positions of the mesh) and `packets`; the busiest first
+    drop: by event `copies` and `reason`
+    """
+    result = {"total": _total(trace.events)}
+    for name in sections or SECTIONS:
+        result[name] = SECTIONS[name](trace.events)
+    return result
+
+
+def outcomes(events: NDArray[np.void]) -> NDArray[np.uint8]:
+    """SENT, RECEIVED or DROPPED of each event, (n,)."""
+    return np.minimum(events["event"], Event.UNROUTED).astype(np.uint8)
+
+
+def _count(codes: NDArray[Any], events: NDArray[np.void], size: int) -> NDArray[np.int64]:
+    """Events by code and outcome, (size, 3)."""
+    flat = codes.astype(np.int64) * 3 + outcomes(events)
+    return np.bincount(flat, minlength=3 * size).reshape(size, 3)
+
+
+def _named_counts(counts: NDArray[np.int64]) -> dict[str, int]:
+    return {name: int(counts[number]) for name, number in OUTCOMES.items()}
+
+
+def _span_ms(events: NDArray[np.void]) -> float:
+    if not len(events):
+        return 0.0
+    return (int(events["tick"].max()) - int(events["tick"].min()) + 1) * spec.TICK_NS.value / 1e6
+
+
+def _with_rates(counts: NDArray[np.int64], ms: float) -> dict[str, float]:
+    rates = {f"{name}_per_ms": count / ms if ms else 0.0 for name, count in _named_counts(counts).items()}
+    return {**_named_counts(counts), **rates}
+
+
+def _total(events: NDArray[np.void]) -> dict[str, Any]:
+    counts = np.bincount(outcomes(events), minlength=3)
+    ticks = {"first_tick": int(events["tick"].min()), "last_tick": int(events["tick"].max())} if len(events) else {}
+    ms = _span_ms(events)
+    return {"events": len(events), "first_tick": None, "last_tick": None, **ticks, "ms": ms, **_with_rates(counts, ms)}
+
+
+def _by_type(events: NDArray[np.void]) -> dict[str, dict[str, float]]:
+    counts, ms = _count(events["type"], events, len(Type)), _span_ms(events)
+    return {TYPE_NAMES[i]: _with_rates(counts[i], ms) for i in np.flatnonzero(counts.sum(1))}
+
+
+def _by_event(events: NDArray[np.void]) -> dict[str, int]:
+    counts = np.bincount(events["event"], minlength=len(Event))
+    return {EVENT_NAMES[i]: int(counts[i]) for i in np.flatnonzero(counts)}
+
+
+def _by_pe(events: NDArray[np.void]) -> dict[str, dict[str, int]]:
+    place = np.where(events["event"] == Event.SENT, events["source"], events["target"])
+    counts = _count(place, events, INTERFACES)
+    return {INTERFACE_NAMES[i]: _named_counts(counts[i]) for i in np.flatnonzero(counts.sum(1))}
+
+
+def _by_route(events: NDArray[np.void]) -> list[dict[str, Any]]:
+    copies = events[events["event"] != Event.SENT]
+    shape = len(Type), INTERFACES, INTERFACES
+    codes = np.ravel_multi_index([copies[name].astype(np.int64) for name in ("type", "source", "target")], shape)
+    counts = _count(codes, copies, int(np.prod(shape)))
+    busy = np.flatnonzero(counts.any(1))
+    busy = busy[np.argsort(-counts[busy].sum(1), kind="stable")]
+    return [
+        {"type": TYPE_NAMES[type_], "source": INTERFACE_NAMES[source], "target": INTERFACE_NAMES[target],
+         "received": int(counts[code, RECEIVED]), "dropped": int(counts[code, DROPPED])}
+        for code, type_, source, target in zip(busy, *np.unravel_index(busy, shape), strict=True)
+    ]  # fmt: skip
+
+
+def _by_tick(events: NDArray[np.void]) -> dict[str, dict[str, Any]]:
+    """Only ticks with events are counted one by one: a damaged file may name any tick."""
+    if not len(events):
+        return {}
+    span = int(events["tick"].max()) - int(events["tick"].min()) + 1
+    result = {}
+    for name, number in OUTCOMES.items():
+        ticks, counts = np.unique(events["tick"][outcomes(events) == number], return_counts=True)
+        empty = span - len(ticks)
+        ordered = np.sort(counts)
+        low, high = ((span - 1) // 2 - empty, span // 2 - empty)  # places of the median among those that are not 0
+        median = sum(float(ordered[place]) if place >= 0 else 0.0 for place in (low, high)) / 2
+        result[name] = {
+            "min": 0 if empty else int(ordered[0]), "median": median, "max": int(counts.max(initial=0)),
+            "busiest": int(ticks[counts.argmax()]) if len(ticks) else None,
+        }  # fmt: skip
+    return result
+
+
+def _latencies(events: NDArray[np.void]) -> dict[str, dict[str, int]]:
+    received = events[events["event"] == Event.RECEIVED]
+    latency, types = latency_ns(received), received["type"]
+    result = {}
+    for number in np.flatnonzero(np.bincount(types)) if len(types) else []:
+        own = latency[types == number]
+        values = np.percentile(own, list(PERCENTILES.values()), method="higher")
+        result[TYPE_NAMES[number]] = {"copies": len(own), **dict(zip(PERCENTILES, map(int, values), strict=True))}
+    return result
+
+
+def link_loads(events: NDArray[np.void]) -> dict[mesh.Link, int]:
+    """Packets that crossed each link of the mesh, of these events.
+
+    A packet goes once from its quad to the event router, and from there once to each quad that has targets: one flit
+    serves up to four PEs.
+    """
+    injected = np.bincount(events["source"][events["event"] == Event.SENT], minlength=1)
+    copies = events[(events["event"] != Event.SENT) & (events["target"] > 0) & (events["target"] < LINK)]
+    quads = len(geometry.QUADS)
+    quad = (copies["target"].astype(np.uint64) - 1) // spec.PES_PER_QUAD.value
+    sent = copies["tick"].astype(np.uint64) * spec.TICK_NS.value + copies["sent"]
+    flits = np.unique((sent * INTERFACES + copies["source"]) * quads + quad)
+    return mesh.link_loads(injected, np.bincount(flits % quads, minlength=quads))
+
+
+def _by_link(events: NDArray[np.void]) -> list[dict[str, Any]]:
+    loads = sorted(link_loads(events).items(), key=lambda item: (-item[1], item[0]))
+    return [{"from": f"{a[0]}.{a[1]}", "to": f"{b[0]}.{b[1]}", "packets": count} for (a, b), count in loads]
+
+
+def _drops(events: NDArray[np.void]) -> dict[str, dict[str, Any]]:
+    counts = np.bincount(events["event"], minlength=len(Event))
+    return {
+        EVENT_NAMES[event]: {"copies": int(counts[event]), "reason": reason}
+        for event, reason in DROPS.items() if counts[event]
+    }  # fmt: skip
+
+
+SECTIONS: dict[str, Section] = {
+    "type": _by_type, "event": _by_event, "pe": _by_pe, "route": _by_route, "tick": _by_tick, "latency": _latencies,
+    "link": _by_link, "drop": _drops,
+}  # fmt: skip

@@ -1,0 +1,397 @@
+"""The bytes of a trace, against the standard's layout; writing and reading, whole and damaged."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from spinn2emu.errors import ConfigError
+from spinn2emu.trace import file as trace_file
+from spinn2emu.trace import pcapng
+from spinn2emu.trace.file import Trace, TraceWriter, canonical_order, parse, read_trace, write_trace
+from spinn2emu.trace.order import Keys
+from spinn2emu.trace.schema import (
+    DROPS,
+    EVENT,
+    FRAME,
+    INTERFACES,
+    LINK,
+    LINKTYPE,
+    Event,
+    Meta,
+    PeInfo,
+    Type,
+    interface_name,
+    latency_ns,
+    type_of_port,
+)
+from spinn2emu.trace.schema import VERSION as SCHEMA_VERSION
+
+META = Meta({"1.1.0": PeInfo("spinn2fw.eventprop.input", ["control"], ["spikes"], ["wait", "play"])})
+
+
+def event(**fields: Any) -> NDArray[np.void]:
+    """One event, with 0 in all other fields."""
+    events = np.zeros(1, EVENT)
+    for name, value in fields.items():
+        events[name][0] = value
+    return events
+
+
+def random_events(rng: np.random.Generator, count: int) -> NDArray[np.void]:
+    """Different events in canonical order, every field anywhere in its range."""
+    events = np.zeros(count, EVENT)
+    events["tick"] = rng.integers(0, 300, count)
+    events["sent"] = rng.integers(0, 27_000, count)
+    events["event"] = rng.integers(0, len(Event), count)
+    events["source"] = rng.integers(1, LINK, count)
+    events["target"] = np.where(events["event"] == Event.SENT, 0, rng.integers(1, INTERFACES, count))
+    late = np.where(events["event"] == Event.SENT, 0, rng.integers(1, 400, count))
+    events["time"] = events["tick"].astype(np.uint64) * 1_000_000 + events["sent"] + late.astype(np.uint64)
+    events["control"] = rng.choice([0x00, 0x10, 0x20, 0x30], count)
+    for name, limit in (("type", len(Type)), ("port", 256), ("phase", 8), ("out", 8), ("hops", 20), ("key", 1 << 32)):
+        events[name] = rng.integers(0, limit, count)
+    words = np.array([0, 1, 2, 4])[events["control"] >> 4]
+    for word in range(4):
+        events["payload"][:, word] = np.where(words > word, rng.integers(0, 1 << 32, count), 0)
+    _, first = np.unique(events[["time", "source", "target", "event"]], return_index=True)
+    events = events[np.sort(first)]
+    return events[canonical_order(events)]
+
+
+# --- bytes ------------------------------------------------------------------------------------------------------------
+
+
+def blocks_of(data: bytes) -> list[tuple[int, bytes]]:
+    """Type and body of every block, as the standard says."""
+    blocks, at = [], 0
+    while at < len(data):
+        kind, length = struct.unpack_from("<II", data, at)
+        assert struct.unpack_from("<I", data, at + length - 4) == (length,)
+        blocks.append((kind, data[at + 8 : at + length - 4]))
+        at += length
+    return blocks
+
+
+def encoded(events: NDArray[np.void]) -> bytes:
+    out = np.zeros(len(events) * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
+    counts = np.zeros((INTERFACES, 2), np.int64)
+    return out[: pcapng.encode(events, np.arange(len(events)), out, counts)].tobytes()
+
+
+def test_a_received_error_has_these_bytes() -> None:
+    data = encoded(event(
+        time=(5 << 32) + 160, tick=21_474, sent=836_493, key=0x21000003, payload=(0x3F800000, 0, 0, 0), source=99,
+        target=98, event=Event.RECEIVED, type=Type.ERROR, port=3, phase=1, out=2, hops=9, control=0x10,
+    ))  # fmt: skip
+    # type 6, length; interface, time high, low, captured, original length
+    assert data[:28] == struct.pack("<IIIIIII", 6, 64, 98, 5, 160, 32, 32)
+    # version, event, type, port, source, target, tick, sent
+    assert data[28:44] == struct.pack("<BBBBHHII", 1, 1, 2, 3, 99, 98, 21_474, 836_493)
+    # phase, out, hops, control, latency, key, payload, length again
+    latency = (5 << 32) + 160 - 21_474 * 1_000_000 - 836_493
+    assert data[44:] == struct.pack("<BBBBIIfI", 1, 2, 9, 0x10, latency, 0x21000003, 1.0, 64)
+    assert latency == 147
+
+
+def test_a_dropped_packet_says_why_in_a_comment() -> None:
+    data = encoded(event(event=Event.FIFO_FULL, source=5, target=9))
+    kind, body = blocks_of(data)[0]
+    assert kind == 6 and body[12:20] == struct.pack("<II", 28, 28)
+    assert dict(pcapng.parse_options(body[20 + 28 :])) == {1: b"dropped: the receive FIFO of the target is full"}
+
+
+def test_a_file_begins_with_a_section_and_all_interfaces_and_ends_with_statistics(tmp_path: Path) -> None:
+    events = np.concatenate([
+        event(event=Event.SENT, source=77, time=3, sent=3),
+        event(event=Event.RECEIVED, source=77, target=9, time=80, sent=3),
+        event(event=Event.NOT_LIVE, source=77, target=9, time=1_000_090, sent=3, tick=1),
+    ])  # fmt: skip
+    write_trace(tmp_path / "a.pcapng", Trace(events, META))
+    blocks = blocks_of((tmp_path / "a.pcapng").read_bytes())
+    assert [kind for kind, _ in blocks] == [0x0A0D0D0A, *[1] * INTERFACES, 6, 6, 6, 5, 5]
+    assert blocks[0][1][:16] == struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
+    names = [dict(pcapng.parse_options(body[8:]))[2].decode() for kind, body in blocks if kind == 1]
+    assert names == [interface_name(i) for i in range(INTERFACES)]
+    assert (names[0], names[1], names[77], names[152], names[153], names[158]) == (
+        "router", "7.6.0", "1.1.0", "5.3.3", "link0", "link5",
+    )  # fmt: skip
+    for kind, body in blocks:
+        if kind == 1:
+            assert struct.unpack_from("<HHI", body) == (147, 0, 0)
+            assert dict(pcapng.parse_options(body[8:]))[9] == b"\x09"
+    statistics = [
+        (struct.unpack_from("<III", body), dict(pcapng.parse_options(body[12:]))) for k, body in blocks if k == 5
+    ]
+    count = lambda n: struct.pack("<Q", n)  # noqa: E731
+    assert statistics == [
+        ((9, 0, 1_000_090), {4: count(2), 5: count(1)}),
+        ((77, 0, 1_000_090), {4: count(1), 5: count(0)}),
+    ]
+
+
+def test_the_file_says_nothing_of_when_and_where(tmp_path: Path) -> None:
+    for name in "ab":
+        write_trace(tmp_path / name, Trace(random_events(np.random.default_rng(1), 50), META))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_meta_survives_and_what_is_not_ours_is_empty() -> None:
+    assert Meta.from_json(META.to_json()).to_json() == META.to_json()
+    assert META.name_of("phases", 77, 1) == "play" and META.name_of("phases", 77, 5) == "5"
+    for text in (
+        "",
+        "{}",
+        "null",
+        "[" * 100_000,
+        '{"pes": {"1.1.0": {"program": 1, "inputs": 3}}, "filter": {}}',
+        '{"pes": 3, "filter": {}}',
+        '{"pes": {"1.1.0": {"x": 1}}, "filter": {}}',
+    ):
+        assert Meta.from_json(text) == Meta()
+
+
+@pytest.mark.parametrize(
+    ("port", "kind"),
+    [("spikes", Type.SPIKE), ("spike", Type.SPIKE), ("weights12", Type.WEIGHT), ("errors", Type.ERROR),
+     ("gradients", Type.GRADIENT), ("control", Type.CONTROL), ("silent", Type.SILENT), ("ping", Type.MULTICAST),
+     ("globals", Type.MULTICAST), ("s", Type.MULTICAST), ("", Type.MULTICAST)],
+)  # fmt: skip
+def test_the_type_comes_from_the_ports_name(port: str, kind: Type) -> None:
+    assert type_of_port(port) is kind
+
+
+def test_every_drop_has_a_reason() -> None:
+    assert list(DROPS) == [e for e in Event if e not in (Event.SENT, Event.RECEIVED)]
+
+
+# --- there and back ---------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**32), st.integers(0, 400), st.booleans())
+@settings(max_examples=30)
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, count: int, compress: bool
+) -> None:
+    path = tmp_path_factory.mktemp("trace") / "t.pcapng"
+    events = random_events(np.random.default_rng(seed), count)
+    write_trace(path, Trace(events, META), compress)
+    trace = read_trace(path)
+    assert trace.problem is None and trace.meta == META
+    assert trace.events.tobytes() == events.tobytes()
+    assert (latency_ns(trace.events) == latency_ns(events)).all()
+
+
+@given(st.integers(0, 2**32), st.integers(1, 3000))
+@settings(max_examples=20)
+def test_the_order_is_that_of_a_plain_sort(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    events = random_events(rng, count)
+    mixed = events[rng.permutation(len(events))]
+    assert mixed[Keys(len(mixed)).order(mixed)].tobytes() == events.tobytes()
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("limit", [None, 500_000])
+def test_bytes_do_not_depend_on_the_portions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compress: bool, limit: int | None
+) -> None:
+    monkeypatch.setattr(trace_file, "GROUP_EVENTS", 500)
+    events = random_events(np.random.default_rng(3), 20_000)
+    order = np.arange(len(events))
+    for name, portions in (("a", [len(events)]), ("b", [1, 7, 3_000, 0, 499, 501, len(events)])):
+        writer = TraceWriter(tmp_path / name, META, compress, limit)
+        done = 0
+        for portion in portions:
+            writer.add(events, order[done : done + portion])
+            writer.flush()
+            done += portion
+        writer.close()
+    data = (tmp_path / "a").read_bytes()
+    assert data == (tmp_path / "b").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    trace = read_trace(tmp_path / "a")
+    kept = len(trace.events)
+    assert trace.problem is None and trace.events.tobytes() == events[-kept:].tobytes()
+    if limit is None:
+        assert kept == len(events)
+    else:
+        assert limit // 3 < len(data) <= limit and kept < len(events)
+
+
+def test_a_limit_that_holds_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="too small") as caught:
+        TraceWriter(tmp_path / "x", META, limit=1000)
+    assert caught.value.fields["limit"] > 1000 and not (tmp_path / "x").exists()
+
+
+def test_a_large_file_is_read_in_order_and_a_flush_shows_it(tmp_path: Path) -> None:
+    events = random_events(np.random.default_rng(5), 60_000)
+    writer = TraceWriter(tmp_path / "t", META)
+    for first in range(0, len(events), 20_000):
+        writer.add(events, np.arange(first, min(first + 20_000, len(events))))
+        writer.flush()
+        assert read_trace(tmp_path / "t").events.tobytes() == events[: first + 20_000].tobytes()
+    writer.close()
+    assert writer.written == len(events)
+
+
+@pytest.mark.parametrize("wrong", ["order", "dtype", "folder"])
+def test_what_cannot_be_written_is_refused(tmp_path: Path, wrong: str) -> None:
+    events = random_events(np.random.default_rng(1), 10)
+    path = tmp_path / ("no/such/folder/x" if wrong == "folder" else "x")
+    given = {"order": events[::-1], "dtype": np.zeros(3), "folder": events}[wrong]
+    with pytest.raises(ConfigError):
+        write_trace(path, Trace(given, META))
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+SMALL = random_events(np.random.default_rng(11), 40)
+
+
+def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("trace") / "t"
+    write_trace(path, Trace(SMALL, META))
+    return path.read_bytes()
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_file_cut_anywhere_gives_the_events_before_the_cut(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    whole = written(tmp_path_factory)
+    cut = data.draw(st.integers(len(pcapng.head(META)), len(whole) - 1))
+    trace = parse(whole[:cut])
+    complete = sum(kind == 6 for kind, _ in blocks_of(whole[: last_whole_block(whole, cut)]))
+    assert trace.events.tobytes() == SMALL[:complete].tobytes()
+    torn = cut != last_whole_block(whole, cut)
+    assert (trace.problem is not None) == torn
+    if torn:
+        assert trace.problem is not None and trace.problem.position == last_whole_block(whole, cut)
+
+
+def last_whole_block(data: bytes, cut: int) -> int:
+    at = 0
+    while at < len(data):
+        length = struct.unpack_from("<I", data, at + 4)[0]
+        if at + length > cut:
+            return at
+        at += length
+    return at
+
+
+@given(st.integers(0, 2**32), st.integers(1, 12))
+@settings(max_examples=150)
+def test_damaged_bytes_never_do_more_than_lose_events(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, count: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    path = tmp_path_factory.mktemp("trace") / "t"
+    data = bytearray(written(tmp_path_factory))
+    for place in rng.integers(0, len(data), count):
+        data[place] = rng.integers(256)
+    path.write_bytes(data)
+    try:
+        trace = read_trace(path)
+    except ConfigError as error:
+        assert str(path) in error.message
+        return
+    assert len(trace.events) <= len(SMALL)
+    assert (trace.events["event"] < len(Event)).all() and (trace.events["type"] < len(Type)).all()
+    assert (trace.events["source"] < INTERFACES).all() and (trace.events["target"] < INTERFACES).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "is empty"), (b"hello", "not a pcapng"), (b"\x00" * 400, "not a pcapng"),
+     (b"\xd4\xc3\xb2\xa1" + b"\x00" * 100, "not a pcapng"), (b"\x28\xb5\x2f\xfd\x00\x01", "not a pcapng"),
+     (struct.pack(">IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28) + bytes(64), "byte order|claims")],
+    ids=["empty", "short", "zeros", "old pcap", "broken zstd", "big-endian"],
+)  # fmt: skip
+def test_foreign_files_are_named(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=words) as caught:
+        read_trace(path)
+    assert str(path) in caught.value.message
+
+
+def test_a_capture_of_something_else_is_no_trace(tmp_path: Path) -> None:
+    section = pcapng.block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    ethernet = pcapng.block(1, struct.pack("<HHI", 1, 0, 0))
+    frame = pcapng.block(6, struct.pack("<IIIII", 0, 0, 0, 60, 60) + bytes(60))
+    (tmp_path / "net.pcapng").write_bytes(section + ethernet + 3 * frame)
+    with pytest.raises(ConfigError, match=r"another link type.*byte 48"):
+        read_trace(tmp_path / "net.pcapng")
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        read_trace(tmp_path / "none")
+    with pytest.raises(ConfigError, match="directory"):
+        read_trace(tmp_path)
+
+
+def test_what_others_wrote_is_left_out_and_said(tmp_path: Path) -> None:
+    """Packets of another link type, of an interface that is not described, of a later schema; unknown blocks."""
+    ours = encoded(SMALL)
+    head = pcapng.head(META)
+    foreign_interface = pcapng.block(1, struct.pack("<HHI", 1, 0, 0) + bytes(4))
+
+    def packet(interface: int, frame: bytes) -> bytes:
+        return pcapng.block(6, struct.pack("<IIIII", interface, 0, 0, len(frame), len(frame)) + frame)
+
+    later = packet(3, bytes([2]) + bytes(27))
+    for extra, position, words in (
+        (packet(INTERFACES, bytes(60)), len(head) + len(foreign_interface), "link type"),
+        (packet(INTERFACES + 5, bytes(60)), len(head) + len(foreign_interface), "not described"),
+        (later, len(head) + len(foreign_interface), "version 1"),
+    ):
+        trace = parse(head + foreign_interface + extra + ours)
+        assert trace.events.tobytes() == SMALL.tobytes()
+        assert trace.problem is not None and trace.problem.position == position and words in trace.problem.text
+    trace = parse(head + pcapng.block(0x0BAD, b"custom blocks are skipped...") + ours)
+    assert trace.problem is None and trace.events.tobytes() == SMALL.tobytes()
+
+
+def test_sections_behind_each_other_are_read_as_one() -> None:
+    part = pcapng.head(META) + encoded(SMALL)
+    trace = parse(part + part)
+    assert trace.problem is None and trace.events.tobytes() == SMALL.tobytes() * 2
+
+
+# --- the documented schema --------------------------------------------------------------------------------------------
+
+SCHEMA_PAGE = Path(__file__).parent.parent / "docs" / "traces.md"
+
+
+def documented() -> list[list[str]]:
+    table = SCHEMA_PAGE.read_text().split("| offset | field |")[1]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:] if line[:1] == "|"]
+    assert len(rows) > 10
+    return rows
+
+
+def test_the_documented_fields_are_those_of_the_frame() -> None:
+    *fields, payload = documented()
+    frame = [(FRAME.fields[name][1], name, FRAME.fields[name][0].str.strip("<|")) for name in FRAME.names]
+    assert [(int(offset), name, kind) for offset, name, kind, _ in fields] == frame
+    assert (int(payload[0]), payload[1]) == (FRAME.itemsize, "payload")
+    assert FRAME.fields["key"][1] % 4 == 0
+
+
+def test_the_documented_numbers_are_those_of_the_code() -> None:
+    texts = {name: text for _, name, _, text in documented()}
+    for field, kind in (("event", Event), ("type", Type)):
+        assert texts[field] == ", ".join(f"{int(k)} {k.name.lower()}" for k in kind)
+    assert texts["version"] == str(SCHEMA_VERSION)
+    assert f"USER0 ({LINKTYPE})" in SCHEMA_PAGE.read_text()
