@@ -154,3 +154,19 @@ def atomic_load(typingctx: Any, address: Any) -> Any:
         return builder.load_atomic(pointer, "seq_cst", 8)
 
     return signature, codegen
+
+
+@intrinsic
+def prefetch(typingctx: Any, address: Any) -> Any:
+    """Asks for the cache line at `address`, without waiting for it."""
+    signature = numba.types.void(numba.types.intp)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer, word = cgutils.voidptr_t, ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        # for reading, to all levels of the data cache
+        builder.call(function, [builder.inttoptr(args[0], pointer), word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return signature, codegen

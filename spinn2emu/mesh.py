@@ -7,6 +7,7 @@ latency is its hops and the router's pipeline at their clocks.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -59,18 +60,22 @@ def latency_ns(source: int, target: int | None) -> int:
 
     (hops to the router + hops from it) * 5 cycles / 300 MHz + 4 cycles / 400 MHz, rounded down.
     """
-    cycles = (hops(source) + (hops(target) if target is not None else 0)) * spec.NOC_CYCLES_PER_HOP.value
+    return latency_of_hops(hops(source) + (hops(target) if target is not None else 0))
+
+
+@functools.cache
+def latency_of_hops(count: int) -> int:
+    """`latency_ns` by the hops to the router and from it."""
+    cycles = count * spec.NOC_CYCLES_PER_HOP.value
     noc = cycles * 1_000_000_000 // spec.NOC_CLOCK_HZ.value
     return noc + spec.ROUTER_STAGES.value * 1_000_000_000 // spec.ROUTER_CLOCK_HZ.value
 
 
 def latency_table() -> NDArray[np.uint32]:
     """`latency_ns` for every pair of PE ids, shape (153, 153); column 0: to the router's decision, row 0 is unused."""
-    table = np.zeros((spec.PES.value + 1,) * 2, np.uint32)
-    for source in geometry.PE_IDS:
-        table[source, 0] = latency_ns(source, None)
-        for target in geometry.PE_IDS:
-            table[source, target] = latency_ns(source, target)
+    own = [0, *map(hops, geometry.PE_IDS)]
+    table = np.array([[latency_of_hops(a + b) for b in own] for a in own], np.uint32)
+    table[0] = 0
     return table
 
 

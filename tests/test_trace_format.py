@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from spinn2emu import spec
 from spinn2emu.errors import ConfigError
+from spinn2emu.packets import PACKET
+from spinn2emu.pe.process import TX_PACKETS
 from spinn2emu.trace import file as trace_file
 from spinn2emu.trace import pcapng
 from spinn2emu.trace.file import Trace, TraceWriter, canonical_order, parse, read_trace, write_trace
-from spinn2emu.trace.order import Keys
+from spinn2emu.trace.notes import HOPS, LATENCY, NOTE, encode_notes, sort, take_complete
 from spinn2emu.trace.schema import (
     DROPS,
     EVENT,
@@ -83,7 +86,7 @@ def blocks_of(data: bytes) -> list[tuple[int, bytes]]:
 def encoded(events: NDArray[np.void]) -> bytes:
     out = np.zeros(len(events) * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
     counts = np.zeros((INTERFACES, 2), np.int64)
-    return out[: pcapng.encode(events, np.arange(len(events)), out, counts)].tobytes()
+    return out[: pcapng.encode(events, np.arange(len(events)), out, counts)[0]].tobytes()
 
 
 def test_a_received_error_has_these_bytes() -> None:
@@ -189,13 +192,43 @@ def test_what_is_written_is_read(
     assert (latency_ns(trace.events) == latency_ns(events)).all()
 
 
+def notes_of(events: NDArray[np.void]) -> NDArray[np.void]:
+    """What routers write down of events whose latency and hops are those of the mesh."""
+    notes = np.zeros(len(events), NOTE)
+    for name in ("control", "port", "source", "key", "payload", "tick", "target"):
+        notes[name] = events[name]
+    notes["origin"] = events["phase"] << 3 | events["out"]
+    notes["time"] = events["time"] - events["tick"].astype(np.uint64) * 1_000_000
+    notes["what"] = events["type"] << 4 | events["event"]
+    return notes
+
+
 @given(st.integers(0, 2**32), st.integers(1, 3000))
 @settings(max_examples=20)
-def test_the_order_is_that_of_a_plain_sort(seed: int, count: int) -> None:
+def test_notes_in_any_order_become_the_events_in_order(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     events = random_events(rng, count)
-    mixed = events[rng.permutation(len(events))]
-    assert mixed[Keys(len(mixed)).order(mixed)].tobytes() == events.tobytes()
+    way = HOPS[events["source"]] + np.where(events["event"] == Event.SENT, 0, HOPS[events["target"]])
+    events["hops"] = np.where(events["event"] == Event.SENT, 0, way)
+    late = np.where(events["event"] == Event.SENT, 0, LATENCY[way])
+    events["time"] = events["tick"].astype(np.uint64) * 1_000_000 + events["sent"] + late.astype(np.uint64)
+    events = events[canonical_order(events)]
+    notes = notes_of(events)[rng.permutation(len(events))]
+    batch, kept, keys = notes.copy(), notes.copy(), np.zeros((2, count), np.uint64)
+    ranks = np.zeros((2, count), np.int32)
+    n, k = take_complete(notes, 0, len(notes), -1, 200, batch, keys, 0, kept, 0)
+    assert (kept["tick"][:k] >= 200).all() and n == (events["tick"] < 200).sum()
+    order = ranks[sort(keys, ranks, n), :n] if n else ranks[0, :0]
+    out, counts = np.zeros(count * pcapng.MAX_BLOCK_BYTES // 4, np.uint32), np.zeros((INTERFACES, 2), np.int64)
+    words, time = encode_notes(batch, order, out, counts)
+    assert out[:words].tobytes() == encoded(events[:n])
+    assert time == (events["time"][n - 1] if n else 0) and counts.sum() == n + (events["event"][:n] > 1).sum()
+
+
+def test_the_time_of_an_event_within_its_tick_fits_a_note() -> None:
+    last = TX_PACKETS * 1_000_000_000 // spec.NOC_CLOCK_HZ.value + int(LATENCY.max())
+    assert last < np.iinfo(NOTE.fields["time"][0]).max < spec.TICK_NS.value
+    assert NOTE.itemsize == PACKET.itemsize == 32
 
 
 @pytest.mark.parametrize("compress", [False, True])

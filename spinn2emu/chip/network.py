@@ -20,6 +20,7 @@ from spinn2emu.chip.tracing import Tracing
 from spinn2emu.chip.watch import pe_failed
 from spinn2emu.errors import ChipStuck, ConfigError, PeDied, Spinn2Error
 from spinn2emu.frames import SUPERVISOR, VERSION, Kind, header, identity, new_buffer
+from spinn2emu.packets import PACKET
 from spinn2emu.pe import debug as pe_debug
 from spinn2emu.pe import process as pe_process
 from spinn2emu.pe.guard import Guard
@@ -27,7 +28,7 @@ from spinn2emu.registers import Register, wake_up
 from spinn2emu.router import debug as router_debug
 from spinn2emu.router import process as router_process
 from spinn2emu.router.state import Counter, Fault, PeCounter, build, build_queues, find_links
-from spinn2emu.trace.capture import record_copies
+from spinn2emu.trace.capture import record_packets
 from spinn2emu.trace.schema import Event
 
 
@@ -105,7 +106,7 @@ class Network:
             for own in self.memory.registers:
                 own.hits[:] = 0
         self.memory.notes[:] = 0
-        self._settle(application, fresh, ports.latency)
+        self._settle(application, fresh)
         self.application, self.idle = application, True
         self.memory.captures.restart(len(shares), self.tick)
         if self.tracing is not None:
@@ -139,7 +140,7 @@ class Network:
             self.sockets.append(socket)
         self.run(0)
 
-    def _settle(self, application: Application, fresh: Collection[int], latency: NDArray[np.uint32]) -> None:
+    def _settle(self, application: Application, fresh: Collection[int]) -> None:
         """Brings every PE's SRAM and queue to the present tick."""
         total = self.memory.registers[0]
         for pe in geometry.PE_IDS:
@@ -147,7 +148,8 @@ class Network:
                 total.counters[Counter.NOT_LIVE] += self.memory.queued[pe]
                 total.pe_counts[pe, PeCounter.DISCARDED] += self.memory.queued[pe]
                 waiting = self.memory.queues[pe, : self.memory.queued[pe]]
-                record_copies(total.capture, waiting, int(Event.NOT_LIVE), pe, latency)
+                words = waiting.view(np.uint64).reshape(len(waiting), PACKET.itemsize // 8)
+                record_packets(total.capture, waiting, words, int(Event.NOT_LIVE), pe, waiting["time"])
                 self.memory.queued[pe] = 0
         for pe, assignment in application.pes.items():
             if pe in fresh:

@@ -17,8 +17,9 @@ from spinn2emu.chip import processes
 from spinn2emu.chip.loading import Assignment
 from spinn2emu.errors import ConfigError, Spinn2Error, describe
 from spinn2emu.trace import recorder
-from spinn2emu.trace.capture import CaptureMemory, Filter, wants_everything
+from spinn2emu.trace.capture import ALL, SOME, CaptureMemory, Filter, wants_everything
 from spinn2emu.trace.file import TraceWriter
+from spinn2emu.trace.notes import encode_notes
 from spinn2emu.trace.schema import INTERFACES, Event, Meta, PeInfo, Type, type_of_port
 
 CLOSE_DEADLINE_S = 30.0
@@ -74,7 +75,7 @@ class Tracing:
         recorder.prepare(captures)
         try:
             meta = Meta({geometry.name(pe): _info(pes[pe]) for pe in sorted(pes)}, options.about())
-            writer = TraceWriter(self.path, meta, options.compress, options.limit)
+            writer = TraceWriter(self.path, meta, options.compress, options.limit, encode_notes)
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror}", path=str(self.path)) from error
         captures.places[:] = 0
@@ -85,7 +86,7 @@ class Tracing:
         self.child = processes.fork("recorder", 0, body, keep=[theirs.fileno(), writer.fileno()])
         theirs.close()
         writer.let_go()
-        captures.filter[Filter.ON] = 1
+        captures.filter[Filter.ON] = SOME if options.about() else ALL
 
     def name_types(self, pes: Mapping[int, Assignment]) -> None:
         """Takes down which output port sends packets of which type."""

@@ -12,11 +12,11 @@ import zmq
 
 from spinn2emu import mesh, spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind, header, identity, new_buffer
-from spinn2emu.packets import PacketType
+from spinn2emu.packets import PACKET, PacketType
 from spinn2emu.router.process import bound
 from spinn2emu.router.state import Counter, Endpoint, Fault, Link, PeCounter, Queues, Registers
 from spinn2emu.router.table import Entry
-from spinn2emu.trace.capture import Place, record_copies, record_packets
+from spinn2emu.trace.capture import Place, record_packets
 from spinn2emu.trace.schema import LINK, ROUTER, Event
 
 
@@ -111,13 +111,17 @@ class RouterLoop:
 
     def note(self, packet: np.void, event: Event, target: int, late: np.integer | int) -> None:
         """For a trace: what happened to a packet, `late` ns after it was sent."""
-        one = np.array([packet])
-        record_packets(self.registers.capture, one, int(event), target, one["time"], one["time"] + np.uint32(late))
+        self.note_all(np.array([packet]), event, target, late)
 
     def note_copies(self, packets: list[np.void], event: Event, pe: int) -> None:
         """For a trace: what happened to copies that had arrived at a PE."""
-        copies = np.array(packets, self.kept.packets.dtype)
-        record_copies(self.registers.capture, copies, int(event), pe, self.latency)
+        self.note_all(np.array(packets, PACKET), event, pe, 0)
+
+    def note_all(self, packets: np.ndarray, event: Event, target: int, late: np.integer | int) -> None:
+        """As `note`, of several packets."""
+        words = packets.view(np.uint64).reshape(len(packets), PACKET.itemsize // 8)
+        times = packets["time"] + np.uint32(late)
+        record_packets(self.registers.capture, packets, words, int(event), target, times)
 
     def wake(self, pes: Iterable[int]) -> None:
         """Tries to give each of these PEs what it needs."""

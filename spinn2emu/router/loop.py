@@ -12,7 +12,7 @@ from spinn2emu.packets import PACKET
 from spinn2emu.router.order import bound_fifo, sort
 from spinn2emu.router.route import deliver, route
 from spinn2emu.router.state import MAX_IDS, Counter, Fault, PeCounter, Word
-from spinn2emu.trace.capture import publish, record_copy
+from spinn2emu.trace.capture import publish, record
 from spinn2emu.trace.schema import Event
 
 _PORTS, _PACKET_BYTES, _HEADER_BYTES = spec.MAX_PORTS.value, PACKET.itemsize, HEADER_PACKETS * PACKET.itemsize
@@ -29,7 +29,7 @@ INTERRUPTED, BROKEN = 0, 1
 
 
 @inlined
-def _choose(pe, end, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+def _choose(pe, end, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Takes the packets that `pe` processes up to tick `end` from its queue; discards those that come too late.
 
     Leaves their places in `queues.chosen`, in order of arrival, and returns their number; compacts nothing yet.
@@ -45,7 +45,7 @@ def _choose(pe, end, ports, gate, queues, registers):  # type: ignore[no-untyped
             else:
                 registers.counters[_NOT_LIVE] += 1
                 registers.pe_counts[pe, _DISCARDED] += 1
-                record_copy(registers.capture, packet, _EVENT_NOT_LIVE, pe, ports.latency)
+                record(registers.capture, packet, queues.words[pe, i], _EVENT_NOT_LIVE, pe, packet.time)
     return chosen
 
 
@@ -123,12 +123,13 @@ def _try_grant(socket, pe, need, ports, gate, queues, registers):  # type: ignor
     end = min(_complete_until(pe, gate), gate.end[pe], last)
     if end < min(need, last):
         return
-    chosen = _choose(pe, end, ports, gate, queues, registers)
+    chosen = _choose(pe, end, gate, queues, registers)
     sort(pe, chosen, queues)
     chosen = bound_fifo(pe, chosen, ports, queues, registers)
     for i in range(chosen):
-        queues.frame_out[_HEADER + i] = queues.packets[pe, queues.chosen[i]]
-        record_copy(registers.capture, queues.packets[pe, queues.chosen[i]], _EVENT_RECEIVED, pe, ports.latency)
+        packet = queues.packets[pe, queues.chosen[i]]
+        queues.frame_out[_HEADER + i] = packet
+        record(registers.capture, packet, queues.words[pe, queues.chosen[i]], _EVENT_RECEIVED, pe, packet.time)
     _compact(pe, end, queues)
     registers.pe_counts[pe, _DELIVERED] += chosen
     registers.activity[1] += 1
@@ -189,7 +190,7 @@ def _tell_supervisor(socket, kind, status, pe, queues, limit):  # type: ignore[n
 
 
 @inlined
-def _settle(socket, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+def _settle(socket, gate, queues, registers):  # type: ignore[no-untyped-def]
     """This router's PEs have reached the limit: once the others' have, too, discards what is left over, and reports."""
     limit = gate.words[_LIMIT]
     if gate.done[gate.words[_OWN]] < limit:
@@ -206,7 +207,7 @@ def _settle(socket, ports, gate, queues, registers):  # type: ignore[no-untyped-
     gate.words[_OPEN] = 0
     for pe in range(gate.present.shape[0]):
         if queues.length[pe]:
-            _choose(pe, gate.tick[pe] - 1, ports, gate, queues, registers)
+            _choose(pe, gate.tick[pe] - 1, gate, queues, registers)
             _compact(pe, gate.tick[pe] - 1, queues)
     publish(registers.capture, gate, queues, True)
     _tell_supervisor(socket, _IDLE, 0, 0, queues, limit)
@@ -263,4 +264,4 @@ def run(socket, table, ports, gate, queues, registers):  # type: ignore[no-untyp
             _relax(socket, ports, gate, queues, registers)
         publish(registers.capture, gate, queues, False)
         if gate.words[_OPEN] and gate.words[_LEFT] == 0:
-            _settle(socket, ports, gate, queues, registers)
+            _settle(socket, gate, queues, registers)

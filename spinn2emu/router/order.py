@@ -6,7 +6,7 @@ import numpy as np
 
 from spinn2emu.jit import inlined
 from spinn2emu.router.state import DRAINS, POLICIES, Counter, PeCounter
-from spinn2emu.trace.capture import record_copy
+from spinn2emu.trace.capture import record
 from spinn2emu.trace.schema import Event
 
 _LOST, _STALLED, _FIFO_LOST = int(Counter.FIFO_DROPPED), int(Counter.FIFO_STALLED), int(PeCounter.FIFO_LOST)
@@ -103,7 +103,8 @@ def bound_fifo(pe, chosen, ports, queues, registers):  # type: ignore[no-untyped
             if lost:
                 registers.counters[_LOST] += 1
                 registers.pe_counts[pe, _FIFO_LOST] += 1
-                record_copy(registers.capture, packets[queues.chosen[i]], _FIFO_FULL, pe, ports.latency)
+                packet, words = packets[queues.chosen[i]], queues.words[pe, queues.chosen[i]]
+                record(registers.capture, packet, words, _FIFO_FULL, pe, packet.time)
             else:
                 queues.order[kept] = queues.chosen[i]
                 kept += 1

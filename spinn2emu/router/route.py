@@ -49,7 +49,7 @@ def _replicate(packet, words, entry, table, ports, gate, queues, registers):  # 
         if port < 0:
             registers.counters[_UNCLAIMED] += 1
             time = packet.time + ports.latency[packet.source, pe]
-            record(registers.capture, packet, _EVENT_UNCLAIMED, pe, packet.time, time)
+            record(registers.capture, packet, words, _EVENT_UNCLAIMED, pe, time)
             continue
         n = queues.length[pe]
         if n == queues.packets.shape[1]:
@@ -77,12 +77,12 @@ def _stash(words, others, queues):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _leave(packet, links, at_router, registers):  # type: ignore[no-untyped-def]
+def _leave(packet, words, links, at_router, registers):  # type: ignore[no-untyped-def]
     """Counts the copies for other chips, one for each bit of `links`; there is none."""
     for link in range(_LINKS):
         if links >> link & 1:
             registers.counters[_OFF_CHIP] += 1
-            record(registers.capture, packet, _EVENT_OFF_CHIP, _LINK + link, packet.time, at_router)
+            record(registers.capture, packet, words, _EVENT_OFF_CHIP, _LINK + link, at_router)
 
 
 @inlined
@@ -97,20 +97,20 @@ def route(packets, words, table, ports, gate, queues, registers):  # type: ignor
         registers.counters[_IN] += 1
         registers.counters[_NO_PAYLOAD + (packet.control >> 4 & 3)] += 1
         registers.pe_counts[packet.source, _SENT] += 1
-        record(registers.capture, packet, _EVENT_SENT, _ROUTER, packet.time, packet.time)
+        record(registers.capture, packet, words[i], _EVENT_SENT, _ROUTER, packet.time)
         at_router = packet.time + ports.latency[packet.source, _ROUTER]
         if packet.control >> 6 != _MULTICAST:
             registers.counters[_OTHER_TYPE] += 1
-            record(registers.capture, packet, _EVENT_OTHER_TYPE, _ROUTER, packet.time, at_router)
+            record(registers.capture, packet, words[i], _EVENT_OTHER_TYPE, _ROUTER, at_router)
             continue
         entry = lookup(table, packet.key)
         if entry == _NO_ENTRY:
             registers.counters[_UNROUTED] += 1
-            record(registers.capture, packet, _EVENT_UNROUTED, _ROUTER, packet.time, at_router)
+            record(registers.capture, packet, words[i], _EVENT_UNROUTED, _ROUTER, at_router)
             continue
         registers.hits[entry] += 1
         if table.links[entry]:
-            _leave(packet, table.links[entry], at_router, registers)
+            _leave(packet, words[i], table.links[entry], at_router, registers)
         if table.spread[entry] & own:
             _replicate(packet, words[i], entry, table, ports, gate, queues, registers)
         if table.spread[entry] & ~own:

@@ -1,4 +1,4 @@
-"""What the routers record: rings of events in shared memory, one per router process, and the filter in front of them.
+"""What the routers record: rings of notes in shared memory, one per router process, and the filter in front of them.
 
 A router fills its ring without waiting; `recorder.py` empties it. Only a ring that is full stops its router, never a
 packet. Nothing that a chip computes depends on whether it is traced.
@@ -15,20 +15,23 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from spinn2emu import mesh, spec
+from spinn2emu import spec
 from spinn2emu.frames import FOREVER
 from spinn2emu.jit import atomic_exchange, atomic_load, compiled, inlined
 from spinn2emu.packets import PORT_BITS
-from spinn2emu.trace.schema import EVENT, INTERFACES, Event, Type
+from spinn2emu.trace.notes import NOTE, NOTE_WORDS
+from spinn2emu.trace.schema import INTERFACES, Event, Type
 
-RING_EVENTS = 1 << 18
-"""Events of a ring, 48 bytes each: about 40 ms of the full preset on one core."""
+RING_NOTES = 1 << 18
+"""Notes of a ring: about 25 batches of the full preset on each of two cores."""
+OFF, ALL, SOME = range(3)
+"""Whether events are recorded, and whether the filter has to be asked."""
 
 
 class Filter(enum.IntEnum):
     """Words that all routers read: what is recorded."""
 
-    ON = 0
+    ON = 0  # OFF, ALL or SOME
     EVENTS = 1  # bit set of Event
     KEY = 2
     MASK = 3
@@ -37,7 +40,7 @@ class Filter(enum.IntEnum):
 
 
 class Place(enum.IntEnum):
-    """Words of one ring: how many events ever. Those that router and recorder write are not in one cache line."""
+    """Words of one ring: how many notes ever. Those that router and recorder write are not in one cache line."""
 
     FILLED = 0  # the router's own count
     HEAD = 1  # are there to be read
@@ -46,13 +49,13 @@ class Place(enum.IntEnum):
     READ = 8
 
 
-Capture = namedtuple("Capture", ["filter", "types", "type_of", "pes", "place", "ring", "hops"])
+Capture = namedtuple("Capture", ["filter", "types", "type_of", "pes", "place", "ring"])
 """What a router needs to record. `types` (len(Type),) and `pes` (INTERFACES,): 1 where events are wanted; `type_of`
-(PE id, output port): Type of what it sends; `hops` (PE id,) to the event router."""
+(PE id, output port): Type of what it sends; `ring` (RING_NOTES, NOTE_WORDS): notes as words."""
 
 _ON, _EVENTS, _KEY, _MASK, _FIRST, _LAST = (int(word) for word in Filter)
 _FILLED, _HEAD, _MARK, _COMPLETE, _READ = (int(word) for word in Place)
-_WORDS, _CAPACITY, _TICK_NS, _FOREVER, _SENT = 16, RING_EVENTS, spec.TICK_NS.value, FOREVER, int(Event.SENT)
+_WORDS, _CAPACITY, _FOREVER, _NOTE_WORDS, _OFF, _SOME = 16, RING_NOTES, FOREVER, NOTE_WORDS, OFF, SOME
 _PORT_BITS, _CHIP_TYPES = PORT_BITS, int(Type.CORE_TO_CORE) - 1
 _LATE = 64
 _PAUSE_US = 100
@@ -65,22 +68,20 @@ class CaptureMemory:
     def __init__(self, routers: int) -> None:
         ports = spec.MAX_PORTS.value
         small = 8 * len(Filter) + 8 * _WORDS * routers + len(Type) + INTERFACES * (1 + ports)
-        self._mapping = mmap.mmap(-1, -(-small // 4096) * 4096 + routers * RING_EVENTS * EVENT.itemsize)
+        self._mapping = mmap.mmap(-1, -(-small // 4096) * 4096 + routers * RING_NOTES * NOTE.itemsize)
         memory = np.frombuffer(self._mapping, np.uint8)
-        self.rings = memory[-(-small // 4096) * 4096 :].view(EVENT).reshape(routers, RING_EVENTS)
+        self.rings = memory[-(-small // 4096) * 4096 :].view(NOTE).reshape(routers, RING_NOTES)
         words = 8 * len(Filter), 8 * _WORDS * routers
         self.filter = memory[: words[0]].view(np.int64)
         self.places = memory[words[0] : sum(words)].view(np.int64).reshape(routers, _WORDS)
         rest = memory[sum(words) : small]
         self.types, self.pes, self.type_of = np.split(rest, [len(Type), len(Type) + INTERFACES])
         self.type_of = self.type_of.reshape(INTERFACES, ports)
-        self._hops = mesh.hops_table()
 
     def of_router(self, number: int) -> Capture:
         """What router `number` records with."""
-        return Capture(
-            self.filter, self.types, self.type_of, self.pes, self.places[number], self.rings[number], self._hops
-        )
+        ring = self.rings[number].view(np.uint64).reshape(RING_NOTES, NOTE_WORDS)
+        return Capture(self.filter, self.types, self.type_of, self.pes, self.places[number], ring)
 
     def restart(self, routers: int, tick: int) -> None:
         """Other router processes will fill the rings, from `tick` on, when none does now."""
@@ -116,43 +117,26 @@ def _has_room(capture):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def record(capture, packet, event, target, sent, time):  # type: ignore[no-untyped-def]
-    """Notes what happened to a packet, `time` ns after its tick began, when it had been sent at `sent`.
+def record(capture, packet, words, event, target, time):  # type: ignore[no-untyped-def]
+    """Notes what happened to a packet, `time` ns after its tick began. `words`: the packet as uint64 (4,).
 
     target: the interface that the copy is for; 0: none, or the event router.
     """
-    if not capture.filter[_ON]:
+    on = capture.filter[_ON]
+    if on == _OFF:
         return
-    kind = capture.type_of[packet.source, packet.origin & ((1 << _PORT_BITS) - 1)]
+    kind = np.uint64(capture.type_of[packet.source, packet.origin & ((1 << _PORT_BITS) - 1)])
     if packet.control >> 6:
-        kind = (packet.control >> 6) + _CHIP_TYPES
-    if not _wanted(capture, packet, event, target, kind) or not _has_room(capture):
+        kind = np.uint64((packet.control >> 6) + _CHIP_TYPES)
+    if (on == _SOME and not _wanted(capture, packet, event, target, kind)) or not _has_room(capture):
         return
-    e = capture.ring[capture.place[_FILLED] & (_CAPACITY - 1)]
+    note = capture.ring[capture.place[_FILLED] & (_CAPACITY - 1)]
     capture.place[_FILLED] += 1
-    e.time = np.uint64(packet.tick) * np.uint64(_TICK_NS) + np.uint64(time)
-    e.tick = packet.tick
-    e.sent = sent
-    e.key = packet.key
-    for word in range(4):
-        e.payload[word] = packet.payload[word]
-    e.source = packet.source
-    e.target = target
-    e.event = event
-    e.type = kind
-    e.port = packet.port
-    e.phase = packet.origin >> _PORT_BITS
-    e.out = packet.origin & ((1 << _PORT_BITS) - 1)
-    e.hops = 0 if event == _SENT else capture.hops[packet.source] + capture.hops[target]
-    e.control = packet.control
-    e.reserved = 0
-
-
-@inlined
-def record_copy(capture, packet, event, target, latency):  # type: ignore[no-untyped-def]
-    """As `record`, for a copy that has arrived at PE `target`: its time is that of the arrival."""
-    if capture.filter[_ON]:
-        record(capture, packet, event, target, packet.time - latency[packet.source, target], packet.time)
+    for word in range(_NOTE_WORDS - 1):
+        note[word] = words[word]
+    what = np.uint64(event) | kind << np.uint64(4)
+    half = np.uint64(time) | np.uint64(target) << np.uint64(16) | what << np.uint64(24)
+    note[_NOTE_WORDS - 1] = words[_NOTE_WORDS - 1] & np.uint64(0xFFFFFFFF) | half << np.uint64(32)
 
 
 @inlined
@@ -189,17 +173,10 @@ def publish(capture, gate, queues, settled):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def record_packets(capture, packets, event, target, sent, time):  # type: ignore[no-untyped-def]
-    """`record` from Python: packets with their times (ns, arrays)."""
+def record_packets(capture, packets, words, event, target, time):  # type: ignore[no-untyped-def]
+    """`record` from Python, for several packets, words (n, 4) and times (n,); the recorder sees them at once."""
     for i in range(packets.shape[0]):
-        record(capture, packets[i], event, target, sent[i], time[i])
-
-
-@compiled
-def record_copies(capture, packets, event, target, latency):  # type: ignore[no-untyped-def]
-    """`record_copy` from Python; the recorder sees them at once."""
-    for i in range(packets.shape[0]):
-        record_copy(capture, packets[i], event, target, latency)
+        record(capture, packets[i], words[i], event, target, time[i])
     atomic_exchange(capture.place.ctypes.data + 8 * _HEAD, capture.place[_FILLED])
 
 

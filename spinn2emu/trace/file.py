@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -166,17 +167,23 @@ class TraceWriter:
     compress: by zstd, in frames of GROUP_EVENTS. limit: bytes; the file and a second one beside it, FILE.older, never
     hold more together, and become one at the end.
 
+    encode: `pcapng.encode`, or a function like it for events in another form.
+
     The bytes depend on the events alone, not on how they come in portions. Raises OSError.
     """
 
-    def __init__(self, path: Path, meta: Meta, compress: bool = False, limit: int | None = None) -> None:
-        self.path, self.limit = path, limit
+    def __init__(
+        self, path: Path, meta: Meta, compress: bool = False, limit: int | None = None,
+        encode: Callable[..., tuple[int, int]] = pcapng.encode,
+    ) -> None:  # fmt: skip
+        self.path, self.limit, self._encode = path, limit, encode
         self.older = path.with_name(f"{path.name}.older")
         self.counts = np.zeros((INTERFACES, 2), np.int64)
         self.written, self.last_time = 0, 0
         self._compress = zstandard().ZstdCompressor(ZSTD_LEVEL).compress if compress else None
         self._head = self._pack(pcapng.head(meta))
-        self._waiting: list[NDArray[np.void]] = []
+        self._group: list[bytes] = []
+        self._grouped = 0
         least = 2 * (len(self._head) + GROUP_EVENTS * pcapng.MAX_BLOCK_BYTES)
         if limit is not None and limit < least:
             raise ConfigError(f"a trace of at most {limit:,} bytes is too small: {least:,} at least", limit=least)
@@ -190,23 +197,30 @@ class TraceWriter:
         """Closes the file as it is: another process goes on with it."""
         self._output.let_go()
 
-    def add(self, events: NDArray[np.void], order: NDArray[np.integer]) -> None:
-        """Appends events[order]."""
+    def add(self, events: Any, order: NDArray[np.integer]) -> None:
+        """Appends events[order], as `encode` takes them."""
         if not len(order):
             return
         self.written += len(order)
-        self.last_time = int(events["time"][order[-1]])
         if self._compress is None and self.limit is None:
             for first in range(0, len(order), _PIECE):
                 piece = order[first : first + _PIECE]
-                self._output.advance(4 * pcapng.encode(events, piece, self._output.room(), self.counts))
+                words, self.last_time = self._encode(events, piece, self._output.room(), self.counts)
+                self._output.advance(4 * words)
             return
-        self._waiting.append(events[order])
-        if sum(map(len, self._waiting)) >= GROUP_EVENTS:
-            events = np.concatenate(self._waiting)
-            for first in range(0, len(events) - GROUP_EVENTS + 1, GROUP_EVENTS):
-                self._put_group(events[first : first + GROUP_EVENTS])
-            self._waiting = [events[len(events) // GROUP_EVENTS * GROUP_EVENTS :]]
+        for first in range(0, len(order), _PIECE):
+            self._collect(events, order[first : first + _PIECE])
+
+    def _collect(self, events: Any, order: NDArray[np.integer]) -> None:
+        """Encodes what is written in groups only."""
+        while len(order):
+            piece, order = np.split(order, [GROUP_EVENTS - self._grouped])
+            words = np.empty(len(piece) * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
+            size, self.last_time = self._encode(events, piece, words, self.counts)
+            self._group.append(words[:size].tobytes())
+            self._grouped += len(piece)
+            if self._grouped == GROUP_EVENTS:
+                self._put_group()
 
     def flush(self) -> None:
         """Lets other programs see what was written; with `compress` or `limit`, whole groups of it."""
@@ -214,8 +228,8 @@ class TraceWriter:
 
     def close(self) -> None:
         """Writes what is left, and the statistics."""
-        for events in self._waiting and [np.concatenate(self._waiting)]:
-            self._put_group(events)
+        if self._grouped:
+            self._put_group()
         self._output.write(self._pack(pcapng.tail(self.counts, self.last_time)))
         self._output.close()
         if self.limit is not None and self.older.exists():
@@ -226,10 +240,9 @@ class TraceWriter:
         output.write(self._head)
         return output
 
-    def _put_group(self, events: NDArray[np.void]) -> None:
-        words = np.empty(len(events) * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
-        size = pcapng.encode(events, np.arange(len(events)), words, self.counts)
-        data = self._pack(words[:size].tobytes())
+    def _put_group(self) -> None:
+        data = self._pack(b"".join(self._group))
+        self._group, self._grouped = [], 0
         if self.limit is not None and self._output.size + len(data) > self.limit // 2:
             self._output.close()
             os.replace(self.path, self.older)

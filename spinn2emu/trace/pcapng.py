@@ -92,48 +92,69 @@ _COMMENT, _COMMENT_WORDS = _comments()
 MAX_BLOCK_BYTES = int(BLOCK_BYTES + FRAME.itemsize + 16 + 4 * _COMMENT_WORDS.max())
 
 
+@inlined
+def payload_words(control):  # type: ignore[no-untyped-def]
+    """Words of payload that a control byte announces: 0, 1, 2 or 4."""
+    code = np.int64(control >> 4 & 3)
+    return np.int64(1) << (code - 1) if code else np.int64(0)
+
+
+@inlined
+def put_block(  # type: ignore[no-untyped-def]
+    out, n, counts, time, tick, sent, latency, key, payload, source, target, event, kind, port, phase, way_out, hops,
+    control,
+):  # fmt: skip
+    """Writes the block of an event to `out` (uint32) from word n on; returns the word behind it. Counts it."""
+    words, extra = payload_words(control), _COMMENT_WORDS[event]
+    place = source if event == _SENT else target
+    length = 4 * (_BLOCK_WORDS + _FRAME_WORDS + words + extra)
+    out[n] = _EPB
+    out[n + 1] = length
+    out[n + 2] = place
+    out[n + 3] = time >> np.uint64(32)
+    out[n + 4] = time & np.uint64(0xFFFFFFFF)
+    out[n + 5] = out[n + 6] = 4 * (_FRAME_WORDS + words)
+    out[n + 7] = _VERSION | np.uint32(event) << 8 | np.uint32(kind) << 16 | np.uint32(port) << 24
+    out[n + 8] = np.uint32(source) | np.uint32(target) << 16
+    out[n + 9] = tick
+    out[n + 10] = sent
+    out[n + 11] = np.uint32(phase) | np.uint32(way_out) << 8 | np.uint32(hops) << 16 | np.uint32(control) << 24
+    out[n + 12] = latency
+    out[n + 13] = key
+    n += 14
+    if words >= 1:  # one by one: the compiler would make a slow scatter of a loop
+        out[n] = payload[0]
+    if words >= 2:
+        out[n + 1] = payload[1]
+    if words == 4:
+        out[n + 2] = payload[2]
+        out[n + 3] = payload[3]
+    n += words
+    for word in range(extra):
+        out[n + word] = _COMMENT[event, word]
+    n += extra
+    out[n] = length
+    counts[place, 0] += 1
+    counts[place, 1] += event >= _UNROUTED
+    return n + 1
+
+
 @compiled
 def encode(events, order, out, counts):  # type: ignore[no-untyped-def]
-    """Writes the blocks of events[order] to `out` (uint32); returns the words written. Counts by interface, see `tail`.
+    """Writes the blocks of events[order] to `out` (uint32), which has room for MAX_BLOCK_BYTES per event.
 
-    `out` has room for MAX_BLOCK_BYTES per event.
+    Counts by interface, see `tail`. Returns the words written, and the time of the last event in ns.
     """
-    n = np.int64(0)
+    n, time = np.int64(0), np.uint64(0)
     for i in range(order.shape[0]):
         e = events[order[i]]
-        words = np.int64(0)
-        size_code = e.control >> 4 & 3
-        if size_code:
-            words = np.int64(1) << (size_code - 1)
-        extra = _COMMENT_WORDS[e.event]
-        place = e.source if e.event == _SENT else e.target
-        length = 4 * (_BLOCK_WORDS + _FRAME_WORDS + words + extra)
-        caught = 4 * (_FRAME_WORDS + words)
-        out[n] = _EPB
-        out[n + 1] = length
-        out[n + 2] = place
-        out[n + 3] = e.time >> np.uint64(32)
-        out[n + 4] = e.time & np.uint64(0xFFFFFFFF)
-        out[n + 5] = out[n + 6] = caught
-        out[n + 7] = _VERSION | np.uint32(e.event) << 8 | np.uint32(e.type) << 16 | np.uint32(e.port) << 24
-        out[n + 8] = np.uint32(e.source) | np.uint32(e.target) << 16
-        out[n + 9] = e.tick
-        out[n + 10] = e.sent
-        out[n + 11] = np.uint32(e.phase) | np.uint32(e.out) << 8 | np.uint32(e.hops) << 16 | np.uint32(e.control) << 24
-        out[n + 12] = np.int64(e.time) - np.int64(e.tick) * _TICK_NS - np.int64(e.sent)
-        out[n + 13] = e.key
-        n += 14
-        for word in range(words):
-            out[n + word] = e.payload[word]
-        n += words
-        for word in range(extra):
-            out[n + word] = _COMMENT[e.event, word]
-        n += extra
-        out[n] = length
-        n += 1
-        counts[place, 0] += 1
-        counts[place, 1] += e.event >= _UNROUTED
-    return n
+        time = e.time
+        latency = np.int64(time) - np.int64(e.tick) * _TICK_NS - np.int64(e.sent)
+        n = put_block(
+            out, n, counts, time, e.tick, e.sent, latency, e.key, e.payload, e.source, e.target, e.event, e.type,
+            e.port, e.phase, e.out, e.hops, e.control,
+        )  # fmt: skip
+    return n, np.int64(time)
 
 
 # --- blocks to events -------------------------------------------------------------------------------------------------

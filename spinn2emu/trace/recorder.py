@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import socket
 from typing import Any
@@ -13,29 +12,28 @@ from numpy.typing import NDArray
 
 from spinn2emu.frames import FOREVER
 from spinn2emu.jit import atomic_exchange, compiled
-from spinn2emu.trace.capture import RING_EVENTS, CaptureMemory, Filter, Place, read_word
+from spinn2emu.trace.capture import RING_NOTES, CaptureMemory, Filter, Place, read_word
 from spinn2emu.trace.file import TraceWriter
-from spinn2emu.trace.order import Keys
-from spinn2emu.trace.pcapng import new_events
-from spinn2emu.trace.schema import EVENT
+from spinn2emu.trace.notes import NOTE, encode_notes, sort, take_complete
+from spinn2emu.trace.pcapng import MAX_BLOCK_BYTES
 
 FLUSH, CLOSE = b"flush", b"close"
 """What the supervisor says to the recorder, which answers with a JSON object when it is done."""
 
-BUSY_S, IDLE_S = 0.01, 0.05
+BUSY_S, IDLE_S = 0.008, 0.02
 """How often it looks into the rings, after it found something there, and nothing."""
 
 _READ = int(Place.READ)
-_EVENT_WORDS, _TICK_WORD = EVENT.itemsize // 8, EVENT.fields["tick"][1] // 8  # type: ignore[index]
+_CACHE_LINE = 64
 
 
 class Recorder:
-    """Serves until it is told to close. `held`: `count` events of ticks that are not complete."""
+    """Serves until it is told to close. `held`: `count` notes of ticks that are not complete yet."""
 
     def __init__(self, captures: CaptureMemory, writer: TraceWriter, control: socket.socket) -> None:
         self.captures, self.writer, self.control = captures, writer, control
-        self.batch, self.kept, self.keys = new_events(0), new_events(0), Keys(0)
-        self.held, self.count = new_events(0), 0
+        self.held, self.kept, self.count = np.empty(0, NOTE), np.empty(0, NOTE), 0
+        self.batch, self.keys, self.ranks = np.empty(0, NOTE), np.empty((2, 0), np.uint64), np.empty((2, 0), np.int32)
         self.error: str | None = None
 
     def serve(self) -> None:
@@ -68,55 +66,45 @@ class Recorder:
         """Writes all events of complete ticks; everything: the others, too. Returns how many."""
         places = self.captures.places
         rings = range(len(places))
-        complete = FOREVER + 1 if everything else min(read_word(places, r, Place.COMPLETE) for r in rings)
-        spans = [(self.captures.rings[r], RING_EVENTS - 1, *self._span(r, everything)) for r in rings]
-        spans.append((self.held, -1, 0, self.count))
-        total = sum(last - first for *_, first, last in spans)
+        complete = FOREVER if everything else min(read_word(places, r, Place.COMPLETE) for r in rings)
+        spans = [self._span(r, everything) for r in rings]
+        total = sum(last - first for first, last in spans) + self.count
         if not total:
             return 0
-        if len(self.batch) < total:
-            self.batch, self.keys = new_events(2 * total), Keys(2 * total)
-        if len(self.kept) < total:
-            self.kept = new_events(2 * total)
+        self._make_room(total)
         n = kept = 0
-        for number, (events, mask, first, last) in enumerate(spans):
-            n, kept = split(_words(events), mask, first, last, complete, _words(self.batch), n, _words(self.kept), kept)
-            if number < len(places):
-                put_read(places, number, last)
+        targets = self.batch, self.keys
+        for ring, (first, last) in enumerate(spans):
+            notes, place = self.captures.rings[ring], first % RING_NOTES
+            n, kept = take_complete(notes, place, last - first, RING_NOTES - 1, complete, *targets, n, self.kept, kept)
+            put_read(places, ring, last)
+        n, kept = take_complete(self.held, 0, self.count, -1, complete, *targets, n, self.kept, kept)
         self.held, self.kept, self.count = self.kept, self.held, kept
         if n and self.error is None:
-            self.writer.add(self.batch, self.keys.order(self.batch[:n]))
+            self.writer.add(self.batch, self.ranks[sort(self.keys, self.ranks, n), :n])
         return n
 
+    def _make_room(self, total: int) -> None:
+        """For `total` notes."""
+        if len(self.kept) < total:
+            self.kept = np.empty(2 * total, NOTE)
+        if len(self.batch) < total:
+            size = max(2 * total, RING_NOTES)
+            self.batch, self.keys, self.ranks = _notes(size), *(np.empty((2, size), t) for t in ("u8", "i4"))
+
     def _span(self, ring: int, everything: bool) -> tuple[int, int]:
-        """Numbers of the events of a ring that are to be taken now: those that may be complete, all if it gets full."""
+        """Numbers of the notes of a ring that are to be taken now: those that may be complete, all if it gets full."""
         places = self.captures.places
         first, mark = int(places[ring, Place.READ]), read_word(places, ring, Place.MARK)
         head = read_word(places, ring, Place.HEAD)
-        return first, head if everything or head - first > RING_EVENTS // 2 else mark
+        return first, head if everything or head - first > RING_NOTES // 2 else mark
 
 
-def _words(events: NDArray[np.void]) -> NDArray[np.uint64]:
-    """The same memory, (n, 6): six moves copy an event."""
-    return events.view(np.uint64).reshape(len(events), _EVENT_WORDS)
-
-
-@compiled
-def split(ring, mask, first, last, complete, batch, n, held, h):  # type: ignore[no-untyped-def]
-    """Copies events number first … last - 1 (place: number & mask) to `batch` (n are there), if their tick is complete,
-    else to `held` (h are there). All as words. Returns n, h.
-    """
-    for i in range(first, last):
-        event = ring[i & mask]
-        if np.int64(event[_TICK_WORD] & np.uint64(0xFFFFFFFF)) < complete:
-            for word in range(_EVENT_WORDS):
-                batch[n, word] = event[word]
-            n += 1
-        else:
-            for word in range(_EVENT_WORDS):
-                held[h, word] = event[word]
-            h += 1
-    return n, h
+def _notes(count: int) -> NDArray[np.void]:
+    """An array of notes of which none crosses a cache line. From 4 MB on, numpy asks for huge pages."""
+    memory = np.empty(count * NOTE.itemsize + _CACHE_LINE, np.uint8)
+    begin = -memory.ctypes.data % _CACHE_LINE
+    return memory[begin : begin + count * NOTE.itemsize].view(NOTE)
 
 
 @compiled
@@ -127,15 +115,14 @@ def put_read(places, ring, last):  # type: ignore[no-untyped-def]
 
 def prepare(captures: CaptureMemory) -> None:
     """Compiles what the recorder calls, or loads it from the cache: before the fork."""
-    one = np.zeros(1, EVENT)
-    words = _words(one)
-    split(words, -1, 0, 1, 1, words, 0, words, 0)
-    Keys(1).order(one)
+    one, out, counts = np.zeros(1, NOTE), np.empty(MAX_BLOCK_BYTES, np.uint32), np.zeros((2, 2), np.int64)
+    keys, ranks = np.zeros((2, 1), np.uint64), np.zeros((2, 1), np.int32)
+    take_complete(one, 0, 1, -1, 1, one, keys, 0, one, 0)
+    encode_notes(one, ranks[sort(keys, ranks, 1)], out, counts)
     put_read(captures.places, 0, int(captures.places[0, Place.READ]))
     read_word(captures.places, 0, Place.MARK)
 
 
 def main(captures: CaptureMemory, writer: TraceWriter, control: socket.socket) -> None:
-    """Body of the recorder's process. It gives way to routers and PEs, which wait for it when their rings are full."""
-    os.nice(19)
+    """Body of the recorder's process."""
     Recorder(captures, writer, control).serve()

@@ -1,0 +1,103 @@
+"""Which part of a trace a figure shows, and what its PEs are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinn2emu import geometry, spec
+from spinn2emu.errors import ConfigError
+from spinn2emu.trace.file import Trace
+from spinn2emu.trace.schema import Type, interface_name
+
+Ticks = tuple[int, int]
+"""First tick, and the one behind the last."""
+
+LAYER_SHIFT, LAYER_BITS = 24, 0xF
+INDEX_BITS = 0xFFFF
+"""Of keys: see `spinn2host.mapping`."""
+TICKS_WITHOUT_STEPS = 200
+"""What is shown of a trace in which no releases are."""
+
+
+def require(events: NDArray[np.void], what: str, of: NDArray[np.void]) -> None:
+    """Raises ConfigError if there are no events: what was looked for, and what is there instead."""
+    if len(events):
+        return
+    kinds = np.bincount(of["type"], minlength=len(Type))
+    there = ", ".join(f"{kinds[t]:,} {t.name.lower()}" for t in Type if kinds[t])
+    raise ConfigError(
+        f"nothing to draw: no {what} among {len(of):,} events" + (f" ({there})" if there else "")
+        + "; take a wider --ticks, --pes or expression, or record more",
+        events=len(of),
+    )  # fmt: skip
+
+
+def all_ticks(events: NDArray[np.void]) -> Ticks:
+    """The ticks in which something of at least one event was sent."""
+    return int(events["tick"].min()), int(events["tick"].max()) + 1
+
+
+def in_ticks(events: NDArray[np.void], ticks: Ticks | None) -> NDArray[np.void]:
+    """The events whose packets were sent in these ticks."""
+    if ticks is None:
+        return events
+    return events[(events["tick"] >= ticks[0]) & (events["tick"] < ticks[1])]
+
+
+def step_begins(events: NDArray[np.void]) -> NDArray[np.int64]:
+    """Ticks in which control packets were sent, with which training steps begin, ascending."""
+    begins: NDArray[np.int64] = np.unique(events["tick"][events["type"] == Type.CONTROL]).astype(np.int64)
+    return begins
+
+
+def first_steps(events: NDArray[np.void], count: int, closing: bool = False) -> tuple[Ticks, str | None]:
+    """The ticks of the first steps, with the next release if `closing`; and what to say if these are not all ticks."""
+    whole = all_ticks(events)
+    begins = step_begins(events)
+    if len(begins) > count:
+        first, end = int(begins[0]), int(begins[count]) + closing
+        what = f"the first {count} of {len(begins)} steps" if count > 1 else f"the first of {len(begins)} steps"
+    else:
+        first, end = whole[0], min(whole[0] + TICKS_WITHOUT_STEPS, whole[1]) if not len(begins) else whole[1]
+        what = "the first ticks"
+    if (first, end) == whole:
+        return whole, None
+    return (first, end), f"{what}, ticks {first} to {end - 1} of {whole[0]} to {whole[1] - 1} (see --ticks)"
+
+
+def quad_of(pes: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Number of each PE's quad in `geometry.QUADS`; what is no PE gives -1 or more than the last quad."""
+    return (pes.astype(np.int64) - 1) // spec.PES_PER_QUAD.value
+
+
+def is_pe(interfaces: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which of the interfaces are PEs."""
+    result: NDArray[np.bool_] = (interfaces > 0) & (interfaces <= spec.PES.value)
+    return result
+
+
+def pes_of_quad(quad: int) -> list[int]:
+    """PE ids of the quad with this number."""
+    size = spec.PES_PER_QUAD.value
+    return list(range(size * quad + 1, size * quad + size + 1))
+
+
+def quad_name(quad: int) -> str:
+    """`qx.qy` of the quad with this number."""
+    x, y = geometry.QUADS[quad]
+    return f"{x}.{y}"
+
+
+def pe_labels(trace: Trace, pes: Sequence[int]) -> list[str]:
+    """What each PE is: its program's name, with the layer's number from the keys that it sends if there are several."""
+    programs = {pe: trace.meta.pes[interface_name(pe)].program for pe in pes if interface_name(pe) in trace.meta.pes}
+    layers = np.full(spec.PES.value + 1, -1)
+    layers[trace.events["source"]] = trace.events["key"] >> LAYER_SHIFT & LAYER_BITS
+    labels = []
+    for pe in pes:
+        program = programs.get(pe, "").removesuffix(".py").rpartition(".")[2].rpartition("/")[2]
+        labels.append(f"layer {layers[pe]}" if program == "layer" and layers[pe] >= 0 else program)
+    return labels

@@ -1,0 +1,257 @@
+"""Raster: spikes forward and errors backward, neuron by neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from spinn2emu import spec
+from spinn2emu.trace.file import Trace
+from spinn2emu.trace.schema import Event, Type, interface_name
+from spinn2host.traces.plot import choose
+from spinn2host.traces.plot.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    MANY,
+    PURPLE,
+    TIME_LABEL,
+    VERMILLION,
+    WIDTH,
+    TraceFigure,
+    legend_above,
+    new_figure,
+    styled,
+)
+
+STEPS = 4
+"""Training steps that are shown if nobody says which ticks."""
+PES = 8
+"""If more PEs than these have spikes or errors, and nobody says which, the first of their quads is shown."""
+LEAST_HEIGHT = 0.12
+"""Of the rows of a PE, as a part of the highest."""
+PHASE_COLOURS = {"forward": "#dcebf5", "backward": "#fbe6d9"}
+SHADED = 200
+"""More stretches of a phase than these are not shaded: they would be too narrow to be seen."""
+CELLS = 4000
+"""Of more points than THIN only one is drawn in each of so many cells along both axes: less than a pixel."""
+THIN = 200_000
+
+
+@dataclass
+class _Points:
+    """Arrays (n,): tick, PE whose neuron it is, number of the neuron, and value (float32, of errors)."""
+
+    tick: NDArray[np.int64]
+    pe: NDArray[np.int64]
+    neuron: NDArray[np.int64]
+    value: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.tick)
+
+    def where(self, mask: NDArray[np.bool_]) -> _Points:
+        """Those for which `mask` is true."""
+        return _Points(self.tick[mask], self.pe[mask], self.neuron[mask], self.value[mask])
+
+
+@styled
+def raster(trace: Trace, pes: Sequence[int] | None = None, ticks: choose.Ticks | None = None) -> TraceFigure:
+    """Spikes at the PE that sends them, and errors at the neuron that they are for, over virtual time.
+
+    A neuron's number is in bits 15:0 of the key. In EventProp the error of a spike comes as long behind the middle of
+    a step as the spike before it. Size and direction of an error's triangle: its magnitude and sign.
+    pes: ids; ticks: (first, end). Without them a part of a large trace is chosen, and the figure says which.
+    Raises ConfigError if there are no spikes and errors.
+    """
+    events = trace.events[np.isin(trace.events["type"], (Type.SPIKE, Type.ERROR))]
+    choose.require(events, "spikes or errors", trace.events)
+    notes = []
+    if ticks is None:
+        ticks, note = choose.first_steps(trace.events, STEPS)
+        notes += [note] if note else []
+    series = _series(events)
+    present = np.unique(np.concatenate([points.pe for points in series.values()]))
+    if pes is None:
+        pes, note = _first_quad(present)
+        notes += [note] if note else []
+    rows = [pe for pe in sorted(pes) if pe in present]
+    of_rows = {name: points.where(np.isin(points.pe, rows)) for name, points in series.items()}
+    heights = [max([0, *(int(p.neuron[p.pe == pe].max(initial=-1)) for p in of_rows.values())]) + 1 for pe in rows]
+    shown = {name: p.where((p.tick >= ticks[0]) & (p.tick < ticks[1])) for name, p in of_rows.items()}
+    if not sum(map(len, shown.values())):
+        choose.require(events[:0], "spikes or errors of these PEs and ticks", trace.events)
+    if notes:
+        notes = ["Shown: " + "; ".join(notes)]
+    height = float(np.clip(1.3 + 0.7 * len(rows), 2.8, 9))
+    figure = new_figure(WIDTH, height, notes)
+    axes = figure.add_subplot()
+    bands = _Bands(rows, heights)
+    handles = _draw_phases(axes, trace, rows, ticks) + _draw(axes, shown, bands)
+    _label_bands(axes, trace, bands, (height - 1.3) / bands.lower[-1])
+    _label_time(axes, trace, ticks)
+    legend_above(axes, handles, [str(handle.get_label()) for handle in handles])
+    figure.contents = {
+        "points": {name: len(points) for name, points in shown.items()},
+        "pes": [interface_name(pe) for pe in rows], "ticks": list(ticks),
+    }  # fmt: skip
+    return figure
+
+
+def _series(events: NDArray[np.void]) -> dict[str, _Points]:
+    """Spikes where they are sent, errors where they arrive (or the other way, if only that was recorded), drops."""
+    spike, error = events["type"] == Type.SPIKE, events["type"] == Type.ERROR
+    sent, received = events["event"] == Event.SENT, events["event"] == Event.RECEIVED
+    spikes = events[spike & sent] if (spike & sent).any() else events[spike & received]
+    errors = events[error & received] if (error & received).any() else events[error & sent]
+    return {
+        "spike": _points(spikes),
+        "error": _points(errors, to_target=True),
+        "dropped": _points(events[events["event"] >= Event.UNROUTED], to_target=True),
+    }
+
+
+def _points(events: NDArray[np.void], to_target: bool = False) -> _Points:
+    at_target = (events["type"] == Type.ERROR) & choose.is_pe(events["target"]) & to_target
+    pe = np.where(at_target, events["target"], events["source"]).astype(np.int64)
+    value = np.ascontiguousarray(events["payload"][:, 0]).view(np.float32)
+    return _Points(events["tick"].astype(np.int64), pe, (events["key"] & choose.INDEX_BITS).astype(np.int64), value)
+
+
+def _first_quad(present: NDArray[np.int64]) -> tuple[list[int], str | None]:
+    if len(present) <= PES:
+        return [int(pe) for pe in present], None
+    quads = np.unique(choose.quad_of(present))
+    return choose.pes_of_quad(int(quads[0])), f"quad {choose.quad_name(int(quads[0]))}, one of {len(quads)} (see --pes)"
+
+
+class _Bands:
+    """Where rows are: PEs above each other, a band each, as high as it has neurons but no less than LEAST_HEIGHT."""
+
+    def __init__(self, pes: Sequence[int], neurons: Sequence[int]) -> None:
+        least = LEAST_HEIGHT * max(neurons)
+        self.heights = np.maximum(neurons, least) / max(neurons)
+        self.lower = np.concatenate([[0], np.cumsum(self.heights + 0.03)])
+        self.pes, self.neurons = np.array(pes), np.array(neurons)
+
+    def y(self, pe: NDArray[np.int64], neuron: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The height of each neuron's row."""
+        band = np.searchsorted(self.pes, pe)
+        y: NDArray[np.float64] = self.lower[band] + (neuron + 0.5) * self.heights[band] / self.neurons[band]
+        return y
+
+
+def _draw(axes: Axes, shown: dict[str, _Points], bands: _Bands) -> list[Artist]:
+    spikes, errors, drops = shown["spike"], shown["error"], shown["dropped"]
+    small = 1.6 * float(np.clip(np.sqrt(MANY / max(1, len(spikes))), 0.3, 1))
+    handles: list[Artist] = []
+    if len(spikes):
+        at = _thinned(spikes)
+        handles += axes.plot(
+            at.tick, bands.y(at.pe, at.neuron), "o", ms=2 * small, mew=0, color=BLUE, gid="spike", zorder=3,
+            rasterized=len(at) > MANY, label=f"{len(spikes):,} spikes",
+        )  # fmt: skip
+    largest = float(np.abs(errors.value[np.isfinite(errors.value)]).max(initial=0)) or 1.0
+    for sign, marker, colour in (("positive", "^", VERMILLION), ("negative", "v", PURPLE)):
+        some = errors.where(np.signbit(errors.value) == (sign == "negative"))
+        if len(some):
+            at = _thinned(some)
+            size = 3 + 22 * small * np.sqrt(np.minimum(np.nan_to_num(np.abs(at.value), nan=largest) / largest, 1))
+            points = axes.scatter(
+                at.tick, bands.y(at.pe, at.neuron), size, color=colour, marker=marker, lw=0, gid=f"error {sign}",
+                alpha=0.85, zorder=2, rasterized=len(at) > MANY, label=f"{len(some):,} {sign} errors",
+            )  # fmt: skip
+            handles.append(points)
+    if len(drops):
+        at = _thinned(drops)
+        handles += axes.plot(
+            at.tick, bands.y(at.pe, at.neuron), "x", ms=5, mew=1.1, color=BLACK, gid="dropped", zorder=4,
+            rasterized=len(at) > MANY, label=f"{len(drops):,} dropped",
+        )  # fmt: skip
+    for lower in bands.lower[1:-1]:
+        axes.axhline(lower - 0.015, color=GREY, lw=0.4)
+    axes.set_ylim(-0.02, bands.lower[-1])
+    return handles
+
+
+def _thinned(points: _Points) -> _Points:
+    """At most one point of many that would lie on each other."""
+    if len(points) <= THIN:
+        return points
+    span = max(1, int(np.ptp(points.tick)) + 1)
+    cell = (points.tick - points.tick.min()) * CELLS // max(span, CELLS)
+    place = (cell << 32) + (points.pe << 16) + points.neuron
+    first = np.unique(place, return_index=True)[1]
+    chosen = np.zeros(len(points), bool)
+    chosen[first] = True
+    return points.where(chosen)
+
+
+def _draw_phases(axes: Axes, trace: Trace, rows: Sequence[int], ticks: choose.Ticks) -> list[Artist]:
+    """Shades the ticks in which most packets of these quads were sent in a phase named forward or backward."""
+    names = list(PHASE_COLOURS)
+    code = np.zeros((spec.PES.value + 1, 256), np.int64)
+    for pe in (pe for quad in np.unique(choose.quad_of(np.array(rows))) for pe in choose.pes_of_quad(int(quad))):
+        info = trace.meta.pes.get(interface_name(pe))
+        for number, name in enumerate(info.phases if info else ()):
+            code[pe, number] = 1 + names.index(name) if name in names else 0
+    events = choose.in_ticks(trace.events, ticks)
+    codes = code[events["source"], events["phase"]]
+    tick = events["tick"][codes > 0].astype(np.int64) - ticks[0]
+    if not len(tick):
+        return []
+    count = np.stack([np.bincount(tick[codes[codes > 0] == 1 + i], minlength=tick.max() + 1) for i in range(2)])
+    active = np.flatnonzero(count.sum(0))
+    phase = count[:, active].argmax(0)
+    begins = np.flatnonzero(np.diff(phase, prepend=-1))
+    ends = np.append(begins[1:], len(phase)) - 1
+    if len(begins) > SHADED:
+        return []
+    for begin, end in zip(begins, ends, strict=True):
+        axes.axvspan(
+            float(active[begin] + ticks[0]) - 0.5, float(active[end] + ticks[0]) + 0.5, lw=0, zorder=0,
+            color=PHASE_COLOURS[names[phase[begin]]], gid=f"phase {names[phase[begin]]}",
+        )  # fmt: skip
+    return [Patch(color=PHASE_COLOURS[names[i]], label=f"{names[i]} phase") for i in np.unique(phase)]
+
+
+def _label_bands(axes: Axes, trace: Trace, bands: _Bands, inch: float) -> None:
+    """PEs on the left, numbers of neurons on the right, as far as there is room. inch: of a unit of height."""
+    pes, rooms = [int(pe) for pe in bands.pes], bands.heights * inch
+    middles = bands.lower[:-1] + bands.heights / 2
+    names = [interface_name(pe) for pe in pes]
+    if rooms.min() >= 0.2:
+        names = [f"{name}\n{label}".strip() for name, label in zip(names, choose.pe_labels(trace, pes), strict=True)]
+    axes.set_ylabel("PE")
+    if rooms.min() < 0.11:
+        quads, begins = np.unique(choose.quad_of(bands.pes), return_index=True)
+        names = [choose.quad_name(int(quad)) for quad in quads]
+        middles = (bands.lower[begins] + bands.lower[np.append(begins[1:], len(pes))]) / 2
+        axes.set_ylabel("quad")
+    axes.set_yticks(middles, names)
+    axes.tick_params("y", length=0)
+    ends = [
+        (pe, i)
+        for pe, n, room in zip(pes, bands.neurons, rooms, strict=True)
+        if room > 0.15
+        for i in sorted({0, int(n) - 1})
+    ]
+    if ends:
+        right = axes.secondary_yaxis("right")
+        right.set_yticks(bands.y(*np.array(ends).T), [str(neuron) for _, neuron in ends])
+        right.tick_params(length=2, labelsize=6)
+        axes.text(1.005, 1.015, "neuron", transform=axes.transAxes, fontsize=6.5, va="bottom")
+
+
+def _label_time(axes: Axes, trace: Trace, ticks: choose.Ticks) -> None:
+    low, high = ticks[0], min(ticks[1], int(trace.events["tick"].max()) + 1)
+    margin = 0.01 * (high - low) + 0.5
+    axes.set_xlim(low - margin, high - 1 + margin)
+    axes.set_xlabel(TIME_LABEL)
+    axes.set_title("Spikes and errors")

@@ -1,0 +1,146 @@
+"""What all figures share: size, colours, and how they are saved so that equal figures are equal files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from functools import wraps
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from matplotlib import style
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from spinn2emu import spec
+from spinn2emu.errors import ConfigError
+from spinn2emu.trace.schema import Type
+
+WIDTH = 7.2
+"""Inches: both columns of a page of two."""
+MANY = 2000
+"""From so many points on they are one picture in a vector file."""
+PNG_DPI, VECTOR_DPI = 200, 300
+SUFFIXES = (".png", ".svg", ".pdf")
+
+BLACK, GREY, LIGHT = "#000000", "#6b6b6b", "#d9d9d9"
+ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
+    "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+"""The palette of Okabe and Ito, which everybody can tell apart."""
+TYPE_COLOURS = {
+    Type.SPIKE: BLUE, Type.ERROR: VERMILLION, Type.GRADIENT: GREEN, Type.WEIGHT: ORANGE, Type.CONTROL: PURPLE,
+    Type.SILENT: SKY, Type.MULTICAST: BLACK, Type.CORE_TO_CORE: YELLOW, Type.NEAREST_NEIGHBOUR: GREY,
+    Type.GLOBAL: LIGHT,
+}  # fmt: skip
+INTENSITY = "cividis_r"
+"""Colour map of counts: the darker, the more."""
+
+TIME_LABEL = f"virtual time (ms; a tick is {spec.TICK_NS.value / 1e6:g} ms)"
+
+_STYLE: dict[str, Any] = {
+    "figure.dpi": 120,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.0,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "spinn2emu",
+    "path.simplify": True,
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TraceFigure(Figure):
+    """A figure. `contents`: what it shows, in numbers; `notes`: what of the trace it shows, where that is not all."""
+
+    contents: dict[str, Any]
+    notes: list[str]
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks."""
+        return to_bytes(self, "png")
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Runs a function in the style of all figures, whatever the user's settings are, and leaves those as they were."""
+
+    @wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        with style.context(_STYLE, after_reset=True):
+            return function(*args, **kwargs)
+
+    return inner
+
+
+def new_figure(width: float, height: float, notes: Iterable[str]) -> TraceFigure:
+    """An empty figure, in inches. The notes are written at its lower edge."""
+    figure = TraceFigure(figsize=(width, height), layout="constrained")
+    figure.notes, figure.contents = list(notes), {}
+    if figure.notes:
+        figure.supxlabel("\n".join(figure.notes), x=0.01, ha="left", fontsize=6.5, color=GREY)
+    return figure
+
+
+def legend_above(axes: Axes, handles: Iterable[Artist], labels: Iterable[str]) -> None:
+    """A legend in one line between title and data, where it covers neither."""
+    handles, labels = list(handles), list(labels)
+    if not handles:
+        return
+    columns = len(handles) if len(handles) <= 6 else (len(handles) + 1) // 2
+    axes.legend(
+        handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, borderaxespad=0.1,
+        columnspacing=1.4, handletextpad=0.5, handlelength=1.2,
+    )  # fmt: skip
+    lines = -(-len(handles) // columns)
+    axes.set_title(axes.get_title(loc="left"), loc="left", pad=5 + 11.5 * lines)
+
+
+def short(count: int) -> str:
+    """At most four characters, of numbers below 10^12: 950, 12k, 1.3M."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= 0.9995 * size:
+            return f"{count / size:.{0 if count >= 9.95 * size else 1}f}{unit}"
+    return str(count)
+
+
+@styled
+def to_bytes(figure: Figure, kind: str) -> bytes:
+    """The figure as a file of this kind (png, svg, pdf): the same bytes for the same figure."""
+    undated = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    buffer = BytesIO()
+    dpi = PNG_DPI if kind == "png" else VECTOR_DPI
+    figure.savefig(buffer, format=kind, dpi=dpi, metadata=undated[kind])
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Writes a .png, .svg or .pdf file. Raises ConfigError for another suffix, and if it cannot be written."""
+    path = Path(path)
+    check_suffix(path)
+    try:
+        path.write_bytes(to_bytes(figure, path.suffix.lower()[1:]))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", path=str(path)) from error
+
+
+def check_suffix(path: Path) -> None:
+    """Raises ConfigError unless the path's suffix is one of SUFFIXES."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{path}: figures are written as {', '.join(SUFFIXES)}, by the name's suffix", path=str(path))
