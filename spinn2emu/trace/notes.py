@@ -58,8 +58,8 @@ def encode_notes(notes, order, out, counts):  # type: ignore[no-untyped-def]
 
 @compiled
 def take_complete(notes, place, count, mask, complete, batch, keys, n, kept, k):  # type: ignore[no-untyped-def]
-    """Takes `count` notes from `place` of a ring on: those of complete ticks are copied to `batch`, where n are, and get
-    a sort key; the others to `kept`, where k are. Returns n, k.
+    """Takes `count` notes from `place` of a ring on: those of complete ticks are copied to `batch`, where n are, and
+    get a sort key; the others to `kept`, where k are. Returns n, k.
 
     A key is (tick, time, source, target, event), tick modulo 2^28; no two events of a chip have the same.
     """
