@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +16,8 @@ from typing import Any, Literal
 import numpy as np
 
 from spinn2emu import geometry, memory_map
-from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied, Spinn2Error
+from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
 from spinn2emu.memory_map import MemoryMap
-from spinn2host.connection import Connection
 from spinn2host.directories import (
     PRIVATE,
     base_directory,
@@ -29,14 +27,8 @@ from spinn2host.directories import (
     new_directory,
     running,
 )  # fmt: skip
+from spinn2host.recording import LOAD_DEADLINE_S, PeName, Recording, pe_id
 
-LOAD_DEADLINE_S = 600.0
-"""Compiling a large program cold takes tens of seconds."""
-TRACE_DEADLINE_S = 120.0
-"""For what is left to be written."""
-
-PeName = str | int
-"""`qx.qy.p`, or an id 1..152."""
 Keys = tuple[int, int]
 """The keys k with k & mask == key: (key, mask)."""
 
@@ -79,7 +71,7 @@ class LogTail:
     lost: int
 
 
-class Chip(Connection):
+class Chip(Recording):
     """A chip: a private one, which lives as long as this object or its process, or a resident one.
 
     >>> with Chip.boot() as chip:                                         # doctest: +SKIP
@@ -255,70 +247,9 @@ class Chip(Connection):
         """As `run`, but does not wait."""
         self.request("run", ticks=ticks)
 
-    def wait(self, progress: Callable[[int], None] | None = None) -> int:
-        """Waits for the end of a run; returns the tick. Raises as `run`."""
-        while True:
-            reply = self.request("wait", timeout=0.1 if progress else 1.0)
-            if progress:
-                progress(reply["tick"])
-            if reply["idle"]:
-                return int(reply["tick"])
-
     def end_run(self) -> None:
         """Ends a run that somebody started, at the end of its present window of 2,048 ticks."""
         self.request("end_run")
-
-    # --- traces -----------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def trace(self, path: str | os.PathLike[str], **options: Any) -> Iterator[None]:
-        """Records the packets of all runs within the `with` block in a pcapng file; see `start_trace`."""
-        self.start_trace(path, **options)
-        try:
-            yield
-        except BaseException:
-            with contextlib.suppress(Spinn2Error):
-                self.finish_trace()
-            raise
-        self.finish_trace()
-
-    def start_trace(
-        self, path: str | os.PathLike[str], *, events: Sequence[str] = (), types: Sequence[str] = (),
-        without: Sequence[str] = (), pes: Iterable[PeName] = (), key: int = 0, mask: int = 0, first: int = 0,
-        last: int | None = None, limit: int | None = None, compress: bool | None = None,
-    ) -> None:  # fmt: skip
-        """Begins to record packets in a pcapng file, which is overwritten. The chip must not be running.
-
-        events: of "sent", "received", "dropped"; types: of the names of `spinn2emu.trace.schema.Type`, in lower case,
-        such as "spike"; without: types that are left out; pes: packets that one of them sends or gets; key, mask: keys
-        k with k & mask == key; first, last: ticks of sending; empty: all. limit: bytes; only the last packets are
-        kept. compress: by zstd; by default if the path ends in .zst.
-
-        Raises ConfigError.
-        """
-        path = os.path.abspath(path)
-        options: dict[str, Any] = {
-            "path": path, "events": list(events), "types": list(types), "without": list(without),
-            "pes": [pe_id(pe) for pe in pes], "key": key, "mask": mask, "first": first, "limit": limit,
-            "compress": path.endswith(".zst") if compress is None else compress,
-        }  # fmt: skip
-        if last is not None:
-            options["last"] = last
-        self.request("trace_start", LOAD_DEADLINE_S, options=options)
-
-    def stop_trace(self) -> dict[str, Any]:
-        """Completes the trace; returns its path, and how many events and bytes it has.
-
-        Raises ConfigError if none is being recorded or the chip runs, Spinn2Error if it is not complete.
-        """
-        reply = self.request("trace_stop", TRACE_DEADLINE_S)
-        return {name: reply[name] for name in ("path", "events", "bytes")}
-
-    def finish_trace(self) -> dict[str, Any]:
-        """As `stop_trace`, but waits for the end of a run first, whatever becomes of it."""
-        with contextlib.suppress(Spinn2Error):
-            self.wait()
-        return self.stop_trace()
 
     # --- memory -----------------------------------------------------------------------------------------------------
 
@@ -367,11 +298,6 @@ class Chip(Connection):
     def routes(self) -> dict[str, Any]:
         """`entries`: [key, mask, PE ids, links, hits]; `ports` by PE id: inputs {name: [[key, mask]]}, outputs."""
         return self.request("routes")
-
-
-def pe_id(pe: PeName) -> int:
-    """The id of a PE that is given by name or id. Raises ConfigError for a name that is none."""
-    return geometry.pe_id(pe) if isinstance(pe, str) else int(pe)
 
 
 def _choose_pes(pes: Sequence[PeName] | int | None) -> list[int] | None:

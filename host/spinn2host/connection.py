@@ -9,6 +9,7 @@ import shutil
 import signal as signals
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,15 @@ class Connection:
                 )  # fmt: skip
             elif time.monotonic() > end:
                 raise DeadlineExceeded(f"the chip did not answer {op!r} within {deadline} s", op=op, deadline=deadline)
+
+    def wait(self, progress: Callable[[int], None] | None = None) -> int:
+        """Waits for the end of a run; returns the tick. Raises PeDied, PeFailed or ChipStuck."""
+        while True:
+            reply = self.request("wait", timeout=0.1 if progress else 1.0)
+            if progress:
+                progress(reply["tick"])
+            if reply["idle"]:
+                return int(reply["tick"])
 
 
 def _kill(pidfd: int | None) -> None:

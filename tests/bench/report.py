@@ -61,6 +61,11 @@ ROWS = [
     Row("ps", "`spinn2emu ps` of 152 PEs", "0.3 s"),
     Row("read_sram", "the host reads a whole SRAM, 128 kB, of a PE that runs", "5 ms"),
     Row("chips_64", "64 chips of one PE each, from boot to halt"),
+    Row("trace_all", "an epoch of the full preset with the full trace, times the same without", "1.3"),
+    Row("trace_spikes", "the same without gradients and weights in the trace"),
+    Row("command_trace", "`spinn2emu train yinyang --epochs 1 --trace`, start to end", "", "command_chip"),
+    Row("trace_write", "events of an epoch, from memory to a file, one core", "1 M/s at least"),
+    Row("trace_read", "the same, from the file to memory", "5 M/s at least"),
 ]  # fmt: skip
 
 
