@@ -29,8 +29,9 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 
 
 def compiled(function: F) -> F:
-    """Decorator: numba's `njit` with the emulator's options and a cache that follows the function's content."""
-    return use_cache(fingerprint(function), lambda: numba.njit(cache=True, **OPTIONS)(function))
+    """Decorator: numba's `njit` with the emulator's options and a cache that follows the function's content. Other
+    Python threads run meanwhile."""
+    return use_cache(fingerprint(function), lambda: numba.njit(cache=True, nogil=True, **OPTIONS)(function))
 
 
 def threaded(function: F) -> F:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -53,16 +53,12 @@ class TraceOptions(pydantic.BaseModel, extra="forbid"):
 
 
 class Tracing:
-    """A trace that is being recorded. Raises ConfigError if it cannot begin."""
+    """A trace that is being recorded. `cores`: the chip is pinned to them. Raises ConfigError if it cannot begin."""
 
     def __init__(
-        self,
-        request: Mapping[str, Any],
-        captures: CaptureMemory,
-        pes: Mapping[int, Assignment],
-        routers: int,
-        tick: int,
-    ) -> None:
+        self, request: Mapping[str, Any], captures: CaptureMemory, pes: Mapping[int, Assignment], routers: int,
+        tick: int, cores: Sequence[int],
+    ) -> None:  # fmt: skip
         try:
             options = TraceOptions.model_validate(dict(request))
         except pydantic.ValidationError as error:
@@ -82,7 +78,7 @@ class Tracing:
         captures.restart(routers, tick)
         self.name_types(pes)
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        body = partial(recorder.main, captures, writer, theirs)
+        body = partial(recorder.main, captures, writer, theirs, cores)
         self.child = processes.fork("recorder", 0, body, keep=[theirs.fileno(), writer.fileno()])
         theirs.close()
         writer.let_go()

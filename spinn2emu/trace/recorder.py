@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,14 +31,36 @@ _READ = int(Place.READ)
 _CACHE_LINE = 64
 
 
-class Recorder:
-    """Serves until it is told to close. `held`: `count` notes of ticks that are not complete yet."""
+class Buffers:
+    """Room for the notes that are written at once, their sort keys and their numbers in order."""
 
-    def __init__(self, captures: CaptureMemory, writer: TraceWriter, control: socket.socket) -> None:
+    def __init__(self) -> None:
+        self.batch, self.keys, self.ranks = _notes(0), np.empty((2, 0), np.uint64), np.empty((2, 0), np.int32)
+
+    def make_room(self, total: int) -> None:
+        """For `total` notes."""
+        if len(self.batch) < total:
+            size = max(2 * total, RING_NOTES)
+            self.batch, self.keys, self.ranks = _notes(size), *(np.empty((2, size), t) for t in ("u8", "i4"))
+
+
+class Recorder:
+    """Serves until it is told to close. `held`: `count` notes of ticks that are not complete yet.
+
+    One thread takes notes and sorts them, another one encodes and writes those before: on a core each, so that the
+    work slows both halves of the chip alike.
+    """
+
+    def __init__(
+        self, captures: CaptureMemory, writer: TraceWriter, control: socket.socket, cores: Sequence[int] = ()
+    ) -> None:
         self.captures, self.writer, self.control = captures, writer, control
-        self.held, self.kept, self.count = np.empty(0, NOTE), np.empty(0, NOTE), 0
-        self.batch, self.keys, self.ranks = np.empty(0, NOTE), np.empty((2, 0), np.uint64), np.empty((2, 0), np.int32)
+        self.held, self.kept, self.count = _notes(0), _notes(0), 0
+        self.buffers = [Buffers(), Buffers()]  # to be filled, and being written
+        self.pool = ThreadPoolExecutor(1, initializer=partial(_pin, cores[-1:]))
+        self.writing: Future[None] | None = None
         self.error: str | None = None
+        _pin(cores[:1])
 
     def serve(self) -> None:
         """The recorder's life."""
@@ -43,7 +69,8 @@ class Recorder:
             asked = self.control.recv(16) if select.select([self.control], [], [], wait)[0] else b""
             try:
                 wait = BUSY_S if self.drain(everything=asked == CLOSE) else IDLE_S
-                if asked and self.error is None:
+                if asked:
+                    self.finish_writing()
                     self.writer.close() if asked == CLOSE else self.writer.flush()
             except Exception as error:
                 self.give_up(error)
@@ -62,6 +89,12 @@ class Recorder:
         text = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         self.error = self.error or f"{text}, after {self.writer.written:,} events"
 
+    def finish_writing(self) -> None:
+        """Waits for what is being written. Raises what went wrong."""
+        writing, self.writing = self.writing, None
+        if writing is not None:
+            writing.result()
+
     def drain(self, everything: bool = False) -> int:
         """Writes all events of complete ticks; everything: the others, too. Returns how many."""
         places = self.captures.places
@@ -71,26 +104,25 @@ class Recorder:
         total = sum(last - first for first, last in spans) + self.count
         if not total:
             return 0
-        self._make_room(total)
+        to = self.buffers[0]
+        to.make_room(total)
+        if len(self.kept) < total:
+            self.kept = _notes(2 * total)
         n = kept = 0
-        targets = self.batch, self.keys
         for ring, (first, last) in enumerate(spans):
-            notes, place = self.captures.rings[ring], first % RING_NOTES
-            n, kept = take_complete(notes, place, last - first, RING_NOTES - 1, complete, *targets, n, self.kept, kept)
+            notes, place, count = self.captures.rings[ring], first % RING_NOTES, last - first
+            n, kept = take_complete(
+                notes, place, count, RING_NOTES - 1, complete, to.batch, to.keys, n, self.kept, kept
+            )
             put_read(places, ring, last)
-        n, kept = take_complete(self.held, 0, self.count, -1, complete, *targets, n, self.kept, kept)
+        n, kept = take_complete(self.held, 0, self.count, -1, complete, to.batch, to.keys, n, self.kept, kept)
         self.held, self.kept, self.count = self.kept, self.held, kept
         if n and self.error is None:
-            self.writer.add(self.batch, self.ranks[sort(self.keys, self.ranks, n), :n])
+            order = to.ranks[sort(to.keys, to.ranks, n), :n]
+            self.finish_writing()
+            self.writing = self.pool.submit(self.writer.add, to.batch, order)
+            self.buffers.reverse()
         return n
-
-    def _make_room(self, total: int) -> None:
-        """For `total` notes."""
-        if len(self.kept) < total:
-            self.kept = np.empty(2 * total, NOTE)
-        if len(self.batch) < total:
-            size = max(2 * total, RING_NOTES)
-            self.batch, self.keys, self.ranks = _notes(size), *(np.empty((2, size), t) for t in ("u8", "i4"))
 
     def _span(self, ring: int, everything: bool) -> tuple[int, int]:
         """Numbers of the notes of a ring that are to be taken now: those that may be complete, all if it gets full."""
@@ -123,6 +155,12 @@ def prepare(captures: CaptureMemory) -> None:
     read_word(captures.places, 0, Place.MARK)
 
 
-def main(captures: CaptureMemory, writer: TraceWriter, control: socket.socket) -> None:
-    """Body of the recorder's process."""
-    Recorder(captures, writer, control).serve()
+def _pin(cores: Sequence[int]) -> None:
+    """Keeps this thread on these cores, if there are any."""
+    if cores:
+        os.sched_setaffinity(0, cores)
+
+
+def main(captures: CaptureMemory, writer: TraceWriter, control: socket.socket, cores: Sequence[int]) -> None:
+    """Body of the recorder's process; its two threads run on the first and the last of `cores`."""
+    Recorder(captures, writer, control, cores).serve()
