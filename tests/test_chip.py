@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -542,3 +543,23 @@ def test_a_message_beyond_the_limit_is_refused_at_the_socket(survivor: Chip) -> 
     message = link.encode({"id": 1, "op": "write", "ranges": [[5, 0, bytes(link.MAX_MESSAGE_BYTES)]]})
     with pytest.raises(AssertionError, match="no answer"):
         raw_request(survivor, message, deadline_s=1)
+
+
+def test_routers_that_end_a_run_leave_each_others_queues_alone(programs: dict[str, str]) -> None:
+    """One router has reached the end while the other one still takes in what it was sent: nothing gets lost."""
+    own, other, ticks = 6000, 2000, 600
+    cores = (sorted(os.sched_getaffinity(0)) * 2)[:2]
+    with Chip.boot(cores=cores) as chip:
+        pes = [
+            PeProgram(5, programs["source"], {"count": other}, {}, {"out": (0, 0xFFFF0000)}),
+            PeProgram(6, programs["counter"]),
+            PeProgram(77, programs["dozing"], {}, {"in": (0, 0xFFFE0000)}),
+            PeProgram(78, programs["source"], {"count": own}, {}, {"out": (0x10000, 0xFFFF0000)}),
+        ]
+        chip.deploy(pes, [(0, 0xFFFE0000, [77])])
+        for _ in range(ticks):
+            chip.run(1)
+        counters = chip.counters()
+    ends = counters["pes"][77, [PeCounter.DELIVERED, PeCounter.DISCARDED]].sum()
+    assert counters["router"][Counter.COPIES] == (own + other) * ticks
+    assert ends == (own + other) * (ticks - 1)  # those of the last tick still wait

@@ -83,7 +83,7 @@ class Supervisor:
             poller.register(socket, zmq.POLLIN)
         for child in self.network.children:
             poller.register(child.pidfd, zmq.POLLIN)
-        if self.network.tracing is not None:
+        if self.network.tracing is not None and self.network.tracing.alive:
             poller.register(self.network.tracing.control.fileno(), zmq.POLLIN)
         pending = [waiter.deadline for waiter in self.waiters]
         now = time.monotonic()

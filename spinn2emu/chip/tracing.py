@@ -64,7 +64,7 @@ class Tracing:
         except pydantic.ValidationError as error:
             raise ConfigError(f"trace: {describe(error)}") from error
         self.path, self.captures = Path(options.path), captures
-        self.flushing = False
+        self.flushing, self.alive = False, True
         self.error: str | None = None
         wants_everything(captures)
         _set_filter(options, captures)
@@ -109,7 +109,7 @@ class Tracing:
             answer = b""
         self.flushing = False
         if not answer:
-            self.captures.filter[Filter.ON] = 0
+            self.captures.filter[Filter.ON], self.alive = 0, False
             self.error = self.error or "the recorder has died"
             return {}
         state: dict[str, Any] = json.loads(answer)

@@ -206,7 +206,7 @@ def _settle(socket, gate, queues, registers):  # type: ignore[no-untyped-def]
             return
     gate.words[_OPEN] = 0
     for pe in range(gate.present.shape[0]):
-        if queues.length[pe]:
+        if gate.present[pe] and queues.length[pe]:  # the queues of the others are theirs: packets may be coming there
             _choose(pe, gate.tick[pe] - 1, gate, queues, registers)
             _compact(pe, gate.tick[pe] - 1, queues)
     publish(registers.capture, gate, queues, True)
