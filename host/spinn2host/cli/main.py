@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Sequence
 
@@ -10,6 +9,7 @@ import click
 
 from spinn2emu.errors import Spinn2Error
 from spinn2emu.version import VERSION
+from spinn2host.cli.lazy import LazyGroup
 from spinn2host.cli.output import report_error
 
 INTERRUPTED = 130
@@ -21,25 +21,12 @@ COMMANDS = {
     "read": "look", "write": "look", "memory": "look", "log": "look", "counters": "look", "router": "router",
     "trace": "trace",
 }  # fmt: skip
-"""The module of each command, in the order of the help. A command's module is imported when it is used: a `ps` that
-takes longer to start than to answer is no use."""
+"""The module of each command, in the order of the help."""
 
 
-class Commands(click.Group):
-    """The commands of COMMANDS."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"spinn2host.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
-        return command
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(VERSION, prog_name="spinn2emu")
 @click.option(
     "--chip", "chip_name", envvar="SPINN2EMU_CHIP", metavar="NAME",

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
+
+from spinn2host.cli.lazy import LazyGroup
 
 COMMANDS = {
     "record": "trace_record", "stop": "trace_record", "show": "trace_look", "stats": "trace_look", "plot": "trace_plot",
     "export": "trace_export", "diff": "trace_look", "replay": "trace_replay", "wireshark": "trace_wireshark",
 }  # fmt: skip
-"""The module of each command, imported when it is used."""
+"""The module of each command."""
 
 
-class TraceCommands(click.Group):
-    """The commands of COMMANDS."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"spinn2host.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
-
-
-@click.group(cls=TraceCommands)
+@click.group(cls=LazyGroup, modules=COMMANDS)
 def trace() -> None:
     """Record packets in pcapng files, and look at them: which, when, over which quads, to whom, what was dropped.
 
