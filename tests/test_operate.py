@@ -243,12 +243,15 @@ def test_reads_and_writes_of_a_running_chip_are_never_torn(boot: dict[str, Any],
     with Chip.boot(**boot) as chip:
         chip.deploy([PeProgram(9, programs["slow"], {"rounds": 2})], [])
         chip.start(10**9)
-        seen = set()
-        for _ in range(60):
+        seen: list[int] = []
+
+        def read_once_more() -> bool:
             pair = chip.read(9, "pair")
             assert (pair == pair[0, 0]).all()
-            seen.add(int(pair[0, 0]))
-        assert len(seen) > 1  # the chip was running
+            seen.append(int(pair[0, 0]))
+            return len(seen) >= 60 and len(set(seen)) > 1
+
+        wait_until("60 reads, and the chip is running", read_once_more, 20)
         chip.end_run()
         chip.wait()
 

@@ -292,7 +292,7 @@ def test_prefixes_and_other_programs(file: str, tmp_path: Path, capsys: Capture)
         (b"", "is empty"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "is not a pcapng file: byte 0"),
         (b"\xd4\xc3\xb2\xa1" + bytes(100), "is not a pcapng file: byte 0"),
-        (b"\x28\xb5\x2f\xfd garbage", "is empty"),
+        (b"\x28\xb5\x2f\xfd garbage", "is not a pcapng file"),
         (b"\x0a\x0d\x0d\x0a" + bytes(60), "at byte 0"),
     ],
 )
