@@ -112,8 +112,8 @@ def test_control_byte_of_every_kind() -> None:
 def test_packet_record_layout() -> None:
     assert PACKET.fields is not None
     assert {name: (field[0].str or "", field[1]) for name, field in PACKET.fields.items() if name != "payload"} == {
-        "control": ("|u1", 0), "port": ("|u1", 1), "source": ("|u1", 2), "origin": ("|u1", 3), "key": ("<u4", 4), "tick": ("<u4", 24),
-        "time": ("<u4", 28),
+        "control": ("|u1", 0), "port": ("|u1", 1), "source": ("|u1", 2), "origin": ("|u1", 3), "key": ("<u4", 4),
+        "tick": ("<u4", 24), "time": ("<u4", 28),
     }  # fmt: skip
     assert (PACKET["payload"].base, PACKET["payload"].shape, PACKET.fields["payload"][1]) == (np.dtype("<u4"), (4,), 8)
     assert PACKET.itemsize == 32
