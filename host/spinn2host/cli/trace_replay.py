@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from spinn2emu import geometry
-from spinn2emu.trace.file import read_trace
 from spinn2host.cli.common import attach, existing_file, pass_chip_name
-from spinn2host.cli.output import json_option, print_json, stderr, stdout
+from spinn2host.cli.output import json_option, print_json, stdout
+from spinn2host.cli.trace_look import read_what_can_be_read
 from spinn2host.traces.expression import select
 from spinn2host.traces.replay import describe
 from spinn2host.traces.replay import replay as replay_packets
@@ -33,9 +33,7 @@ def replay(name: str | None, file: Path, expression: str, begin: int, ticks: int
       spinn2emu trace replay run.pcapng 'src == 1.1.0 and type == spike' --ticks 100
       spinn2emu trace replay run.pcapng 'pe == 1.1' --begin 500
     """
-    trace = read_trace(file)
-    if trace.problem is not None:
-        stderr.print(f"{file}: {trace.problem.text}, at byte {trace.problem.position}", style="yellow")
+    trace = read_what_can_be_read(file)
     with attach(name) as chip:
         sent = replay_packets(chip, select(trace, expression), begin)
         if ticks is not None:
