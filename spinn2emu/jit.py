@@ -158,6 +158,19 @@ def atomic_load(typingctx: Any, address: Any) -> Any:
 
 
 @intrinsic
+def store(typingctx: Any, address: Any, value: Any) -> Any:
+    """Writes the uint64 `value` at `address`, a multiple of 4."""
+    signature = numba.types.void(numba.types.intp, numba.types.uint64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        builder.store(args[1], pointer, align=4)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
 def prefetch(typingctx: Any, address: Any) -> Any:
     """Asks for the cache line at `address`, without waiting for it."""
     signature = numba.types.void(numba.types.intp)

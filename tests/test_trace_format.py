@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from spinn2emu import spec
 from spinn2emu.errors import ConfigError
+from spinn2emu.frames import FOREVER
 from spinn2emu.packets import PACKET
 from spinn2emu.pe.process import TX_PACKETS
 from spinn2emu.trace import file as trace_file
 from spinn2emu.trace import pcapng
-from spinn2emu.trace.file import Trace, TraceWriter, canonical_order, parse, read_trace, write_trace
-from spinn2emu.trace.notes import HOPS, LATENCY, NOTE, encode_notes, sort, take_complete
+from spinn2emu.trace.capture import MOST_NOTES, CaptureMemory, Place, put_in_order
+from spinn2emu.trace.file import Trace, TraceWriter, canonical_order, parse, put_events, read_trace, write_trace
+from spinn2emu.trace.merge import encode_notes, look, put_read
+from spinn2emu.trace.notes import HOPS, LATENCY, NOTE, NOTE_WORDS, RANK_BITS, SPAN, TIME_BITS
 from spinn2emu.trace.schema import (
     DROPS,
     EVENT,
@@ -86,7 +89,7 @@ def blocks_of(data: bytes) -> list[tuple[int, bytes]]:
 def encoded(events: NDArray[np.void]) -> bytes:
     out = np.zeros(len(events) * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
     counts = np.zeros((INTERFACES, 2), np.int64)
-    return out[: pcapng.encode(events, np.arange(len(events)), out, counts)[0]].tobytes()
+    return out[: pcapng.encode(events, 0, out, len(events), counts)[0]].tobytes()
 
 
 def test_a_received_error_has_these_bytes() -> None:
@@ -214,15 +217,55 @@ def test_notes_in_any_order_become_the_events_in_order(seed: int, count: int) ->
     events["time"] = events["tick"].astype(np.uint64) * 1_000_000 + events["sent"] + late.astype(np.uint64)
     events = events[canonical_order(events)]
     notes = notes_of(events)[rng.permutation(len(events))]
-    batch, kept, keys = notes.copy(), notes.copy(), np.zeros((2, count), np.uint64)
-    ranks = np.zeros((2, count), np.int32)
-    n, k = take_complete(notes, 0, len(notes), -1, 200, batch, keys, 0, kept, 0)
-    assert (kept["tick"][:k] >= 200).all() and n == (events["tick"] < 200).sum()
-    order = ranks[sort(keys, ranks, n), :n] if n else ranks[0, :0]
+    captures = CaptureMemory(3)
+    captures.restart(2, 0)
+    halves = np.split(notes, [rng.integers(0, count + 1)])
+    for router, half in zip(captures.routers, halves, strict=False):
+        router["notes"][0, : len(half)] = half.view(np.uint64).reshape(-1, NOTE_WORDS)
+        router["place"][Place.NOTES] = len(half)
+        put_in_order(router, 200 << TIME_BITS)
+    n = int((events["tick"] < 200).sum())
+    assert captures.places[:2, Place.NOTES].sum() == count - n
     out, counts = np.zeros(count * pcapng.MAX_BLOCK_BYTES // 4, np.uint32), np.zeros((INTERFACES, 2), np.int64)
-    words, time = encode_notes(batch, order, out, counts)
-    assert out[:words].tobytes() == encoded(events[:n])
-    assert time == (events["time"][n - 1] if n else 0) and counts.sum() == n + (events["event"][:n] > 1).sum()
+    at, ends = np.zeros((2, 3), np.int64)
+    until, done, data = look(captures.routers, at, ends), 0, b""
+    assert until >= 200 << TIME_BITS and ends.sum() == n
+    while done < n:  # in portions
+        words, blocks, time = encode_notes(
+            captures.routers, at, ends, until, out, int(rng.integers(1, count + 1)), counts
+        )
+        data, done = data + out[:words].tobytes(), done + blocks
+        assert time == events["time"][done - 1]
+    assert data == encoded(events[:n])
+    assert counts.sum() == n + (events["event"][:n] > 1).sum()
+
+
+@given(st.integers(0, 2**32), st.integers(1, 300))
+@settings(max_examples=20)
+def test_what_the_recorder_has_not_read_stays_until_it_has(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    captures = CaptureMemory(1)
+    captures.restart(1, 0)
+    router, place = captures.routers[0], captures.places[0]
+    words = np.zeros((count, NOTE_WORDS), np.uint64)
+    words[:, 3] = rng.permutation(count) * 40  # ticks, more than a key can tell apart
+    router["notes"][0, :count], place[Place.NOTES] = words, count
+    at, ends, seen = np.zeros(1, np.int64), np.zeros(1, np.int64), list[int]()
+    while place[Place.NOTES] or place[Place.LAST] > place[Place.READ]:
+        put_in_order(router, FOREVER)
+        look(captures.routers, at, ends)
+        before = place[[Place.SIDE, Place.LAST, Place.NOTES]].copy()
+        put_in_order(router, FOREVER)  # not read yet, if there are any
+        assert (place[[Place.SIDE, Place.LAST, Place.NOTES]] == before).all() or at[0] == ends[0]
+        out = np.zeros(count * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
+        size, _, _ = encode_notes(captures.routers, at, ends, FOREVER, out, count, np.zeros((INTERFACES, 2), np.int64))
+        put_read(captures.routers, at)
+        seen += [int(tick) for tick in out[:size].reshape(-1, 15)[:, 9]]
+    assert seen == [40 * i for i in range(count)]
+
+
+def test_a_key_has_room_for_a_window_of_time() -> None:
+    assert SPAN >> TIME_BITS == 2048 and MOST_NOTES == 1 << RANK_BITS
 
 
 def test_the_time_of_an_event_within_its_tick_fits_a_note() -> None:
@@ -238,12 +281,11 @@ def test_bytes_do_not_depend_on_the_portions(
 ) -> None:
     monkeypatch.setattr(trace_file, "GROUP_EVENTS", 500)
     events = random_events(np.random.default_rng(3), 20_000)
-    order = np.arange(len(events))
     for name, portions in (("a", [len(events)]), ("b", [1, 7, 3_000, 0, 499, 501, len(events)])):
         writer = TraceWriter(tmp_path / name, META, compress, limit)
         done = 0
         for portion in portions:
-            writer.add(events, order[done : done + portion])
+            writer.add(put_events(events[done : done + portion]))
             writer.flush()
             done += portion
         writer.close()
@@ -269,7 +311,7 @@ def test_a_large_file_is_read_in_order_and_a_flush_shows_it(tmp_path: Path) -> N
     events = random_events(np.random.default_rng(5), 60_000)
     writer = TraceWriter(tmp_path / "t", META)
     for first in range(0, len(events), 20_000):
-        writer.add(events, np.arange(first, min(first + 20_000, len(events))))
+        writer.add(put_events(events[first : first + 20_000]))
         writer.flush()
         assert read_trace(tmp_path / "t").events.tobytes() == events[: first + 20_000].tobytes()
     writer.close()

@@ -343,7 +343,7 @@ def test_a_file_that_was_cut_off_is_read_up_to_there(tmp_path: Path, cut: int) -
     """Statistics at the end left out, so that the cut hits a packet."""
     events = network_events()
     packed = np.empty(len(events) * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
-    size, _ = pcapng.encode(events, np.arange(len(events)), packed, np.zeros((INTERFACES, 2), np.int64))
+    size, _, _ = pcapng.encode(events, 0, packed, len(events), np.zeros((INTERFACES, 2), np.int64))
     path = tmp_path / "cut.pcapng"
     path.write_bytes((pcapng.head(META) + packed[:size].tobytes())[:-cut])
     command = ["tshark", "-X", f"lua_script:{DISSECTOR}", "-r", str(path), "-T", "fields", "-e", "s2.key"]

@@ -19,7 +19,6 @@ from spinn2emu.errors import ConfigError, Spinn2Error, describe
 from spinn2emu.trace import recorder
 from spinn2emu.trace.capture import ALL, SOME, CaptureMemory, Filter, wants_everything
 from spinn2emu.trace.file import TraceWriter
-from spinn2emu.trace.notes import encode_notes
 from spinn2emu.trace.schema import INTERFACES, Event, Meta, PeInfo, Type, type_of_port
 
 CLOSE_DEADLINE_S = 30.0
@@ -71,14 +70,14 @@ class Tracing:
         recorder.prepare(captures)
         try:
             meta = Meta({geometry.name(pe): _info(pes[pe]) for pe in sorted(pes)}, options.about())
-            writer = TraceWriter(self.path, meta, options.compress, options.limit, encode_notes)
+            writer = TraceWriter(self.path, meta, options.compress, options.limit)
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror}", path=str(self.path)) from error
-        captures.places[:] = 0
+        captures.clear()
         captures.restart(routers, tick)
         self.name_types(pes)
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        body = partial(recorder.main, captures, writer, theirs, cores)
+        body = partial(recorder.main, captures, writer, theirs)
         self.child = processes.fork("recorder", 0, body, keep=[theirs.fileno(), writer.fileno()])
         theirs.close()
         writer.let_go()

@@ -16,7 +16,7 @@ from spinn2emu.packets import PACKET, PacketType
 from spinn2emu.router.process import bound
 from spinn2emu.router.state import Counter, Endpoint, Fault, Link, PeCounter, Queues, Registers
 from spinn2emu.router.table import Entry
-from spinn2emu.trace.capture import Place, record_packets
+from spinn2emu.trace.capture import publish_tick, record_packets
 from spinn2emu.trace.schema import LINK, ROUTER, Event
 
 
@@ -198,9 +198,7 @@ class RouterLoop:
             for i, packet in enumerate(self.queues[pe]):
                 self.kept.packets[pe, i] = packet
         self.open = False
-        place = self.registers.capture.place
-        place[[Place.HEAD, Place.MARK]] = place[Place.FILLED]
-        place[Place.COMPLETE] = max(place[Place.COMPLETE], self.limit - 1)
+        publish_tick(self.registers.capture, self.limit - 1)
         self.tell(Kind.IDLE, 0, 0)
 
     def tell(self, kind: Kind, pe: int, status: int) -> None:

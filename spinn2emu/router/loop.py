@@ -12,7 +12,7 @@ from spinn2emu.packets import PACKET
 from spinn2emu.router.order import bound_fifo, sort
 from spinn2emu.router.route import deliver, route
 from spinn2emu.router.state import MAX_IDS, Counter, Fault, PeCounter, Word
-from spinn2emu.trace.capture import publish, record
+from spinn2emu.trace.capture import begin_work, end_work, publish, record
 from spinn2emu.trace.schema import Event
 
 _PORTS, _PACKET_BYTES, _HEADER_BYTES = spec.MAX_PORTS.value, PACKET.itemsize, HEADER_PACKETS * PACKET.itemsize
@@ -243,6 +243,7 @@ def run(socket, table, ports, gate, queues, registers):  # type: ignore[no-untyp
     sender = np.empty(64, np.uint8)
     head = queues.head_in[0]
     while True:
+        end_work(registers.capture)
         if zmq_recv(socket, sender.ctypes.data, 64, 0) < 0:
             return INTERRUPTED if zmq_errno() == _EINTR else BROKEN
         size = zmq_recv(socket, queues.frame_in.ctypes.data, _FRAME_BYTES, 0)
@@ -251,6 +252,7 @@ def run(socket, table, ports, gate, queues, registers):  # type: ignore[no-untyp
         if size != _HEADER_BYTES + np.int64(head.count) * _PACKET_BYTES or head.pe >= gate.present.shape[0]:
             _tell_supervisor(socket, _FAULT_FRAME, _BAD_FRAME, 0, queues, 0)
             continue
+        begin_work(registers.capture)
         registers.activity[0] += 1
         if head.kind == _RUN:
             _begin(socket, head.end, ports, gate, queues, registers)

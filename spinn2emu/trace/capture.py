@@ -1,7 +1,8 @@
-"""What the routers record: rings of notes in shared memory, one per router process, and the filter in front of them.
+"""What the routers record: the filter, and each router's notes, which it sorts into a ring for the recorder.
 
-A router fills its ring without waiting; `recorder.py` empties it. Only a ring that is full stops its router, never a
-packet. Nothing that a chip computes depends on whether it is traced.
+A router notes events as they come. Once it is certain that no event of earlier ticks can come any more, at any router,
+it puts those that it has into one order, in a ring of shared memory; `recorder.py` merges the rings. Nothing that a
+chip computes depends on whether it is traced, and no packet waits for a file unless a router has no room left at all.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numpy.typing import NDArray
 
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER
 from spinn2emu.jit import atomic_exchange, atomic_load, compiled, inlined
 from spinn2emu.packets import PORT_BITS
-from spinn2emu.trace.notes import NOTE, NOTE_WORDS
+from spinn2emu.trace.notes import BUCKETS, NOTE_WORDS, RANK_BITS, SPAN, TIME_BITS, sort, sort_key, time_of
 from spinn2emu.trace.schema import INTERFACES, Event, Type
 
-RING_NOTES = 1 << 18
-"""Notes of a ring: about 25 batches of the full preset on each of two cores."""
+MOST_NOTES = 1 << RANK_BITS
+"""Notes that a router keeps until they are sorted: of ticks that some PE has not reached."""
+LATE = 64 << TIME_BITS
+"""How much time is sorted at once, at the least."""
 OFF, ALL, SOME = range(3)
 """Whether events are recorded, and whether the filter has to be asked."""
 
@@ -40,80 +42,179 @@ class Filter(enum.IntEnum):
 
 
 class Place(enum.IntEnum):
-    """Words of one ring: how many notes ever. Those that router and recorder write are not in one cache line."""
+    """Words of one router. Those that it and the recorder write are not in one cache line."""
 
-    FILLED = 0  # the router's own count
-    HEAD = 1  # are there to be read
-    MARK = 2  # were there when COMPLETE was written
-    COMPLETE = 3  # no event of an earlier tick is to come
-    READ = 8
+    NUMBER = 0  # the router's
+    NOTES = 1  # how many it has
+    SIDE = 2  # of `notes` that they are in: 0 or 1. On the other side are those that are sorted.
+    ROW = 3  # of `keys` that has the order of the sorted ones: 0 or 1
+    FIRST = 4  # sorted notes ever, without the present ones
+    LAST = 5  # and with them
+    BASE = 6  # time: what the keys count from
+    SORTED = 7  # time: all earlier events are sorted
+    BUSY = 8  # whoever has set it may touch the notes: the router at work, the recorder while that waits for a frame
+    FULL = 9  # it has given up: there was no room for more notes
+    READ = 16  # sorted notes ever read
 
 
-Capture = namedtuple("Capture", ["filter", "types", "type_of", "pes", "place", "ring"])
-"""What a router needs to record. `types` (len(Type),) and `pes` (INTERFACES,): 1 where events are wanted; `type_of`
-(PE id, output port): Type of what it sends; `ring` (RING_NOTES, NOTE_WORDS): notes as words."""
+Capture = namedtuple("Capture", ["shared", "own"])
+"""What a router needs to record: two records of shared memory, see `CaptureMemory`."""
 
-_ON, _EVENTS, _KEY, _MASK, _FIRST, _LAST = (int(word) for word in Filter)
-_FILLED, _HEAD, _MARK, _COMPLETE, _READ = (int(word) for word in Place)
-_WORDS, _CAPACITY, _FOREVER, _NOTE_WORDS, _OFF, _SOME = 16, RING_NOTES, FOREVER, NOTE_WORDS, OFF, SOME
+_ON, _EVENTS, _KEY, _MASK, _FROM, _TO = (int(word) for word in Filter)
+_NUMBER, _NOTES, _SIDE, _ROW, _FIRST, _LAST, _BASE, _SORTED, _BUSY, _FULL, _READ = (int(word) for word in Place)
+_WORDS, _MOST, _FOREVER, _NOTE_WORDS, _OFF, _SOME = (
+    24, MOST_NOTES, FOREVER, NOTE_WORDS, OFF, SOME,
+)  # fmt: skip
 _PORT_BITS, _CHIP_TYPES = PORT_BITS, int(Type.CORE_TO_CORE) - 1
-_LATE = 64
-_PAUSE_US = 100
+_RANK_BITS, _RANK, _SPAN = np.uint64(RANK_BITS), np.uint64(MOST_NOTES - 1), SPAN
+_LATE, _TIME_BITS, _LAST_TICK = LATE, TIME_BITS, 1 << 32
+_PAUSE_US, _PAUSES, _SHORT, _MANY = 100, 40_000, 10, 1 << 17
 _usleep: Any = types.ExternalFunction("usleep", types.int32(types.uint32))
 
 
 class CaptureMemory:
-    """The shared memory of a chip's routers and its recorder; made before the fork, committed only when it is used."""
+    """The shared memory of a chip's routers and its recorder; made before the fork, committed only when it is used.
+
+    `shared`: `filter` as Filter says; `types` (len(Type),) and `pes` (INTERFACES,): 1 where events are wanted;
+    `type_of` (PE id, output port): Type of what it sends; `complete` (routers, 8): first word: the time before which
+    a router has recorded all. Each router's own: `place` as Place says; `notes` (2, MOST_NOTES, NOTE_WORDS); `keys`
+    (2, MOST_NOTES): sort key << RANK_BITS | number of the note; `buckets`: to sort.
+    """
 
     def __init__(self, routers: int) -> None:
-        ports = spec.MAX_PORTS.value
-        small = 8 * len(Filter) + 8 * _WORDS * routers + len(Type) + INTERFACES * (1 + ports)
-        self._mapping = mmap.mmap(-1, -(-small // 4096) * 4096 + routers * RING_NOTES * NOTE.itemsize)
-        memory = np.frombuffer(self._mapping, np.uint8)
-        self.rings = memory[-(-small // 4096) * 4096 :].view(NOTE).reshape(routers, RING_NOTES)
-        words = 8 * len(Filter), 8 * _WORDS * routers
-        self.filter = memory[: words[0]].view(np.int64)
-        self.places = memory[words[0] : sum(words)].view(np.int64).reshape(routers, _WORDS)
-        rest = memory[sum(words) : small]
-        self.types, self.pes, self.type_of = np.split(rest, [len(Type), len(Type) + INTERFACES])
-        self.type_of = self.type_of.reshape(INTERFACES, ports)
+        shared = np.dtype([
+            ("complete", np.int64, (routers, 8)), ("filter", np.int64, (len(Filter),)),
+            ("types", np.uint8, (len(Type),)), ("pes", np.uint8, (INTERFACES,)),
+            ("type_of", np.uint8, (INTERFACES, spec.MAX_PORTS.value)),
+        ])  # fmt: skip
+        own = np.dtype([
+            ("place", np.int64, (_WORDS,)), ("buckets", np.uint32, (BUCKETS,)),
+            ("notes", np.uint64, (2, MOST_NOTES, NOTE_WORDS)), ("keys", np.uint64, (2, MOST_NOTES)),
+        ])  # fmt: skip
+        self._mapping = mmap.mmap(-1, mmap.PAGESIZE + shared.itemsize + routers * own.itemsize)
+        self.shared = np.frombuffer(self._mapping, shared, 1)[0]
+        self.routers = np.frombuffer(self._mapping, own, routers, -(-shared.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self.filter, self.complete = self.shared["filter"], self.shared["complete"][:, 0]
+        self.types, self.pes, self.type_of = (self.shared[name] for name in ("types", "pes", "type_of"))
+        self.places = self.routers["place"]
+        self.clear()
+
+    def clear(self) -> None:
+        """Nothing has been recorded."""
+        self.places[:] = 0
+        self.places[:, Place.NUMBER] = range(len(self.places))
 
     def of_router(self, number: int) -> Capture:
         """What router `number` records with."""
-        ring = self.rings[number].view(np.uint64).reshape(RING_NOTES, NOTE_WORDS)
-        return Capture(self.filter, self.types, self.type_of, self.pes, self.places[number], ring)
+        return Capture(self.shared, self.routers[number])
 
     def restart(self, routers: int, tick: int) -> None:
-        """Other router processes will fill the rings, from `tick` on, when none does now."""
-        self.places[:, Place.COMPLETE] = FOREVER
-        self.places[:routers, Place.COMPLETE] = max(0, tick - 1)
-        self.places[:, Place.MARK] = self.places[:, Place.HEAD]
+        """Other router processes will record, from `tick` on, when none does now."""
+        notes, begin = self.routers["notes"], max(0, tick - 1) << TIME_BITS
+        for number in range(routers, len(self.places)):  # what they still hold is for the first one to sort
+            count, side = self.places[number, [Place.NOTES, Place.SIDE]]
+            first, own_side = self.places[0, [Place.NOTES, Place.SIDE]]
+            notes[0, own_side, first : first + count] = notes[number, side, :count]
+            self.places[0, Place.NOTES] += count
+            self.places[number, Place.NOTES] = 0
+        self.places[:, Place.BUSY] = 0
+        self.complete[:] = self.places[:, Place.SORTED] = FOREVER
+        self.complete[:routers] = self.places[:routers, Place.SORTED] = begin
 
 
 @inlined
-def _wanted(capture, packet, event, target, kind):  # type: ignore[no-untyped-def]
-    chosen = capture.filter
+def _wanted(shared, packet, event, target, kind):  # type: ignore[no-untyped-def]
+    chosen = shared.filter
     return (
         chosen[_EVENTS] >> event & 1
-        and capture.types[kind]
+        and shared.types[kind]
         and np.int64(packet.key) & chosen[_MASK] == chosen[_KEY]
-        and chosen[_FIRST] <= packet.tick <= chosen[_LAST]
-        and (capture.pes[packet.source] or capture.pes[target])
+        and chosen[_FROM] <= packet.tick <= chosen[_TO]
+        and (shared.pes[packet.source] or shared.pes[target])
     )
 
 
 @inlined
-def _has_room(capture):  # type: ignore[no-untyped-def]
-    """Waits until the recorder has made room. False: nobody records any more."""
-    place = capture.place
-    if place[_FILLED] - place[_READ] < _CAPACITY:
-        return True
-    atomic_exchange(place.ctypes.data + 8 * _HEAD, place[_FILLED])
-    while place[_FILLED] - atomic_load(place.ctypes.data + 8 * _READ) >= _CAPACITY:
-        if not atomic_load(capture.filter.ctypes.data + 8 * _ON):
+def word_at(words, word):  # type: ignore[no-untyped-def]
+    """An int64 that another process writes."""
+    return atomic_load(words.ctypes.data + 8 * word)
+
+
+@inlined
+def put_word(words, word, value):  # type: ignore[no-untyped-def]
+    """Writes an int64 that another process reads, after all that was written before it."""
+    atomic_exchange(words.ctypes.data + 8 * word, value)
+
+
+@compiled
+def put_in_order(own, until):  # type: ignore[no-untyped-def]
+    """Sorts a router's notes of times before `until`, for the recorder, if that has read those that it had."""
+    place, side, asked = own.place, own.place[_SIDE], until
+    if word_at(place, _READ) != place[_LAST]:
+        return
+    notes, others, base = own.notes[side], own.notes[1 - side], place[_SORTED]
+    until = min(asked, base + _SPAN)
+    count, kept = np.int64(0), np.int64(0)
+    for i in range(place[_NOTES]):
+        if time_of(notes[i]) < until:
+            own.keys[0, count] = sort_key(notes[i], base) << _RANK_BITS | np.uint64(i)
+            count += 1
+        else:
+            for word in range(_NOTE_WORDS):
+                others[kept, word] = notes[i, word]
+            kept += 1
+    place[_ROW] = sort(own.keys, count, own.buckets)
+    place[_FIRST], place[_BASE], place[_SIDE], place[_NOTES] = place[_LAST], base, 1 - side, kept
+    put_word(place, _LAST, place[_LAST] + count)
+    put_word(place, _SORTED, max(until if kept else asked, base))
+
+
+@inlined
+def complete_everywhere(shared):  # type: ignore[no-untyped-def]
+    """The time before which every router has recorded all."""
+    low = np.int64(_FOREVER)
+    for router in range(shared.complete.shape[0]):
+        low = min(low, word_at(shared.complete[router], 0))
+    return low
+
+
+@inlined
+def begin_work(capture):  # type: ignore[no-untyped-def]
+    """Waits until the recorder does not sort for this router."""
+    while atomic_exchange(capture.own.place.ctypes.data + 8 * _BUSY, 1) and word_at(capture.shared.filter, _ON):
+        _usleep(_PAUSE_US)
+
+
+@inlined
+def end_work(capture):  # type: ignore[no-untyped-def]
+    """The recorder may sort for this router."""
+    put_word(capture.own.place, _BUSY, 0)
+
+
+@inlined
+def _wait_for_recorder(capture, notes, pauses):  # type: ignore[no-untyped-def]
+    """Waits until the router has at most so many notes, or can sort them, but not for long."""
+    place = capture.own.place
+    for _ in range(pauses):
+        if place[_NOTES] <= notes or word_at(place, _READ) == place[_LAST] or not word_at(capture.shared.filter, _ON):
+            return
+        _usleep(_PAUSE_US)
+
+
+@compiled
+def make_room(capture):  # type: ignore[no-untyped-def]
+    """Waits until there is room for notes. False, after some seconds: there will be none."""
+    place = capture.own.place
+    for _ in range(_PAUSES):
+        put_in_order(capture.own, complete_everywhere(capture.shared))
+        if place[_NOTES] < _MOST:
+            return True
+        if not word_at(capture.shared.filter, _ON):
             return False
         _usleep(_PAUSE_US)
-    return True
+    place[_FULL] = 1
+    put_word(capture.shared.filter, _ON, 0)
+    return False
 
 
 @inlined
@@ -122,21 +223,23 @@ def record(capture, packet, words, event, target, time):  # type: ignore[no-unty
 
     target: the interface that the copy is for; 0: none, or the event router.
     """
-    on = capture.filter[_ON]
+    shared, place, on = capture.shared, capture.own.place, capture.shared.filter[_ON]
     if on == _OFF:
         return
-    kind = np.uint64(capture.type_of[packet.source, packet.origin & ((1 << _PORT_BITS) - 1)])
+    kind = np.uint64(shared.type_of[packet.source, packet.origin & ((1 << _PORT_BITS) - 1)])
     if packet.control >> 6:
         kind = np.uint64((packet.control >> 6) + _CHIP_TYPES)
-    if (on == _SOME and not _wanted(capture, packet, event, target, kind)) or not _has_room(capture):
+    if on == _SOME and not _wanted(shared, packet, event, target, kind):
         return
-    note = capture.ring[capture.place[_FILLED] & (_CAPACITY - 1)]
-    capture.place[_FILLED] += 1
+    if place[_NOTES] == _MOST and not make_room(capture):
+        return
+    note = capture.own.notes[place[_SIDE], place[_NOTES]]
     for word in range(_NOTE_WORDS - 1):
         note[word] = words[word]
     what = np.uint64(event) | kind << np.uint64(4)
     half = np.uint64(time) | np.uint64(target) << np.uint64(16) | what << np.uint64(24)
     note[_NOTE_WORDS - 1] = words[_NOTE_WORDS - 1] & np.uint64(0xFFFFFFFF) | half << np.uint64(32)
+    place[_NOTES] += 1
 
 
 @inlined
@@ -153,31 +256,43 @@ def _complete(gate, queues):  # type: ignore[no-untyped-def]
 
 @inlined
 def publish(capture, gate, queues, settled):  # type: ignore[no-untyped-def]
-    """Lets the recorder see what the router has recorded, and now and then how far that is complete.
+    """Now and then says how far everything is recorded, and sorts what is complete at all routers.
 
     settled: it is the end of a run, or of its window.
     """
-    place = capture.place
-    if not capture.filter[_ON]:
+    if not capture.shared.filter[_ON]:
         return
-    atomic_exchange(place.ctypes.data + 8 * _HEAD, place[_FILLED])
-    low = np.int64(_FOREVER)
+    place, mine = capture.own.place, capture.shared.complete[capture.own.place[_NUMBER]]
+    low = np.int64(_LAST_TICK)
     for pe in range(gate.present.shape[0]):
         if gate.present[pe]:
             low = min(low, gate.tick[pe] - 1)
-    if settled or low >= place[_COMPLETE] + _LATE:
+    if settled or low << _TIME_BITS >= mine[0] + _LATE:
         low = min(low, _complete(gate, queues))
-        if low > place[_COMPLETE]:
-            atomic_exchange(place.ctypes.data + 8 * _MARK, place[_FILLED])
-            atomic_exchange(place.ctypes.data + 8 * _COMPLETE, low)
+        put_word(mine, 0, max(low << _TIME_BITS, mine[0]))
+    complete = complete_everywhere(capture.shared)
+    if complete >= place[_SORTED] + (1 if settled else _LATE):
+        _wait_for_recorder(capture, _MANY, _SHORT)  # what piles up falls out of the caches, and is slow to write
+        put_in_order(capture.own, complete)
 
 
 @compiled
 def record_packets(capture, packets, words, event, target, time):  # type: ignore[no-untyped-def]
-    """`record` from Python, for several packets, words (n, 4) and times (n,); the recorder sees them at once."""
+    """`record` from Python, for several packets, words (n, 4) and times (n,)."""
+    begin_work(capture)
     for i in range(packets.shape[0]):
         record(capture, packets[i], words[i], event, target, time[i])
-    atomic_exchange(capture.place.ctypes.data + 8 * _HEAD, capture.place[_FILLED])
+    end_work(capture)
+
+
+@compiled
+def publish_tick(capture, tick):  # type: ignore[no-untyped-def]
+    """As `publish`, for a single router in Python: everything before `tick` is recorded."""
+    begin_work(capture)
+    mine = capture.shared.complete[0]
+    put_word(mine, 0, max(tick << _TIME_BITS, mine[0]))
+    put_in_order(capture.own, mine[0])
+    end_work(capture)
 
 
 def wants_everything(memory: CaptureMemory) -> None:
@@ -186,13 +301,3 @@ def wants_everything(memory: CaptureMemory) -> None:
     memory.filter[Filter.EVENTS] = (1 << len(Event)) - 1
     memory.filter[Filter.LAST] = FOREVER
     memory.types[:] = memory.pes[:] = 1
-
-
-def read_word(places: NDArray[np.int64], ring: int, word: Place) -> int:
-    """A word of a ring as its router has written it last."""
-    return int(_read_word(places, ring, int(word)))
-
-
-@compiled
-def _read_word(places, ring, word):  # type: ignore[no-untyped-def]
-    return atomic_load(places[ring].ctypes.data + 8 * word)

@@ -20,7 +20,7 @@ from spinn2emu.trace.schema import EVENT, FRAME, INTERFACES, Meta
 GROUP_EVENTS = 1 << 14
 """Events of a compressed frame, and of what a limited trace forgets at once."""
 ZSTD_LEVEL = 1
-_PIECE = 1 << 12
+_PIECE = 1 << 10
 """Events that are encoded at once: their blocks fit into half of an output's buffer, at the most."""
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -160,6 +160,22 @@ def _what_is_foreign(body: bytes, ours: list[bool]) -> str:
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
+Put = Callable[[NDArray[np.uint32], int, NDArray[np.int64]], tuple[int, int, int]]
+"""put(out, most, counts): writes the next blocks, at most `most`, to `out`, and counts them; see `pcapng.encode`."""
+
+
+def put_events(events: NDArray[np.void]) -> Put:
+    """For `TraceWriter.add`: events (n,) in canonical order."""
+    done = 0
+
+    def put(out: NDArray[np.uint32], most: int, counts: NDArray[np.int64]) -> tuple[int, int, int]:
+        nonlocal done
+        words, blocks, time = pcapng.encode(events, done, out, most, counts)
+        done += blocks
+        return words, blocks, time
+
+    return put
+
 
 class TraceWriter:
     """Writes events in canonical order to a file, or keeps the last of them in a file of limited size.
@@ -167,21 +183,19 @@ class TraceWriter:
     compress: by zstd, in frames of GROUP_EVENTS. limit: bytes; the file and a second one beside it, FILE.older, never
     hold more together, and become one at the end.
 
-    encode: `pcapng.encode`, or a function like it for events in another form.
-
     The bytes depend on the events alone, not on how they come in portions. Raises OSError.
     """
 
     def __init__(
-        self, path: Path, meta: Meta, compress: bool = False, limit: int | None = None,
-        encode: Callable[..., tuple[int, int]] = pcapng.encode,
+        self, path: Path, meta: Meta, compress: bool = False, limit: int | None = None
     ) -> None:  # fmt: skip
-        self.path, self.limit, self._encode = path, limit, encode
+        self.path, self.limit = path, limit
         self.older = path.with_name(f"{path.name}.older")
         self.counts = np.zeros((INTERFACES, 2), np.int64)
         self.written, self.last_time = 0, 0
         self._compress = zstandard().ZstdCompressor(ZSTD_LEVEL).compress if compress else None
         self._head = self._pack(pcapng.head(meta))
+        self._piece = np.empty(_PIECE * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
         self._group: list[bytes] = []
         self._grouped = 0
         least = 2 * (len(self._head) + GROUP_EVENTS * pcapng.MAX_BLOCK_BYTES)
@@ -197,30 +211,21 @@ class TraceWriter:
         """Closes the file as it is: another process goes on with it."""
         self._output.let_go()
 
-    def add(self, events: Any, order: NDArray[np.integer]) -> None:
-        """Appends events[order], as `encode` takes them."""
-        if not len(order):
-            return
-        self.written += len(order)
-        if self._compress is None and self.limit is None:
-            for first in range(0, len(order), _PIECE):
-                piece = order[first : first + _PIECE]
-                words, self.last_time = self._encode(events, piece, self._output.room(), self.counts)
+    def add(self, put: Put) -> None:
+        """Appends all that `put` has."""
+        blocks = 1
+        while blocks:
+            if self._compress is None and self.limit is None:
+                words, blocks, time = put(self._output.room(), _PIECE, self.counts)
                 self._output.advance(4 * words)
-            return
-        for first in range(0, len(order), _PIECE):
-            self._collect(events, order[first : first + _PIECE])
-
-    def _collect(self, events: Any, order: NDArray[np.integer]) -> None:
-        """Encodes what is written in groups only."""
-        while len(order):
-            piece, order = np.split(order, [GROUP_EVENTS - self._grouped])
-            words = np.empty(len(piece) * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
-            size, self.last_time = self._encode(events, piece, words, self.counts)
-            self._group.append(words[:size].tobytes())
-            self._grouped += len(piece)
-            if self._grouped == GROUP_EVENTS:
-                self._put_group()
+            else:
+                words, blocks, time = put(self._piece, min(_PIECE, GROUP_EVENTS - self._grouped), self.counts)
+                self._group.append(self._piece[:words].tobytes())
+                self._grouped += blocks
+                if self._grouped == GROUP_EVENTS:
+                    self._put_group()
+            self.written += blocks
+            self.last_time = time if blocks else self.last_time
 
     def flush(self) -> None:
         """Lets other programs see what was written; with `compress` or `limit`, whole groups of it."""
@@ -270,8 +275,7 @@ def write_trace(path: str | os.PathLike[str], trace: Trace, compress: bool = Fal
         raise ConfigError("events must be in order: sort them by `canonical_order`")
     try:
         writer = TraceWriter(Path(path), trace.meta, compress)
-        for first in range(0, len(order), GROUP_EVENTS):
-            writer.add(events, order[first : first + GROUP_EVENTS])
+        writer.add(put_events(events))
         writer.close()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", path=str(path)) from error

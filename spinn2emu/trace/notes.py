@@ -1,4 +1,4 @@
-"""Notes: what a router writes down of an event, as short as a packet, and what the recorder makes of them; compiled.
+"""Notes: what a router writes down of an event, as short as a packet, their order, and their blocks; compiled.
 
 A note is the packet's record with the event in place of half of its time. What can be computed from that (time of
 sending, hops, latency) is computed when the file is written, which is not the router's business.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from spinn2emu import mesh, spec
-from spinn2emu.jit import compiled, prefetch
+from spinn2emu.jit import compiled, inlined
 from spinn2emu.packets import PORT_BITS
 from spinn2emu.trace.pcapng import put_block
 from spinn2emu.trace.schema import Event
@@ -26,85 +26,94 @@ NOTE = np.dtype(
 """32 bytes; the fields up to `tick` as in packets.PACKET."""
 
 NOTE_WORDS = NOTE.itemsize // 8
+TIME_BITS = 16
+"""Of the ns within a tick: a time on the chip as one number is tick << TIME_BITS | ns."""
 
-HOPS = mesh.hops_table()
-LATENCY = np.array([mesh.latency_of_hops(hops) for hops in range(2 * int(HOPS.max()) + 1)])
+HOPS = mesh.hops_table().astype(np.uint64)
+LATENCY = np.array([mesh.latency_of_hops(hops) for hops in range(2 * int(HOPS.max()) + 1)], np.uint64)
 """ns from the sending of a packet to its arrival, or to the router's decision, by the hops that it has made."""
 
-_TICK_NS, _DIGIT, _SENT = spec.TICK_NS.value, 11, int(Event.SENT)
-_BUCKETS, _PORTS, _PORT_BITS, _NOTE_BYTES = 1 << _DIGIT, (1 << PORT_BITS) - 1, PORT_BITS, NOTE.itemsize
-_AHEAD = 16
+_TICK_NS, _SENT, _PORTS, _PORT_BITS, _AT_TYPE = (
+    np.uint64(n) for n in (spec.TICK_NS.value, Event.SENT, (1 << PORT_BITS) - 1, PORT_BITS, 4)
+)
+_AT = tuple(np.uint64(8 * byte) for byte in range(8))
+_BYTE = np.uint64(0xFF)
+RANK_BITS = 20
+"""Below a key there is room for the note's number."""
+KEY_TIME_BIT = 17
+"""Of a key: where the time begins."""
+SPAN = 1 << 64 - RANK_BITS - KEY_TIME_BIT
+"""Times that a key can tell apart: 2,048 ticks."""
+BUCKETS = 1 << 11
+_WORD, _TIME, _EVENT, _TIME_BITS = (np.uint64(n) for n in (0xFFFFFFFF, 0xFFFF, 0xF, TIME_BITS))
+_KEY_TIME = np.uint64(KEY_TIME_BIT)
+_DIGIT, _BUCKETS, _RANK_BITS, _NO_KEY = 11, BUCKETS, RANK_BITS, np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@compiled
-def encode_notes(notes, order, out, counts):  # type: ignore[no-untyped-def]
-    """As `pcapng.encode`, for notes."""
-    n, time, last = np.int64(0), np.int64(0), order.shape[0] - 1
-    for i in range(order.shape[0]):
-        # Notes lie in the order of their coming: this one is to be on its way from memory when it is needed.
-        prefetch(notes.ctypes.data + _NOTE_BYTES * np.int64(order[min(i + _AHEAD, last)]))
-        e = notes[order[i]]
-        event, latency, hops = e.what & 15, np.int64(0), np.int64(0)
-        if event != _SENT:
-            hops = np.int64(HOPS[e.source]) + HOPS[e.target]
-            latency = LATENCY[hops]
-        time = np.int64(e.tick) * _TICK_NS + e.time
-        n = put_block(
-            out, n, counts, np.uint64(time), e.tick, e.time - latency, latency, e.key, e.payload, e.source, e.target,
-            event, e.what >> 4, e.port, e.origin >> _PORT_BITS, e.origin & _PORTS, hops, e.control,
-        )  # fmt: skip
-    return n, time
+@inlined
+def time_of(note):  # type: ignore[no-untyped-def]
+    """When the event happened: tick << TIME_BITS | ns. `note`: its words, (NOTE_WORDS,)."""
+    return np.int64((note[3] & _WORD) << _TIME_BITS | note[3] >> np.uint64(32) & _TIME)
 
 
-@compiled
-def take_complete(notes, place, count, mask, complete, batch, keys, n, kept, k):  # type: ignore[no-untyped-def]
-    """Takes `count` notes from `place` of a ring on: those of complete ticks are copied to `batch`, where n are, and
-    get a sort key; the others to `kept`, where k are. Returns n, k.
+@inlined
+def sort_key(note, base):  # type: ignore[no-untyped-def]
+    """(time, source, target, whether it was sent) as one number of KEY_BITS. No two events of a chip have the same.
 
-    A key is (tick, time, source, target, event), tick modulo 2^28; no two events of a chip have the same.
+    base: a time, less than SPAN before the note's.
     """
-    for i in range(place, place + count):
-        prefetch(notes.ctypes.data + _NOTE_BYTES * ((i + 2 * _AHEAD) & mask))  # another core has written it
-        e = notes[i & mask]
-        if e.tick < complete:
-            batch[n] = e
-            key = np.uint64(e.tick) << np.uint64(36) | np.uint64(e.time) << np.uint64(20)
-            key |= np.uint64(e.source) << np.uint64(12) | np.uint64(e.target) << np.uint64(4) | np.uint64(e.what & 15)
-            keys[0, n] = key
-            n += 1
-        else:
-            kept[k] = e
-            k += 1
-    return n, k
+    where = (note[0] >> np.uint64(16) & _BYTE) << np.uint64(8) | note[3] >> np.uint64(48) & _BYTE
+    late = np.uint64(note[3] >> np.uint64(56) & _EVENT != _SENT)
+    return np.uint64(time_of(note) - base) << _KEY_TIME | where << np.uint64(1) | late
 
 
 @compiled
-def sort(keys, ranks, n):  # type: ignore[no-untyped-def]
-    """Sorts the first `n` keys (2, …) of row 0, using row 1 as well. Returns the row of `ranks` that then has their
-    numbers in order. A radix sort, least significant digit first; a digit that is the same in all keys costs nothing.
+def sort(keys, n, count):  # type: ignore[no-untyped-def]
+    """Sorts the first `n` keys (2, …) of row 0, using row 1 as well; bits below RANK_BITS do not matter. Returns the
+    row that they are in then. A radix sort, least significant digit first; a digit that is the same in all keys costs
+    nothing. count (BUCKETS,): room to count.
     """
     used = np.uint64(0)
     for i in range(n):
-        ranks[0, i] = i
         used |= keys[0, i] ^ keys[0, 0]
     row = 0
-    count = np.empty(_BUCKETS, np.int64)
-    for digit in range(6):
-        shift = np.uint64(_DIGIT * digit)
+    for digit in range(4):
+        shift = np.uint64(_RANK_BITS + _DIGIT * digit)
         if not used >> shift & np.uint64(_BUCKETS - 1):
             continue
+        source, target = keys[row], keys[1 - row]
         count[:] = 0
         for i in range(n):
-            count[keys[row, i] >> shift & np.uint64(_BUCKETS - 1)] += 1
-        place = 0
+            count[source[i] >> shift & np.uint64(_BUCKETS - 1)] += np.uint32(1)
+        place = np.uint32(0)
         for bucket in range(_BUCKETS):
             size = count[bucket]
             count[bucket] = place
             place += size
         for i in range(n):
-            bucket = keys[row, i] >> shift & np.uint64(_BUCKETS - 1)
-            keys[1 - row, count[bucket]] = keys[row, i]
-            ranks[1 - row, count[bucket]] = ranks[row, i]
-            count[bucket] += 1
+            bucket = source[i] >> shift & np.uint64(_BUCKETS - 1)
+            target[count[bucket]] = source[i]
+            count[bucket] += np.uint32(1)
         row = 1 - row
     return row
+
+
+@inlined
+def put_note(out, n, counts, note):  # type: ignore[no-untyped-def]
+    """Writes the block of a note to `out` from word n on; returns the word behind it."""
+    control, port, source, origin = (
+        note[0] & _BYTE,
+        note[0] >> _AT[1] & _BYTE,
+        note[0] >> _AT[2] & _BYTE,
+        note[0] >> _AT[3] & _BYTE,
+    )
+    tick, time, target, what = note[3] & _WORD, note[3] >> _AT[4] & _TIME, note[3] >> _AT[6] & _BYTE, note[3] >> _AT[7]
+    event = what & _EVENT
+    hops, latency = np.uint64(0), np.uint64(0)
+    if event != _SENT:
+        hops = HOPS[source] + HOPS[target]
+        latency = LATENCY[hops]
+    return put_block(
+        out, n, counts, tick * _TICK_NS + time, tick, time - latency, latency, note[0] >> _AT[4], (note[1], note[2]),
+        source, target, event, what >> _AT_TYPE, port, origin >> _PORT_BITS, origin & _PORTS, hops, control,
+    )  # fmt: skip

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 _PAGE = 4096
 """Direct writes begin at multiples of this in file and memory, and are as long."""
 _FLUSH_AT = 1 << 20
-_BUFFER = 2 * _FLUSH_AT
+_BUFFER = _FLUSH_AT + (1 << 18)
 
 
 class Output:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu import spec
-from spinn2emu.jit import compiled, inlined
+from spinn2emu.jit import compiled, inlined, store
+from spinn2emu.packets import PAYLOAD_BYTES
 from spinn2emu.trace.schema import DROPS, EVENT, FRAME, INTERFACES, LINKTYPE, VERSION, Event, Meta, Type, interface_name
 from spinn2emu.version import VERSION as RELEASE
 
@@ -76,6 +77,8 @@ def tail(counts: NDArray[np.int64], time: int) -> bytes:
 _FRAME_WORDS = FRAME.itemsize // 4
 _BLOCK_WORDS = BLOCK_BYTES // 4
 _SENT, _UNROUTED, _VERSION = int(Event.SENT), int(Event.UNROUTED), VERSION
+_PAYLOAD_WORDS = np.array(PAYLOAD_BYTES) // 4
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _EPB, _TICK_NS, _EVENTS, _TYPES, _INTERFACES = PACKET_BLOCK, spec.TICK_NS.value, len(Event), len(Type), INTERFACES
 
 
@@ -104,32 +107,27 @@ def put_block(  # type: ignore[no-untyped-def]
     out, n, counts, time, tick, sent, latency, key, payload, source, target, event, kind, port, phase, way_out, hops,
     control,
 ):  # fmt: skip
-    """Writes the block of an event to `out` (uint32) from word n on; returns the word behind it. Counts it."""
+    """Writes the block of an event to `out` (uint32) from word n on; returns the word behind it. Counts it.
+
+    payload: two uint64. Writes past the block's end, never more than MAX_BLOCK_BYTES from n on.
+    """
     words, extra = payload_words(control), _COMMENT_WORDS[event]
-    place = source if event == _SENT else target
-    length = 4 * (_BLOCK_WORDS + _FRAME_WORDS + words + extra)
-    out[n] = _EPB
-    out[n + 1] = length
-    out[n + 2] = place
-    out[n + 3] = time >> np.uint64(32)
-    out[n + 4] = time & np.uint64(0xFFFFFFFF)
-    out[n + 5] = out[n + 6] = 4 * (_FRAME_WORDS + words)
-    out[n + 7] = _VERSION | np.uint32(event) << 8 | np.uint32(kind) << 16 | np.uint32(port) << 24
-    out[n + 8] = np.uint32(source) | np.uint32(target) << 16
-    out[n + 9] = tick
-    out[n + 10] = sent
-    out[n + 11] = np.uint32(phase) | np.uint32(way_out) << 8 | np.uint32(hops) << 16 | np.uint32(control) << 24
-    out[n + 12] = latency
-    out[n + 13] = key
-    n += 14
-    if words >= 1:  # one by one: the compiler would make a slow scatter of a loop
-        out[n] = payload[0]
-    if words >= 2:
-        out[n + 1] = payload[1]
-    if words == 4:
-        out[n + 2] = payload[2]
-        out[n + 3] = payload[3]
-    n += words
+    place = np.uint64(source if event == _SENT else target)
+    length = np.uint64(4 * (_BLOCK_WORDS + _FRAME_WORDS + words + extra))
+    caught = np.uint64(4 * (_FRAME_WORDS + words))
+    ways = np.uint32(phase) | np.uint32(way_out) << 8 | np.uint32(hops) << 16 | np.uint32(control) << 24
+    what = np.uint32(_VERSION) | np.uint32(event) << 8 | np.uint32(kind) << 16 | np.uint32(port) << 24
+    to = out.ctypes.data + 4 * n  # two words at once, without a check of each index: a third of the time
+    store(to, np.uint64(_EPB) | length << _HALF)
+    store(to + 8, place | time >> _HALF << _HALF)
+    store(to + 16, time & _LOW | caught << _HALF)
+    store(to + 24, caught | np.uint64(what) << _HALF)
+    store(to + 32, np.uint64(source) | np.uint64(target) << np.uint64(16) | np.uint64(tick) << _HALF)
+    store(to + 40, np.uint64(np.uint32(sent)) | np.uint64(ways) << _HALF)
+    store(to + 48, np.uint64(latency) | np.uint64(key) << _HALF)
+    store(to + 56, payload[0])
+    store(to + 64, payload[1])
+    n += 14 + words
     for word in range(extra):
         out[n + word] = _COMMENT[event, word]
     n += extra
@@ -140,21 +138,26 @@ def put_block(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def encode(events, order, out, counts):  # type: ignore[no-untyped-def]
-    """Writes the blocks of events[order] to `out` (uint32), which has room for MAX_BLOCK_BYTES per event.
+def encode(events, first, out, most, counts):  # type: ignore[no-untyped-def]
+    """Writes the blocks of events number `first` on, at most `most`, to `out` (uint32), which has room for
+    MAX_BLOCK_BYTES each. Counts by interface, see `tail`.
 
-    Counts by interface, see `tail`. Returns the words written, and the time of the last event in ns.
+    Returns the words written, how many blocks they are, and the time of the last event in ns.
     """
-    n, time = np.int64(0), np.uint64(0)
-    for i in range(order.shape[0]):
-        e = events[order[i]]
+    n, time, end = np.int64(0), np.uint64(0), min(first + most, events.shape[0])
+    for i in range(first, end):
+        e = events[i]
         time = e.time
         latency = np.int64(time) - np.int64(e.tick) * _TICK_NS - np.int64(e.sent)
+        payload = (
+            np.uint64(e.payload[0]) | np.uint64(e.payload[1]) << _HALF,
+            np.uint64(e.payload[2]) | np.uint64(e.payload[3]) << _HALF,
+        )
         n = put_block(
-            out, n, counts, time, e.tick, e.sent, latency, e.key, e.payload, e.source, e.target, e.event, e.type,
+            out, n, counts, time, e.tick, e.sent, latency, e.key, payload, e.source, e.target, e.event, e.type,
             e.port, e.phase, e.out, e.hops, e.control,
         )  # fmt: skip
-    return n, np.int64(time)
+    return n, end - first, np.int64(time)
 
 
 # --- blocks to events -------------------------------------------------------------------------------------------------

@@ -1,0 +1,112 @@
+"""The recorder's side of the routers' notes: merging those that are sorted into the blocks of a file; compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spinn2emu import spec
+from spinn2emu.frames import FOREVER
+from spinn2emu.jit import atomic_exchange, compiled, inlined, prefetch
+from spinn2emu.trace.capture import LATE, Place, complete_everywhere, put_in_order, put_word, word_at
+from spinn2emu.trace.notes import KEY_TIME_BIT, RANK_BITS, TIME_BITS, put_note, time_of
+
+_SIDE, _ROW, _FIRST, _LAST, _BASE, _SORTED, _BUSY, _READ = (
+    int(word) for word in (
+        Place.SIDE, Place.ROW, Place.FIRST, Place.LAST, Place.BASE, Place.SORTED, Place.BUSY, Place.READ,
+    )
+)  # fmt: skip
+_MOST_TIME = 1 << 63 - KEY_TIME_BIT
+_FOREVER, _TICK_NS, _TIME_BITS, _LATE, _AHEAD = FOREVER, spec.TICK_NS.value, TIME_BITS, LATE, 8
+_KEY_TIME, _RANK_BITS, _RANK = np.uint64(KEY_TIME_BIT), np.uint64(RANK_BITS), np.uint64((1 << RANK_BITS) - 1)
+
+
+@compiled
+def sort_for(own, until, force):  # type: ignore[no-untyped-def]
+    """`put_in_order` for a router that waits for a frame, or is dead (force). False: it is at work."""
+    if atomic_exchange(own.place.ctypes.data + 8 * _BUSY, 1) and not force:
+        return False
+    put_in_order(own, until)
+    put_word(own.place, _BUSY, 0)
+    return True
+
+
+@compiled
+def sort_for_idle(routers, shared):  # type: ignore[no-untyped-def]
+    """Sorts for routers that have been waiting for so long that the others' notes pile up. Returns what is complete."""
+    complete = complete_everywhere(shared)
+    for router in range(routers.shape[0]):
+        if complete >= routers[router].place[_SORTED] + 4 * _LATE:
+            sort_for(routers[router], complete, False)
+    return complete
+
+
+@compiled
+def look(routers, at, ends):  # type: ignore[no-untyped-def]
+    """Takes down which notes the recorder finds; returns the time before which they are all that there are."""
+    until = np.int64(_FOREVER)
+    for router in range(routers.shape[0]):
+        place = routers[router].place
+        until = min(until, word_at(place, _SORTED))
+        at[router], ends[router] = word_at(place, _READ), word_at(place, _LAST)
+    return until
+
+
+@compiled
+def put_read(routers, at):  # type: ignore[no-untyped-def]
+    """The routers may forget the notes before number at[router]."""
+    for router in range(routers.shape[0]):
+        put_word(routers[router].place, _READ, at[router])
+
+
+@inlined
+def _key_at(own, number, base):  # type: ignore[no-untyped-def]
+    """The sort key of a sorted note, counted from `base`."""
+    key = own.keys[own.place[_ROW], number - own.place[_FIRST]] >> _RANK_BITS
+    return key + (np.uint64(own.place[_BASE] - base) << _KEY_TIME)
+
+
+@inlined
+def _rank_at(own, number):  # type: ignore[no-untyped-def]
+    """Which note it is."""
+    return own.keys[own.place[_ROW], number - own.place[_FIRST]] & _RANK
+
+
+@compiled
+def encode_notes(routers, at, ends, until, out, most, counts):  # type: ignore[no-untyped-def]
+    """Writes the blocks of the sorted notes number at[r] to ends[r] of router r, if their times are before `until`, to
+    `out` (uint32), in one order; at most `most`, for which there is room. Moves `at` on. Returns as `pcapng.encode`.
+    """
+    blocks: Any = np.int64(0)
+    n, last = np.int64(0), np.int64(0)
+    base: Any = np.int64(until)
+    for r in range(routers.shape[0]):
+        if at[r] < ends[r]:
+            base = min(base, routers[r].place[_BASE])
+    limit = np.uint64(min(until - base, _MOST_TIME)) << _KEY_TIME
+    while blocks < most:
+        first, second, ring = limit, limit, np.int64(-1)
+        for r in range(routers.shape[0]):
+            if at[r] < ends[r]:
+                key = _key_at(routers[r], at[r], base)
+                if key < first:
+                    first, second, ring = key, first, r
+                else:
+                    second = min(second, key)
+        if ring < 0:
+            break
+        own, here, end = routers[ring], at[ring], min(ends[ring], at[ring] + most - blocks)
+        notes = own.notes[1 - own.place[_SIDE]]
+        blocks -= here
+        while True:
+            prefetch(notes[_rank_at(own, min(here + _AHEAD, end - 1))].ctypes.data)
+            note = notes[_rank_at(own, here)]
+            n = put_note(out, n, counts, note)
+            last = time_of(note)
+            here += 1
+            if here == end or _key_at(own, here, base) > second:
+                break
+        blocks += here
+        at[ring] = here
+    return n, blocks, (last >> _TIME_BITS) * _TICK_NS + (last & ((1 << _TIME_BITS) - 1))
