@@ -86,7 +86,7 @@ def encode_notes(routers, at, ends, until, out, most, counts):  # type: ignore[n
             base = min(base, routers[r].place[_BASE])
     limit = np.uint64(min(until - base, _MOST_TIME)) << _KEY_TIME
     while blocks < most:
-        first, second, ring = limit, limit, np.int64(-1)
+        first, second, ring = limit, limit, -1
         for r in range(routers.shape[0]):
             if at[r] < ends[r]:
                 key = _key_at(routers[r], at[r], base)
