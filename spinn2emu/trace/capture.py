@@ -68,7 +68,7 @@ _WORDS, _MOST, _FOREVER, _NOTE_WORDS, _OFF, _SOME = (
 _PORT_BITS, _CHIP_TYPES = PORT_BITS, int(Type.CORE_TO_CORE) - 1
 _RANK_BITS, _RANK, _SPAN = np.uint64(RANK_BITS), np.uint64(MOST_NOTES - 1), SPAN
 _LATE, _TIME_BITS, _LAST_TICK = LATE, TIME_BITS, 1 << 32
-_PAUSE_US, _PAUSES, _SHORT, _MANY = 100, 40_000, 10, 1 << 17
+_PAUSE_US, _PAUSES, _SHORT, _MANY = 100, 20_000, 10, 1 << 17
 _usleep: Any = types.ExternalFunction("usleep", types.int32(types.uint32))
 
 
@@ -206,7 +206,9 @@ def make_room(capture):  # type: ignore[no-untyped-def]
     """Waits until there is room for notes. False, after some seconds: there will be none."""
     place = capture.own.place
     for _ in range(_PAUSES):
-        put_in_order(capture.own, complete_everywhere(capture.shared))
+        complete = complete_everywhere(capture.shared)
+        if complete > place[_SORTED]:
+            put_in_order(capture.own, complete)
         if place[_NOTES] < _MOST:
             return True
         if not word_at(capture.shared.filter, _ON):
