@@ -62,7 +62,6 @@ class Network:
         self.sockets: list[zmq.Socket[bytes]] = []
         self.failure: Spinn2Error | None = None
         self.tracing: Tracing | None = None
-        self.cores: list[int] = []
         self.tick, self.idle = 0, True
         self._loads = 0
         self._window, self._reached = 0, 0
@@ -109,7 +108,6 @@ class Network:
         self.memory.notes[:] = 0
         self._settle(application, fresh)
         self.application, self.idle = application, True
-        self.cores = cores if pin else []
         self.memory.captures.restart(len(shares), self.tick)
         if self.tracing is not None:
             self.tracing.name_types(application.pes)
@@ -225,9 +223,7 @@ class Network:
         """Begins a trace; see `tracing.TraceOptions`. Raises ConfigError."""
         if self.tracing is not None:
             raise ConfigError(f"the chip is traced to {self.tracing.path} already", path=str(self.tracing.path))
-        self.tracing = Tracing(
-            options, self.memory.captures, self.assignments, len(self.sockets), self.tick, self.cores
-        )
+        self.tracing = Tracing(options, self.memory.captures, self.assignments, len(self.sockets), self.tick)
 
     def hear_recorder(self) -> None:
         """Takes in what the recorder answers; a run that waited for it has ended."""

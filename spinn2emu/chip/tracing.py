@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -52,11 +52,11 @@ class TraceOptions(pydantic.BaseModel, extra="forbid"):
 
 
 class Tracing:
-    """A trace that is being recorded. `cores`: the chip is pinned to them. Raises ConfigError if it cannot begin."""
+    """A trace that is being recorded. Raises ConfigError if it cannot begin."""
 
     def __init__(
         self, request: Mapping[str, Any], captures: CaptureMemory, pes: Mapping[int, Assignment], routers: int,
-        tick: int, cores: Sequence[int],
+        tick: int,
     ) -> None:  # fmt: skip
         try:
             options = TraceOptions.model_validate(dict(request))

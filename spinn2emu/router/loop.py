@@ -243,7 +243,6 @@ def run(socket, table, ports, gate, queues, registers):  # type: ignore[no-untyp
     sender = np.empty(64, np.uint8)
     head = queues.head_in[0]
     while True:
-        end_work(registers.capture)
         if zmq_recv(socket, sender.ctypes.data, 64, 0) < 0:
             return INTERRUPTED if zmq_errno() == _EINTR else BROKEN
         size = zmq_recv(socket, queues.frame_in.ctypes.data, _FRAME_BYTES, 0)
@@ -267,3 +266,4 @@ def run(socket, table, ports, gate, queues, registers):  # type: ignore[no-untyp
         publish(registers.capture, gate, queues, False)
         if gate.words[_OPEN] and gate.words[_LEFT] == 0:
             _settle(socket, gate, queues, registers)
+        end_work(registers.capture)

@@ -1,8 +1,8 @@
-"""What the routers record: the filter, and each router's notes, which it sorts into a ring for the recorder.
+"""What the routers record: the filter, and each router's notes, which it sorts for the recorder.
 
 A router notes events as they come. Once it is certain that no event of earlier ticks can come any more, at any router,
-it puts those that it has into one order, in a ring of shared memory; `recorder.py` merges the rings. Nothing that a
-chip computes depends on whether it is traced, and no packet waits for a file unless a router has no room left at all.
+it sorts those that it has, in shared memory, and goes on in the other half of it; `recorder.py` merges what is sorted.
+Nothing that a chip computes depends on whether it is traced. A router waits for the recorder when notes pile up.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _WORDS, _MOST, _FOREVER, _NOTE_WORDS, _OFF, _SOME = (
     24, MOST_NOTES, FOREVER, NOTE_WORDS, OFF, SOME,
 )  # fmt: skip
 _PORT_BITS, _CHIP_TYPES = PORT_BITS, int(Type.CORE_TO_CORE) - 1
-_RANK_BITS, _RANK, _SPAN = np.uint64(RANK_BITS), np.uint64(MOST_NOTES - 1), SPAN
+_RANK_BITS, _SPAN = np.uint64(RANK_BITS), SPAN
 _LATE, _TIME_BITS, _LAST_TICK = LATE, TIME_BITS, 1 << 32
 _PAUSE_US, _PAUSES, _SHORT, _MANY = 100, 20_000, 10, 1 << 17
 _usleep: Any = types.ExternalFunction("usleep", types.int32(types.uint32))

@@ -21,7 +21,7 @@ GROUP_EVENTS = 1 << 14
 """Events of a compressed frame, and of what a limited trace forgets at once."""
 ZSTD_LEVEL = 1
 _PIECE = 1 << 10
-"""Events that are encoded at once: their blocks fit into half of an output's buffer, at the most."""
+"""Events that are encoded at once: their blocks fit behind what an output's buffer holds before it is written."""
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 

@@ -86,17 +86,17 @@ def encode_notes(routers, at, ends, until, out, most, counts):  # type: ignore[n
             base = min(base, routers[r].place[_BASE])
     limit = np.uint64(min(until - base, _MOST_TIME)) << _KEY_TIME
     while blocks < most:
-        first, second, ring = limit, limit, -1
+        first, second, chosen = limit, limit, -1
         for r in range(routers.shape[0]):
             if at[r] < ends[r]:
                 key = _key_at(routers[r], at[r], base)
                 if key < first:
-                    first, second, ring = key, first, r
+                    first, second, chosen = key, first, r
                 else:
                     second = min(second, key)
-        if ring < 0:
+        if chosen < 0:
             break
-        own, here, end = routers[ring], at[ring], min(ends[ring], at[ring] + most - blocks)
+        own, here, end = routers[chosen], at[chosen], min(ends[chosen], at[chosen] + most - blocks)
         notes = own.notes[1 - own.place[_SIDE]]
         blocks -= here
         while True:
@@ -108,5 +108,5 @@ def encode_notes(routers, at, ends, until, out, most, counts):  # type: ignore[n
             if here == end or _key_at(own, here, base) > second:
                 break
         blocks += here
-        at[ring] = here
+        at[chosen] = here
     return n, blocks, (last >> _TIME_BITS) * _TICK_NS + (last & ((1 << _TIME_BITS) - 1))

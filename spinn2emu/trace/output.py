@@ -38,7 +38,7 @@ class Output:
         return self._start + self._filled
 
     def room(self) -> NDArray[np.uint32]:
-        """The free part of the buffer, at least half of it: to be filled, then told to `advance`."""
+        """The free part of the buffer, at least 256 kB of it: to be filled, then told to `advance`."""
         return self._words[self._filled // 4 :]
 
     def advance(self, size: int) -> None:

@@ -21,9 +21,9 @@ FLUSH, CLOSE = b"flush", b"close"
 """What the supervisor says to the recorder, which answers with a JSON object when it is done."""
 
 BUSY_S, IDLE_S = 0.002, 0.02
-"""How often it looks into the rings, after it found something there, and nothing."""
+"""How often it looks for notes, after it found something there, and nothing."""
 
-_BUSY_S = 1.0
+_AT_WORK_S = 1.0
 
 
 class Recorder:
@@ -72,7 +72,7 @@ class Recorder:
         """Does what the routers have left, which wait now: sorts what is complete, or everything."""
         places, routers = self.captures.places, self.captures.routers
         until = FOREVER if everything else sort_for_idle(routers, self.captures.shared)
-        deadline = time.monotonic() + _BUSY_S
+        deadline = time.monotonic() + _AT_WORK_S
         while self.error is None and (left := np.nonzero(places[:, Place.SORTED] < until)[0]).size:
             for router in left:
                 sort_for(routers[router], until, time.monotonic() > deadline)
