@@ -26,12 +26,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 """No fast-math and no fused multiply-add: the chip's arithmetic is IEEE and the same on every machine."""
+LEAN: dict[str, Any] = {**OPTIONS, "_nrt": False}
+"""For what allocates nothing: numba then counts no references to arrays, which costs more than most helpers do."""
 
 
 def compiled(function: F) -> F:
     """Decorator: numba's `njit` with the emulator's options and a cache that follows the function's content. Other
-    Python threads run meanwhile."""
-    return use_cache(fingerprint(function), lambda: numba.njit(cache=True, nogil=True, **OPTIONS)(function))
+    Python threads run meanwhile. It allocates nothing.
+    """
+    return use_cache(fingerprint(function), lambda: numba.njit(cache=True, nogil=True, **LEAN)(function))
+
+
+def compiled_allocating(function: F) -> F:
+    """As `compiled`, for functions that make arrays."""
+    key = fingerprint(function, extra="allocating")
+    return use_cache(key, lambda: numba.njit(cache=True, nogil=True, **OPTIONS)(function))
 
 
 def threaded(function: F) -> F:
@@ -41,12 +50,15 @@ def threaded(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """Decorator for helpers that are only ever called from compiled functions: not cached by themselves.
+    """Decorator for helpers that are only ever called from compiled functions: not cached by themselves. They allocate
+    nothing."""
+    return numba.njit(**LEAN)(function)
 
-    They allocate nothing, so they go without reference counts of the arrays that they get, which would cost more than
-    most of them do.
-    """
-    return numba.njit(_nrt=False, **OPTIONS)(function)
+
+def pasted(function: F) -> F:
+    """As `inlined`, for the few helpers whose work is less than a call's: their code becomes the caller's before that
+    is compiled, which takes the compiler several times as long."""
+    return numba.njit(inline="always", **LEAN)(function)
 
 
 def allocating(function: F) -> F:
@@ -66,7 +78,7 @@ def use_cache(key: str, decorate: Callable[[], Any]) -> Any:
 
 def fingerprint(function: Callable[..., Any], extra: str = "") -> str:
     """Hex digest of the function's source, of all that it refers to, and of the versions that compile it."""
-    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {OPTIONS} {extra}".encode())
+    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {LEAN} {extra}".encode())
     _digest(function, digest, set())
     return digest.hexdigest()[:20]
 

@@ -18,7 +18,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError, PeFailed
-from spinn2emu.jit import allocating, compiled, threaded
+from spinn2emu.jit import allocating, compiled_allocating, threaded
 from spinn2fw.kernels import adam, lif, loss
 from spinn2host.events import NO_LABEL, Samples
 from spinn2host.onchip import Outcome, Progress
@@ -237,11 +237,11 @@ def _evaluate(net, threads, T, start, tick, neuron, label, first, ce, total_loss
             _sample(lane, T, start, tick, neuron, label, sample, first, ce, total_loss)
 
 
-train, evaluate = compiled(_train), compiled(_evaluate)
+train, evaluate = compiled_allocating(_train), compiled_allocating(_evaluate)
 train_threaded, evaluate_threaded = threaded(_train), threaded(_evaluate)
 
 
-@compiled
+@compiled_allocating
 def inspect(net, T, start, tick, neuron, label, sample, first, ce, total_loss):  # type: ignore[no-untyped-def]
     """Forward and backward passes of one sample; leaves its spikes in the records and its gradient in net.G[0]."""
     lane = _lane(net, 0, 0)

@@ -240,10 +240,9 @@ def _hear(socket, head, ports, table, gate, queues, registers):  # type: ignore[
 @compiled
 def run(socket, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
     """Serves frames until a signal arrives (INTERRUPTED) or the network breaks (BROKEN)."""
-    sender = np.empty(64, np.uint8)
     head = queues.head_in[0]
     while True:
-        if zmq_recv(socket, sender.ctypes.data, 64, 0) < 0:
+        if zmq_recv(socket, queues.frame_in.ctypes.data, 0, 0) < 0:  # whom it is from, its header says
             return INTERRUPTED if zmq_errno() == _EINTR else BROKEN
         size = zmq_recv(socket, queues.frame_in.ctypes.data, _FRAME_BYTES, 0)
         while size < 0 and zmq_errno() == _EINTR:

@@ -17,9 +17,9 @@ from numba import types
 
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER
-from spinn2emu.jit import atomic_exchange, atomic_load, compiled, inlined
+from spinn2emu.jit import atomic_exchange, atomic_load, compiled, inlined, pasted
 from spinn2emu.packets import PORT_BITS
-from spinn2emu.trace.notes import BUCKETS, NOTE_WORDS, RANK_BITS, SPAN, TIME_BITS, sort, sort_key, time_of
+from spinn2emu.trace.notes import COUNTS, NOTE_WORDS, RANK_BITS, SPAN, TIME_BITS, count_key, sort, sort_key, time_of
 from spinn2emu.trace.schema import INTERFACES, Event, Type
 
 MOST_NOTES = 1 << RANK_BITS
@@ -62,9 +62,7 @@ Capture = namedtuple("Capture", ["shared", "own"])
 
 _ON, _EVENTS, _KEY, _MASK, _FROM, _TO = (int(word) for word in Filter)
 _NUMBER, _NOTES, _SIDE, _ROW, _FIRST, _LAST, _BASE, _SORTED, _BUSY, _FULL, _READ = (int(word) for word in Place)
-_WORDS, _MOST, _FOREVER, _NOTE_WORDS, _OFF, _SOME = (
-    24, MOST_NOTES, FOREVER, NOTE_WORDS, OFF, SOME,
-)  # fmt: skip
+_WORDS, _MOST, _FOREVER, _NOTE_WORDS, _SOME = 24, MOST_NOTES, FOREVER, NOTE_WORDS, SOME
 _PORT_BITS, _CHIP_TYPES = PORT_BITS, int(Type.CORE_TO_CORE) - 1
 _RANK_BITS, _SPAN = np.uint64(RANK_BITS), SPAN
 _LATE, _TIME_BITS, _LAST_TICK = LATE, TIME_BITS, 1 << 32
@@ -78,7 +76,7 @@ class CaptureMemory:
     `shared`: `filter` as Filter says; `types` (len(Type),) and `pes` (INTERFACES,): 1 where events are wanted;
     `type_of` (PE id, output port): Type of what it sends; `complete` (routers, 8): first word: the time before which
     a router has recorded all. Each router's own: `place` as Place says; `notes` (2, MOST_NOTES, NOTE_WORDS); `keys`
-    (2, MOST_NOTES): sort key << RANK_BITS | number of the note; `buckets`: to sort.
+    (2, MOST_NOTES): sort key << RANK_BITS | number of the note; `counts`: to sort.
     """
 
     def __init__(self, routers: int) -> None:
@@ -88,7 +86,7 @@ class CaptureMemory:
             ("type_of", np.uint8, (INTERFACES, spec.MAX_PORTS.value)),
         ])  # fmt: skip
         own = np.dtype([
-            ("place", np.int64, (_WORDS,)), ("buckets", np.uint32, (BUCKETS,)),
+            ("place", np.int64, (_WORDS,)), ("counts", np.uint32, COUNTS),
             ("notes", np.uint64, (2, MOST_NOTES, NOTE_WORDS)), ("keys", np.uint64, (2, MOST_NOTES)),
         ])  # fmt: skip
         self._mapping = mmap.mmap(-1, mmap.PAGESIZE + shared.itemsize + routers * own.itemsize)
@@ -154,16 +152,19 @@ def put_in_order(own, until):  # type: ignore[no-untyped-def]
         return
     notes, others, base = own.notes[side], own.notes[1 - side], place[_SORTED]
     until = min(asked, base + _SPAN)
-    count, kept = np.int64(0), np.int64(0)
+    keys, count, kept = own.keys[0], np.int64(0), np.int64(0)
+    own.counts[:] = 0
     for i in range(place[_NOTES]):
         if time_of(notes[i]) < until:
-            own.keys[0, count] = sort_key(notes[i], base) << _RANK_BITS | np.uint64(i)
+            key = sort_key(notes[i], base) << _RANK_BITS | np.uint64(i)
+            count_key(own.counts, key)
+            keys[count] = key
             count += 1
         else:
             for word in range(_NOTE_WORDS):
                 others[kept, word] = notes[i, word]
             kept += 1
-    place[_ROW] = sort(own.keys, count, own.buckets)
+    place[_ROW] = sort(own.keys, count, own.counts)
     place[_FIRST], place[_BASE], place[_SIDE], place[_NOTES] = place[_LAST], base, 1 - side, kept
     put_word(place, _LAST, place[_LAST] + count)
     put_word(place, _SORTED, max(until if kept else asked, base))
@@ -219,19 +220,23 @@ def make_room(capture):  # type: ignore[no-untyped-def]
     return False
 
 
-@inlined
+@pasted
 def record(capture, packet, words, event, target, time):  # type: ignore[no-untyped-def]
     """Notes what happened to a packet, `time` ns after its tick began. `words`: the packet as uint64 (4,).
 
     target: the interface that the copy is for; 0: none, or the event router.
     """
-    shared, place, on = capture.shared, capture.own.place, capture.shared.filter[_ON]
-    if on == _OFF:
-        return
+    if capture.shared.filter[_ON]:
+        _note(capture, packet, words, event, target, time)
+
+
+@inlined
+def _note(capture, packet, words, event, target, time):  # type: ignore[no-untyped-def]
+    shared, place = capture.shared, capture.own.place
     kind = np.uint64(shared.type_of[packet.source, packet.origin & ((1 << _PORT_BITS) - 1)])
     if packet.control >> 6:
         kind = np.uint64((packet.control >> 6) + _CHIP_TYPES)
-    if on == _SOME and not _wanted(shared, packet, event, target, kind):
+    if shared.filter[_ON] == _SOME and not _wanted(shared, packet, event, target, kind):
         return
     if place[_NOTES] == _MOST and not make_room(capture):
         return

@@ -21,7 +21,7 @@ GROUP_EVENTS = 1 << 14
 """Events of a compressed frame, and of what a limited trace forgets at once."""
 ZSTD_LEVEL = 1
 _PIECE = 1 << 10
-"""Events that are encoded at once: their blocks fit behind what an output's buffer holds before it is written."""
+"""Events of a group that are encoded at once."""
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -216,7 +216,8 @@ class TraceWriter:
         blocks = 1
         while blocks:
             if self._compress is None and self.limit is None:
-                words, blocks, time = put(self._output.room(), _PIECE, self.counts)
+                room = self._output.room()
+                words, blocks, time = put(room, room.nbytes // pcapng.MAX_BLOCK_BYTES, self.counts)
                 self._output.advance(4 * words)
             else:
                 words, blocks, time = put(self._piece, min(_PIECE, GROUP_EVENTS - self._grouped), self.counts)

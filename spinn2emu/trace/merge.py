@@ -67,19 +67,13 @@ def _key_at(own, number, base):  # type: ignore[no-untyped-def]
     return key + (np.uint64(own.place[_BASE] - base) << _KEY_TIME)
 
 
-@inlined
-def _rank_at(own, number):  # type: ignore[no-untyped-def]
-    """Which note it is."""
-    return own.keys[own.place[_ROW], number - own.place[_FIRST]] & _RANK
-
-
 @compiled
 def encode_notes(routers, at, ends, until, out, most, counts):  # type: ignore[no-untyped-def]
     """Writes the blocks of the sorted notes number at[r] to ends[r] of router r, if their times are before `until`, to
     `out` (uint32), in one order; at most `most`, for which there is room. Moves `at` on. Returns as `pcapng.encode`.
     """
     blocks: Any = np.int64(0)
-    n, last = np.int64(0), np.int64(0)
+    n, last = np.uint64(0), np.int64(0)
     base: Any = np.int64(until)
     for r in range(routers.shape[0]):
         if at[r] < ends[r]:
@@ -96,17 +90,17 @@ def encode_notes(routers, at, ends, until, out, most, counts):  # type: ignore[n
                     second = min(second, key)
         if chosen < 0:
             break
-        own, here, end = routers[chosen], at[chosen], min(ends[chosen], at[chosen] + most - blocks)
-        notes = own.notes[1 - own.place[_SIDE]]
-        blocks -= here
+        own, here = routers[chosen], at[chosen] - routers[chosen].place[_FIRST]
+        notes, keys = own.notes[1 - own.place[_SIDE]], own.keys[own.place[_ROW]]
+        begin, end = here, here + min(ends[chosen] - at[chosen], most - blocks)
+        second -= np.uint64(own.place[_BASE] - base) << _KEY_TIME
         while True:
-            prefetch(notes[_rank_at(own, min(here + _AHEAD, end - 1))].ctypes.data)
-            note = notes[_rank_at(own, here)]
-            n = put_note(out, n, counts, note)
-            last = time_of(note)
+            prefetch(notes[keys[min(here + _AHEAD, end - 1)] & _RANK].ctypes.data)
+            n = put_note(out, n, counts, notes[keys[here] & _RANK])
             here += 1
-            if here == end or _key_at(own, here, base) > second:
+            if here == end or keys[here] >> _RANK_BITS > second:
                 break
-        blocks += here
-        at[chosen] = here
-    return n, blocks, (last >> _TIME_BITS) * _TICK_NS + (last & ((1 << _TIME_BITS) - 1))
+        last = time_of(notes[keys[here - 1] & _RANK])
+        blocks += here - begin
+        at[chosen] += here - begin
+    return np.int64(n), blocks, (last >> _TIME_BITS) * _TICK_NS + (last & ((1 << _TIME_BITS) - 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from spinn2emu import mesh, spec
-from spinn2emu.jit import compiled, inlined
+from spinn2emu.jit import compiled, pasted
 from spinn2emu.packets import PORT_BITS
 from spinn2emu.trace.pcapng import put_block
 from spinn2emu.trace.schema import Event
@@ -44,19 +44,20 @@ KEY_TIME_BIT = 17
 """Of a key: where the time begins."""
 SPAN = 1 << 64 - RANK_BITS - KEY_TIME_BIT
 """Times that a key can tell apart: 2,048 ticks."""
-BUCKETS = 1 << 11
+COUNTS = (4, 1 << 11)
+"""Keys are sorted by so many digits, of so many values each."""
 _WORD, _TIME, _EVENT, _TIME_BITS = (np.uint64(n) for n in (0xFFFFFFFF, 0xFFFF, 0xF, TIME_BITS))
 _KEY_TIME = np.uint64(KEY_TIME_BIT)
-_DIGIT, _BUCKETS, _RANK_BITS = 11, BUCKETS, RANK_BITS
+_DIGITS, _DIGIT_BITS, _DIGIT, _RANK_BITS = COUNTS[0], COUNTS[1].bit_length() - 1, np.uint64(COUNTS[1] - 1), RANK_BITS
 
 
-@inlined
+@pasted
 def time_of(note):  # type: ignore[no-untyped-def]
     """When the event happened: tick << TIME_BITS | ns. `note`: its words, (NOTE_WORDS,)."""
     return np.int64((note[3] & _WORD) << _TIME_BITS | note[3] >> np.uint64(32) & _TIME)
 
 
-@inlined
+@pasted
 def sort_key(note, base):  # type: ignore[no-untyped-def]
     """(time, source, target, whether it was sent) as one number of KEY_BITS. No two events of a chip have the same.
 
@@ -67,38 +68,39 @@ def sort_key(note, base):  # type: ignore[no-untyped-def]
     return np.uint64(time_of(note) - base) << _KEY_TIME | where << np.uint64(1) | late
 
 
+@pasted
+def count_key(counts, key):  # type: ignore[no-untyped-def]
+    """Counts the digits of a key that is to be sorted. counts, of shape COUNTS: zero before the first key."""
+    for digit in range(_DIGITS):
+        shift = np.uint64(_RANK_BITS + _DIGIT_BITS * digit)
+        counts[digit, key >> shift & _DIGIT] += np.uint32(1)
+
+
 @compiled
-def sort(keys, n, count):  # type: ignore[no-untyped-def]
+def sort(keys, n, counts):  # type: ignore[no-untyped-def]
     """Sorts the first `n` keys (2, …) of row 0, using row 1 as well; bits below RANK_BITS do not matter. Returns the
     row that they are in then. A radix sort, least significant digit first; a digit that is the same in all keys costs
-    nothing. count (BUCKETS,): room to count.
+    nothing. `counts`: by `count_key`, of all of them; used up.
     """
-    used = np.uint64(0)
-    for i in range(n):
-        used |= keys[0, i] ^ keys[0, 0]
     row = 0
-    for digit in range(4):
-        shift = np.uint64(_RANK_BITS + _DIGIT * digit)
-        if not used >> shift & np.uint64(_BUCKETS - 1):
-            continue
-        source, target = keys[row], keys[1 - row]
-        count[:] = 0
-        for i in range(n):
-            count[source[i] >> shift & np.uint64(_BUCKETS - 1)] += np.uint32(1)
-        place = np.uint32(0)
-        for bucket in range(_BUCKETS):
-            size = count[bucket]
-            count[bucket] = place
-            place += size
-        for i in range(n):
-            bucket = source[i] >> shift & np.uint64(_BUCKETS - 1)
-            target[count[bucket]] = source[i]
-            count[bucket] += np.uint32(1)
-        row = 1 - row
+    for digit in range(_DIGITS):
+        shift, places = np.uint64(_RANK_BITS + _DIGIT_BITS * digit), counts[digit]
+        if n and places[keys[row, 0] >> shift & _DIGIT] < n:
+            place = np.uint32(0)
+            for bucket in range(places.shape[0]):
+                size = places[bucket]
+                places[bucket] = place
+                place += size
+            source, target = keys[row], keys[1 - row]
+            for i in range(n):
+                bucket = source[i] >> shift & _DIGIT
+                target[places[bucket]] = source[i]
+                places[bucket] += np.uint32(1)
+            row = 1 - row
     return row
 
 
-@inlined
+@pasted
 def put_note(out, n, counts, note):  # type: ignore[no-untyped-def]
     """Writes the block of a note to `out` from word n on; returns the word behind it."""
     control, port, source, origin = (
@@ -109,10 +111,9 @@ def put_note(out, n, counts, note):  # type: ignore[no-untyped-def]
     )
     tick, time, target, what = note[3] & _WORD, note[3] >> _AT[4] & _TIME, note[3] >> _AT[6] & _BYTE, note[3] >> _AT[7]
     event = what & _EVENT
-    hops, latency = np.uint64(0), np.uint64(0)
-    if event != _SENT:
-        hops = HOPS[source] + HOPS[target]
-        latency = LATENCY[hops]
+    moved = np.uint64(event != _SENT)
+    hops = (HOPS[source] + HOPS[target]) * moved
+    latency = LATENCY[hops] * moved
     return put_block(
         out, n, counts, tick * _TICK_NS + time, tick, time - latency, latency, note[0] >> _AT[4], (note[1], note[2]),
         source, target, event, what >> _AT_TYPE, port, origin >> _PORT_BITS, origin & _PORTS, hops, control,

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu import spec
-from spinn2emu.jit import compiled, inlined, store
-from spinn2emu.packets import PAYLOAD_BYTES
+from spinn2emu.jit import compiled, inlined, pasted, store
 from spinn2emu.trace.schema import DROPS, EVENT, FRAME, INTERFACES, LINKTYPE, VERSION, Event, Meta, Type, interface_name
 from spinn2emu.version import VERSION as RELEASE
 
@@ -74,67 +73,65 @@ def tail(counts: NDArray[np.int64], time: int) -> bytes:
 
 # --- events to blocks -------------------------------------------------------------------------------------------------
 
-_FRAME_WORDS = FRAME.itemsize // 4
-_BLOCK_WORDS = BLOCK_BYTES // 4
-_SENT, _UNROUTED, _VERSION = int(Event.SENT), int(Event.UNROUTED), VERSION
-_PAYLOAD_WORDS = np.array(PAYLOAD_BYTES) // 4
-_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
-_EPB, _TICK_NS, _EVENTS, _TYPES, _INTERFACES = PACKET_BLOCK, spec.TICK_NS.value, len(Event), len(Type), INTERFACES
+_FRAME_WORDS, _BLOCK_WORDS = FRAME.itemsize // 4, BLOCK_BYTES // 4
+_SENT, _UNROUTED, _1, _3, _4, _14, _LOW, _FRAME_BYTES, _BLOCK_BYTES, _EPB, _VERSION, _TICK_NS = (
+    np.uint64(n) for n in (
+        Event.SENT, Event.UNROUTED, 1, 3, 4, 14, 0xFFFFFFFF, FRAME.itemsize, BLOCK_BYTES, PACKET_BLOCK, VERSION,
+        spec.TICK_NS.value,
+    )
+)  # fmt: skip
+_AT_1, _AT_2, _AT_3, _AT_4 = (np.uint64(8 * byte) for byte in range(1, 5))
+_EVENTS, _TYPES, _INTERFACES = len(Event), len(Type), INTERFACES
 
 
-def _comments() -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+def _comments() -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
     """The options of each event's block, as words (len(Event), n), and how many words they are."""
     texts = [options((COMMENT, f"dropped: {DROPS[e]}".encode())) if e in DROPS else b"" for e in Event]
     words = np.zeros((len(texts), max(map(len, texts)) // 4), np.uint32)
     for row, text in zip(words, texts, strict=True):
         row[: len(text) // 4] = np.frombuffer(text, np.uint32)
-    return words, np.array([len(text) // 4 for text in texts])
+    return words, np.array([len(text) // 4 for text in texts], np.uint64)
 
 
 _COMMENT, _COMMENT_WORDS = _comments()
 MAX_BLOCK_BYTES = int(BLOCK_BYTES + FRAME.itemsize + 16 + 4 * _COMMENT_WORDS.max())
 
 
-@inlined
-def payload_words(control):  # type: ignore[no-untyped-def]
-    """Words of payload that a control byte announces: 0, 1, 2 or 4."""
-    code = np.int64(control >> 4 & 3)
-    return np.int64(1) << (code - 1) if code else np.int64(0)
-
-
-@inlined
+@pasted
 def put_block(  # type: ignore[no-untyped-def]
     out, n, counts, time, tick, sent, latency, key, payload, source, target, event, kind, port, phase, way_out, hops,
     control,
 ):  # fmt: skip
     """Writes the block of an event to `out` (uint32) from word n on; returns the word behind it. Counts it.
 
-    payload: two uint64. Writes past the block's end, never more than MAX_BLOCK_BYTES from n on.
+    All numbers, and the two of the payload, are uint64. Writes past the block's end, never more than MAX_BLOCK_BYTES
+    from n on.
     """
-    words, extra = payload_words(control), _COMMENT_WORDS[event]
-    place = np.uint64(source if event == _SENT else target)
-    length = np.uint64(4 * (_BLOCK_WORDS + _FRAME_WORDS + words + extra))
-    caught = np.uint64(4 * (_FRAME_WORDS + words))
-    ways = np.uint32(phase) | np.uint32(way_out) << 8 | np.uint32(hops) << 16 | np.uint32(control) << 24
-    what = np.uint32(_VERSION) | np.uint32(event) << 8 | np.uint32(kind) << 16 | np.uint32(port) << 24
-    to = out.ctypes.data + 4 * n  # two words at once, without a check of each index: a third of the time
-    store(to, np.uint64(_EPB) | length << _HALF)
-    store(to + 8, place | time >> _HALF << _HALF)
-    store(to + 16, time & _LOW | caught << _HALF)
-    store(to + 24, caught | np.uint64(what) << _HALF)
-    store(to + 32, np.uint64(source) | np.uint64(target) << np.uint64(16) | np.uint64(tick) << _HALF)
-    store(to + 40, np.uint64(np.uint32(sent)) | np.uint64(ways) << _HALF)
-    store(to + 48, np.uint64(latency) | np.uint64(key) << _HALF)
+    words, extra = _1 << (control >> _4 & _3) >> _1, _COMMENT_WORDS[event]
+    place = source if event == _SENT else target
+    caught = _FRAME_BYTES + _4 * words
+    length = _BLOCK_BYTES + caught + _4 * extra
+    what = _VERSION | event << _AT_1 | kind << _AT_2 | port << _AT_3
+    ways = phase | way_out << _AT_1 | hops << _AT_2 | control << _AT_3
+    to = out.ctypes.data + 4 * np.int64(n)  # two words at once, without a check of each index: a third of the time
+    store(to, _EPB | length << _AT_4)
+    store(to + 8, place | time >> _AT_4 << _AT_4)
+    store(to + 16, time & _LOW | caught << _AT_4)
+    store(to + 24, caught | what << _AT_4)
+    store(to + 32, source | target << _AT_2 | tick << _AT_4)
+    store(to + 40, sent & _LOW | ways << _AT_4)
+    store(to + 48, latency | key << _AT_4)
     store(to + 56, payload[0])
     store(to + 64, payload[1])
-    n += 14 + words
+    n = np.uint64(n) + _14 + words
     for word in range(extra):
-        out[n + word] = _COMMENT[event, word]
-    n += extra
+        out[n] = _COMMENT[event, word]
+        n += np.uint64(1)
     out[n] = length
     counts[place, 0] += 1
-    counts[place, 1] += event >= _UNROUTED
-    return n + 1
+    if event >= _UNROUTED:
+        counts[place, 1] += 1
+    return n + np.uint64(1)
 
 
 @compiled
@@ -144,20 +141,23 @@ def encode(events, first, out, most, counts):  # type: ignore[no-untyped-def]
 
     Returns the words written, how many blocks they are, and the time of the last event in ns.
     """
-    n, time, end = np.int64(0), np.uint64(0), min(first + most, events.shape[0])
+    n, time, end = np.uint64(0), np.uint64(0), min(first + most, events.shape[0])
     for i in range(first, end):
         e = events[i]
-        time = e.time
-        latency = np.int64(time) - np.int64(e.tick) * _TICK_NS - np.int64(e.sent)
+        tick, sent, control, key = np.uint64(e.tick), np.uint64(e.sent), np.uint64(e.control), np.uint64(e.key)
+        source, target, event, kind = np.uint64(e.source), np.uint64(e.target), np.uint64(e.event), np.uint64(e.type)
+        port, phase, way_out, hops = np.uint64(e.port), np.uint64(e.phase), np.uint64(e.out), np.uint64(e.hops)
         payload = (
-            np.uint64(e.payload[0]) | np.uint64(e.payload[1]) << _HALF,
-            np.uint64(e.payload[2]) | np.uint64(e.payload[3]) << _HALF,
+            np.uint64(e.payload[0]) | np.uint64(e.payload[1]) << _AT_4,
+            np.uint64(e.payload[2]) | np.uint64(e.payload[3]) << _AT_4,
         )
+        time = e.time
+        latency = time - tick * _TICK_NS - sent & _LOW
         n = put_block(
-            out, n, counts, time, e.tick, e.sent, latency, e.key, payload, e.source, e.target, e.event, e.type,
-            e.port, e.phase, e.out, e.hops, e.control,
+            out, n, counts, time, tick, sent, latency, key, payload, source, target, event, kind, port, phase, way_out,
+            hops, control,
         )  # fmt: skip
-    return n, end - first, np.int64(time)
+    return np.int64(n), end - first, np.int64(time)
 
 
 # --- blocks to events -------------------------------------------------------------------------------------------------
