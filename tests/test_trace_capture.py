@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +23,10 @@ from numpy.typing import NDArray
 from spinn2emu import mesh
 from spinn2emu.errors import ConfigError, NoSuchChip, PeDied, Spinn2Error
 from spinn2emu.router.state import Counter, PeCounter
-from spinn2emu.trace.file import canonical_order, read_trace
-from spinn2emu.trace.schema import EVENT, LINK, ROUTER, Event, Type, interfaces, latency_ns
+from spinn2emu.trace.capture import ALL, MOST_NOTES, OFF, CaptureMemory, Filter, Place, make_room, wants_everything
+from spinn2emu.trace.file import TraceWriter, canonical_order, read_trace
+from spinn2emu.trace.recorder import Recorder
+from spinn2emu.trace.schema import EVENT, LINK, ROUTER, Event, Meta, Type, interfaces, latency_ns
 from spinn2host.chip import Chip, PeProgram
 
 SOURCE, SINK, DOZING, DEAF = 5, 9, 77, 150
@@ -319,6 +325,43 @@ def test_a_trace_of_many_windows_and_full_rings_is_complete(tmp_path: Path, prog
     assert (events["event"] == Event.UNROUTED).sum() == 30 * 5_000
 
 
+@contextmanager
+def stopping(pids: list[int]) -> Iterator[None]:
+    """These processes are stopped for a moment again and again."""
+    done = threading.Event()
+
+    def stop() -> None:
+        while not done.wait(0.003):
+            for number in (signal.SIGSTOP, signal.SIGCONT):
+                for pid in pids:
+                    os.kill(pid, number)
+                time.sleep(0.001)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_routers_that_are_stopped_again_and_again_record_the_same(tmp_path: Path) -> None:
+    """SIGCONT interrupts a router that waits for a frame; the recorder may be sorting for it just then."""
+    recipe = small(layers=(5, 30, 3), batch=7)
+    samples = yinyang_samples(recipe)
+    for name in ("calm", "stopped"):
+        with Chip.boot([0, 0]) as chip:
+            network = open_network(chip, recipe, samples)
+            routers = [pid for of, pid in chip.info()["pids"].items() if of.startswith("router")]
+            assert len(routers) == 2
+            with chip.trace(tmp_path / name), stopping(routers if name == "stopped" else []):
+                for _ in range(10):
+                    network.train(samples, rates(recipe).take(3))
+    assert (tmp_path / "calm").read_bytes() == (tmp_path / "stopped").read_bytes()
+    assert len(read_trace(tmp_path / "calm").events) > 10_000
+
+
 # --- ends -------------------------------------------------------------------------------------------------------------
 
 
@@ -340,6 +383,20 @@ def test_after_each_run_the_file_can_be_read(programs: dict[str, str], tmp_path:
             trace = read_trace(tmp_path / "t.pcapng")
             complete = expected()[expected()["tick"] < ticks - 1]
             assert trace.problem is None and trace.events.tobytes() == complete.tobytes()
+
+
+def test_a_router_that_finds_no_room_ends_the_trace_and_goes_on(tmp_path: Path) -> None:
+    captures = CaptureMemory(1)
+    wants_everything(captures)
+    captures.restart(1, 0)
+    captures.filter[Filter.ON] = ALL
+    captures.places[0, Place.NOTES] = MOST_NOTES  # of ticks that some PE has not reached
+    assert not make_room(captures.of_router(0))
+    assert captures.filter[Filter.ON] == OFF
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        recorder = Recorder(captures, TraceWriter(tmp_path / "t.pcapng", Meta()), theirs)
+        assert "router 0 had no room for more than 1,048,576 events" in recorder.state()["error"]
 
 
 @pytest.mark.parametrize("victim", ["supervisor", "recorder"])

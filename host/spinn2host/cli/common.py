@@ -30,6 +30,23 @@ class Pes(click.ParamType):
         return value if isinstance(value, list) else geometry.pe_ids(value)
 
 
+class Ticks(click.ParamType):
+    """`FIRST:LAST`, either of which may be left out, or one tick; becomes both, the last one None if it is open."""
+
+    name = "FIRST:LAST"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        first, colon, last = value.partition(":")
+        if not all(part.isdecimal() or (colon and not part) for part in (first, last if colon else first)):
+            self.fail(f"{value!r} are no ticks such as 10:99, 500:, :99 or 7", param, ctx)
+        ticks = int(first or 0), (int(last) if last else None) if colon else int(first)
+        if ticks[1] is not None and ticks[1] < ticks[0]:
+            self.fail(f"{value!r} holds no tick: the last is before the first", param, ctx)
+        return ticks
+
+
 class Address(click.ParamType):
     """An address (0x1F000, 64) or the name of a region, or of a field of it."""
 

@@ -11,7 +11,7 @@ import click
 
 from spinn2emu import geometry
 from spinn2emu.trace.schema import Type
-from spinn2host.cli.common import Pes
+from spinn2host.cli.common import Pes, Ticks
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)i?b?", re.IGNORECASE)
@@ -40,21 +40,6 @@ class KeyMask(click.ParamType):
             return int(key, 0), int(mask, 0) if mask else 0xFFFFFFFF
         except ValueError:
             self.fail(f"{value!r} is no key such as 0x10000000/0xF0000000", param, ctx)
-
-
-class Ticks(click.ParamType):
-    """`FIRST:LAST`, either of which may be left out."""
-
-    name = "FIRST:LAST"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            first, colon, last = str(value).partition(":")
-            if not colon:
-                return int(first), int(first)
-            return int(first or 0), int(last) if last else None
-        except ValueError:
-            self.fail(f"{value!r} are no ticks such as 10:99", param, ctx)
 
 
 def capture_options(prefix: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:

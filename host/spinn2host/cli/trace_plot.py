@@ -11,30 +11,13 @@ import click
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
 from spinn2emu.trace.file import Trace
-from spinn2host.cli.common import Pes, existing_file
+from spinn2host.cli.common import Pes, Ticks, existing_file
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.cli.trace_look import expression_argument, problem_of, read_what_can_be_read
 from spinn2host.traces.expression import select
 
 if TYPE_CHECKING:
     from spinn2host.traces.plot import TraceFigure
-
-
-class Ticks(click.ParamType):
-    """`FIRST:END`, where one of them may be missing."""
-
-    name = "FIRST:END"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, tuple):
-            return value
-        first, colon, end = value.partition(":")
-        if not colon or not all(not part or part.isdecimal() for part in (first, end)):
-            self.fail(f"{value!r} is not written FIRST:END, for example 0:114, 500: or :", param, ctx)
-        ticks = int(first or 0), int(end or 1 << 32)
-        if ticks[0] >= ticks[1]:
-            self.fail(f"{value!r} holds no tick: END is the first tick that is not shown", param, ctx)
-        return ticks
 
 
 class Quad(click.ParamType):
@@ -56,7 +39,7 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
         json_option,
         click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE.png|.svg|.pdf",
                      help="Where to write the figure; in the current directory by default."),
-        click.option("--ticks", type=Ticks(), help="Packets sent in these ticks; END is not shown."),
+        click.option("--ticks", type=Ticks(), help="Only packets sent in these ticks."),
         expression_argument,
         click.argument("file", type=existing_file()),
     ):  # fmt: skip
@@ -78,7 +61,7 @@ def plot() -> None:
     \b
     Examples:
       spinn2emu trace plot raster online.pcapng
-      spinn2emu trace plot raster full.pcapng --pes 1.1 --ticks 0:220 -o raster.pdf
+      spinn2emu trace plot raster full.pcapng --pes 1.1 --ticks 0:219 -o raster.pdf
       spinn2emu trace plot mesh full.pcapng 'type == gradient'
       spinn2emu trace plot sequence full.pcapng --quad 6.6
       spinn2emu trace plot timeline full.pcapng
@@ -89,7 +72,7 @@ def plot() -> None:
 @_common
 @pes_option
 def raster(
-    file: Path, expression: str, ticks: tuple[int, int] | None, out: Path | None, as_json: bool,
+    file: Path, expression: str, ticks: tuple[int, int | None] | None, out: Path | None, as_json: bool,
     pes: tuple[list[int], ...],
 ) -> None:  # fmt: skip
     """Spikes forward and errors backward, neuron by neuron, over virtual time.
@@ -97,20 +80,20 @@ def raster(
     \b
     Examples:
       spinn2emu trace plot raster online.pcapng
-      spinn2emu trace plot raster full.pcapng --pes 1.1.1 --pes 1.1.2 --ticks 550:770 -o layers.svg
+      spinn2emu trace plot raster full.pcapng --pes 1.1.1 --pes 1.1.2 --ticks 550:769 -o layers.svg
     """
     _figure("raster", file, expression, out, as_json, ticks=ticks, pes=_flat(pes))
 
 
 @plot.command()
 @_common
-def mesh(file: Path, expression: str, ticks: tuple[int, int] | None, out: Path | None, as_json: bool) -> None:
+def mesh(file: Path, expression: str, ticks: tuple[int, int | None] | None, out: Path | None, as_json: bool) -> None:
     """The die: packets over each link of the mesh, and sent and received by each quad.
 
     \b
     Examples:
       spinn2emu trace plot mesh full.pcapng
-      spinn2emu trace plot mesh full.pcapng 'type == weight' --ticks 0:55 -o weights.pdf
+      spinn2emu trace plot mesh full.pcapng 'type == weight' --ticks 0:54 -o weights.pdf
     """
     _figure("mesh", file, expression, out, as_json, ticks=ticks)
 
@@ -120,7 +103,7 @@ def mesh(file: Path, expression: str, ticks: tuple[int, int] | None, out: Path |
 @pes_option
 @click.option("--quad", type=Quad(), help="The quad whose PEs are shown, with the one they exchange most packets with.")
 def sequence(
-    file: Path, expression: str, ticks: tuple[int, int] | None, out: Path | None, as_json: bool,
+    file: Path, expression: str, ticks: tuple[int, int | None] | None, out: Path | None, as_json: bool,
     pes: tuple[list[int], ...], quad: int | None,
 ) -> None:  # fmt: skip
     """What the PEs of a sample send each other, tick by tick; one training step by default.
@@ -128,7 +111,7 @@ def sequence(
     \b
     Examples:
       spinn2emu trace plot sequence online.pcapng
-      spinn2emu trace plot sequence full.pcapng --quad 6.6 --ticks 55:111
+      spinn2emu trace plot sequence full.pcapng --quad 6.6 --ticks 55:110
       spinn2emu trace plot sequence ring.pcapng --pes 1.1.0 --pes 1.1.1 --pes 2.1.0
     """
     if pes and quad is not None:
@@ -138,13 +121,15 @@ def sequence(
 
 @plot.command()
 @_common
-def timeline(file: Path, expression: str, ticks: tuple[int, int] | None, out: Path | None, as_json: bool) -> None:
+def timeline(
+    file: Path, expression: str, ticks: tuple[int, int | None] | None, out: Path | None, as_json: bool
+) -> None:
     """Packets per tick by type, drops, and which PEs are active when.
 
     \b
     Examples:
       spinn2emu trace plot timeline full.pcapng
-      spinn2emu trace plot timeline full.pcapng 'not type == gradient' --ticks 0:550 -o steps.pdf
+      spinn2emu trace plot timeline full.pcapng 'not type == gradient' --ticks 0:549 -o steps.pdf
     """
     _figure("timeline", file, expression, out, as_json, ticks=ticks)
 
@@ -161,6 +146,9 @@ def _figure(kind: str, file: Path, expression: str, out: Path | None, as_json: b
     plots.check_suffix(out)
     trace = _select(file, read_what_can_be_read(file), expression)
     draw: Callable[..., TraceFigure] = getattr(plots, kind)
+    if options["ticks"]:
+        first, last = options["ticks"]
+        options["ticks"] = first, (1 << 32 if last is None else last + 1)
     figure = draw(trace, **options)
     plots.save(figure, out)
     for note in figure.notes:

@@ -51,7 +51,7 @@ def mesh(trace: Trace, ticks: choose.Ticks | None = None) -> TraceFigure:
     _bar(figure, axes, links, "packets over a link (arrows)")
     _bar(figure, axes, quads, "packets sent and received by a quad (squares)")
     figure.contents = {
-        "ticks": [first, end], "packets": int(injected.sum()),
+        "ticks": [first, end - 1], "packets": int(injected.sum()),
         "quads": {choose.quad_name(i): {"sent": int(s), "received": int(d)}
                   for i, (s, d) in enumerate(zip(sent, delivered, strict=True)) if s or d},
         "links": [{"from": list(a), "to": list(b), "packets": n} for (a, b), n in sorted(loads.items())],

@@ -99,7 +99,7 @@ def raster(trace: Trace, pes: Sequence[int] | None = None, ticks: choose.Ticks |
     legend_above(axes, handles, [str(handle.get_label()) for handle in handles])
     figure.contents = {
         "points": {name: len(points) for name, points in shown.items()},
-        "pes": [interface_name(pe) for pe in rows], "ticks": list(ticks),
+        "pes": [interface_name(pe) for pe in rows], "ticks": [ticks[0], ticks[1] - 1],
     }  # fmt: skip
     return figure
 

@@ -131,7 +131,7 @@ def sequence(
         _draw_arrow(axes, arrow, tops[arrow.row] + arrow.line + 0.75)
     _draw_ticks(axes, chart, tops, height, len(pes))
     figure.contents = {
-        "pes": [interface_name(pe) for pe in pes], "ticks": list(ticks), "ticks_per_row": chart.width,
+        "pes": [interface_name(pe) for pe in pes], "ticks": [ticks[0], ticks[1] - 1], "ticks_per_row": chart.width,
         "rows": len(chart.first), "arrows": [
             {"tick": int(chart.first[a.row]), "type": a.type.name.lower(), "event": a.event.name.lower(),
              "from": interface_name(pes[a.source]), "to": [interface_name(pes[t]) for t in a.targets], "count": a.count}

@@ -69,7 +69,7 @@ def timeline(trace: Trace, ticks: choose.Ticks | None = None) -> TraceFigure:
     _draw_types(upper, edges, by_type, drops, counted, log)
     _draw_pes(figure, lower, edges, by_pe[active] / np.diff(edges), active)
     figure.contents = {
-        "ticks": [first, end], "ticks_per_bin": width, "bins": bins, "logarithmic": log,
+        "ticks": [first, end - 1], "ticks_per_bin": width, "bins": bins, "logarithmic": log,
         "packets": {t.name.lower(): int(by_type[t].sum()) for t in Type if by_type[t].any()},
         "dropped": int(drops.sum()), "pes": [interface_name(int(pe)) for pe in active],
     }  # fmt: skip
