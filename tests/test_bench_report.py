@@ -15,6 +15,11 @@ def value(median: float, unit: str = "ms per batch") -> dict[str, object]:
 RESULTS = {"chip_full": value(4.0), "offchip_full": value(0.2), "torch_full": value(8.0)}
 
 
+MACHINE = {
+    "cpu": "C", "cores": 2, "system": "Linux", "versions": {"python": "3"}, "changed": False, "date": "2026-01-01",
+}  # fmt: skip
+
+
 def test_every_number_stands_beside_its_floor_and_its_peer() -> None:
     chip, torch, offchip = report.table(RESULTS)[2:]
     assert chip.endswith("| **4.00 ms** | 2.00 – 8.00 (9) | 9 ms, stretch 5 | 20.0 | 0.500 |")
@@ -36,6 +41,18 @@ def test_what_grows_faster_than_its_parameter_is_marked() -> None:
     lines = report.growth_table({"batch": curve((1, 1.0), (2, 2.0), (4, 16.0))})[2:]
     assert [line.split(" | ")[3] for line in lines[:3]] == ["", "1.00", "3.00 (!)"]
     assert "99 | refused: too many" in lines[3]
+
+
+def test_what_was_measured_again_has_a_table_of_its_own() -> None:
+    first = {**MACHINE, "commit": "aaa"}
+    data = {"machine": first, "results": RESULTS, "growth": None, "later": []}
+    for commit, names in (("bbb", ["torch_full"]), ("ccc", ["torch_full", "chip_full"])):
+        run = {"machine": {**MACHINE, "commit": commit}, "results": {name: value(9.0) for name in names}}
+        data = report.add(data, run)
+    lines = report.section(data).splitlines()
+    assert [line.split("commit ")[1][:3] for line in lines if "commit" in line] == ["aaa", "ccc"]
+    assert [line.split("**")[1] for line in lines if "**" in line] == ["0.200 ms", "9.00 ms", "9.00 ms"]
+    assert "0.0250" in report.section(data)  # beside the peer of its own run
 
 
 def test_the_page_has_room_for_them_and_shows_what_was_measured() -> None:

@@ -1,7 +1,7 @@
 """Turns raw measurements into docs/benchmarks.json, the tables of docs/benchmarks.md and the growth figure.
 
-`python -m bench.report [--write] RAW.json [GROWTH.json]`, with RAW.json from pytest-benchmark. Without --write the
-tables go to stdout.
+`python -m bench.report [--write | --add] RAW.json [GROWTH.json]`, with RAW.json from pytest-benchmark. Without an
+option the tables go to stdout only. With --add they are those of a part that was measured again: the other rows stay.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,14 +80,15 @@ def number(value: float) -> str:
     return f"{round(value, digits):,.{max(0, digits)}f}"
 
 
-def table(results: Json) -> list[str]:
-    """The table of all rows that were measured: median, spread, target, and how often the floor and the peer fit in."""
+def table(results: Json, newer: Collection[str] = ()) -> list[str]:
+    """The table of all rows that were measured, without the `newer` ones, which another table has: median, spread,
+    target, and how often the floor and the peer of the same run fit in."""
     lines = [
         "| what | median | min – max (rounds) | at most | times the floor | share of PyTorch |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in ROWS:
-        if row.name not in results:
+        if row.name not in results or row.name in newer:
             continue
         found = results[row.name]
         unit = found["unit"].removesuffix(" per batch").removesuffix(" per sample").removesuffix(" per PE")
@@ -151,16 +152,31 @@ def machine() -> Json:
     }
 
 
-def section(data: Json) -> str:
-    """The measured part of the page."""
-    m = data["machine"]
+def provenance(m: Json) -> str:
+    """When, where and of which commit."""
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
     commit = f"commit {m['commit']}{' with changes' if m['changed'] else ''}"
-    lines = [f"{m['date']}, {commit}; {m['cores']} cores of {m['cpu']}, {m['system']}; {versions}.", ""]
-    lines += table(data["results"])
+    return f"{m['date']}, {commit}; {m['cores']} cores of {m['cpu']}, {m['system']}; {versions}."
+
+
+def section(data: Json) -> str:
+    """The measured part of the page: a table for each run, in which a row is that later ones do not have."""
+    runs, lines = [data, *data["later"]], []
+    for number, run in enumerate(runs):
+        newer = {name for later in runs[number + 1 :] for name in later["results"]}
+        lines += [provenance(run["machine"]), "", *table(run["results"], newer), ""]
     if data["growth"]:
-        lines += ["", "![How the cost of a batch grows](figures/growth.svg)", "", *growth_table(data["growth"])]
-    return "\n".join(lines)
+        lines += [
+            f"Growth, measured at commit {data['machine']['commit']}:", "",
+            "![How the cost of a batch grows](figures/growth.svg)", "", *growth_table(data["growth"]),
+        ]  # fmt: skip
+    return "\n".join(lines).strip()
+
+
+def add(data: Json, run: Json) -> Json:
+    """`data` with a later run; runs of which it leaves no row are forgotten."""
+    later = [old for old in data["later"] if set(old["results"]) - set(run["results"])]
+    return {**data, "later": [*later, run]}
 
 
 def insert(page: str, text: str) -> str:
@@ -200,15 +216,18 @@ def draw(growth: Json, file: Path) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """See the module."""
-    files = [Path(argument) for argument in arguments if argument != "--write"]
+    files = [Path(argument) for argument in arguments if not argument.startswith("--")]
     raw, *growth = (json.loads(file.read_text()) for file in files)
-    data = {"machine": machine(), "results": merge(raw), "growth": growth[0] if growth else None}
+    run = {"machine": machine(), "results": merge(raw)}
+    data = {**run, "growth": growth[0] if growth else None, "later": []}
     print(section(data))
-    if "--write" in arguments:
+    if "--add" in arguments:
+        data = add(json.loads(DATA.read_text()), run)
+    if {"--write", "--add"} & set(arguments):
         DATA.write_text(json.dumps(data, indent=1) + "\n")
         PAGE.write_text(insert(PAGE.read_text(), section(data)))
-        if data["growth"]:
-            draw(data["growth"], FIGURE)
+    if "--write" in arguments and data["growth"]:
+        draw(data["growth"], FIGURE)
 
 
 if __name__ == "__main__":
