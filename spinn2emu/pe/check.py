@@ -17,7 +17,7 @@ from typing import Any
 import numba
 
 from spinn2emu.errors import ProgramError
-from spinn2emu.jit import OPTIONS, is_compiled
+from spinn2emu.jit import LEAN, is_compiled
 
 _PYTHON_ONLY = {"print", "open", "input", "eval", "exec", "compile", "__import__", "globals", "locals", "getattr"}
 _EMULATOR = "spinn2emu."
@@ -43,7 +43,7 @@ def rebuild(function: FunctionType, done: dict[Any, Any] | None = None, **option
             kernel = own_kernel(names.get(name))
             if kernel is not None:
                 names[name] = rebuild(kernel, done, **options)
-        done[function] = numba.njit(_nrt=False, **OPTIONS, **options)(copy)
+        done[function] = numba.njit(**LEAN, **options)(copy)
     return done[function]
 
 
