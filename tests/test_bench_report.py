@@ -46,11 +46,11 @@ def test_what_grows_faster_than_its_parameter_is_marked() -> None:
 def test_what_was_measured_again_has_a_table_of_its_own() -> None:
     first = {**MACHINE, "commit": "aaa"}
     data = {"machine": first, "results": RESULTS, "growth": None, "later": []}
-    for commit, names in (("bbb", ["torch_full"]), ("ccc", ["torch_full", "chip_full"])):
+    for commit, names in (("bbb", ["torch_full", "chip_full"]), ("ccc", ["torch_full"]), ("ddd", ["chip_full"])):
         run = {"machine": {**MACHINE, "commit": commit}, "results": {name: value(9.0) for name in names}}
         data = report.add(data, run)
     lines = report.section(data).splitlines()
-    assert [line.split("commit ")[1][:3] for line in lines if "commit" in line] == ["aaa", "ccc"]
+    assert [line.split("commit ")[1][:3] for line in lines if "commit" in line] == ["aaa", "ccc", "ddd"]
     assert [line.split("**")[1] for line in lines if "**" in line] == ["0.200 ms", "9.00 ms", "9.00 ms"]
     assert "0.0250" in report.section(data)  # beside the peer of its own run
 

@@ -310,8 +310,8 @@ def test_time_does_not_begin_again_while_a_chip_is_traced(programs: dict[str, st
     assert read_trace(tmp_path / "t.pcapng").events["tick"].max() == 2
 
 
-def test_a_trace_of_many_windows_and_full_rings_is_complete(tmp_path: Path, programs: dict[str, str]) -> None:
-    """A source that listens to nobody runs a window ahead: more events than the rings hold."""
+def test_a_trace_of_many_windows_is_complete(tmp_path: Path, programs: dict[str, str]) -> None:
+    """A source that listens to nobody runs a window ahead: many notes are kept until others come."""
     with Chip.boot(cores=[0, 0]) as chip:
         pes = [PeProgram(5, programs["source"], {"count": 60}, {}, {"out": (0, 0xFFFF0000)}),
                PeProgram(120, programs["dozing"], {}, {"in": (0, 0xFFFF0000)})]  # fmt: skip

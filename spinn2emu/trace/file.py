@@ -186,9 +186,7 @@ class TraceWriter:
     The bytes depend on the events alone, not on how they come in portions. Raises OSError.
     """
 
-    def __init__(
-        self, path: Path, meta: Meta, compress: bool = False, limit: int | None = None
-    ) -> None:  # fmt: skip
+    def __init__(self, path: Path, meta: Meta, compress: bool = False, limit: int | None = None) -> None:
         self.path, self.limit = path, limit
         self.older = path.with_name(f"{path.name}.older")
         self.counts = np.zeros((INTERFACES, 2), np.int64)

@@ -98,6 +98,12 @@ MAX_BLOCK_BYTES = int(BLOCK_BYTES + FRAME.itemsize + 16 + 4 * _COMMENT_WORDS.max
 
 
 @pasted
+def _payload_words(control):  # type: ignore[no-untyped-def]
+    """Words of payload that a control byte announces: 0, 1, 2 or 4."""
+    return _1 << (np.uint64(control) >> _4 & _3) >> _1
+
+
+@pasted
 def put_block(  # type: ignore[no-untyped-def]
     out, n, counts, time, tick, sent, latency, key, payload, source, target, event, kind, port, phase, way_out, hops,
     control,
@@ -107,7 +113,7 @@ def put_block(  # type: ignore[no-untyped-def]
     All numbers, and the two of the payload, are uint64. Writes past the block's end, never more than MAX_BLOCK_BYTES
     from n on.
     """
-    words, extra = _1 << (control >> _4 & _3) >> _1, _COMMENT_WORDS[event]
+    words, extra = _payload_words(control), _COMMENT_WORDS[event]
     place = source if event == _SENT else target
     caught = _FRAME_BYTES + _4 * words
     length = _BLOCK_BYTES + caught + _4 * extra
@@ -179,11 +185,7 @@ def _fits(words, at, caught):  # type: ignore[no-untyped-def]
     """Whether the frame whose first word is `at`, of `caught` bytes, is one of ours."""
     if caught < 4 * _FRAME_WORDS or words[at] & 0xFF != _VERSION:
         return False
-    control = words[at + 4] >> 24
-    size_code = control >> 4 & 3
-    payload = np.int64(0)
-    if size_code:
-        payload = np.int64(1) << (size_code - 1)
+    payload = np.int64(_payload_words(words[at + 4] >> 24))
     known = words[at] >> 8 & 0xFF < _EVENTS and words[at] >> 16 & 0xFF < _TYPES
     place = words[at + 1]
     return (

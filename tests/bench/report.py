@@ -163,8 +163,7 @@ def section(data: Json) -> str:
     """The measured part of the page: a table for each run, in which a row is that later ones do not have."""
     runs, lines = [data, *data["later"]], []
     for number, run in enumerate(runs):
-        newer = {name for later in runs[number + 1 :] for name in later["results"]}
-        lines += [provenance(run["machine"]), "", *table(run["results"], newer), ""]
+        lines += [provenance(run["machine"]), "", *table(run["results"], measured(runs[number + 1 :])), ""]
     if data["growth"]:
         lines += [
             f"Growth, measured at commit {data['machine']['commit']}:", "",
@@ -173,10 +172,16 @@ def section(data: Json) -> str:
     return "\n".join(lines).strip()
 
 
+def measured(runs: Sequence[Json]) -> set[str]:
+    """The names of all that was measured in these runs."""
+    return {name for run in runs for name in run["results"]}
+
+
 def add(data: Json, run: Json) -> Json:
-    """`data` with a later run; runs of which it leaves no row are forgotten."""
-    later = [old for old in data["later"] if set(old["results"]) - set(run["results"])]
-    return {**data, "later": [*later, run]}
+    """`data` with a later run; earlier ones of which the later ones leave no row are forgotten."""
+    later = [*data["later"], run]
+    kept = [old for i, old in enumerate(later) if set(old["results"]) - measured(later[i + 1 :])]
+    return {**data, "later": kept}
 
 
 def insert(page: str, text: str) -> str:
