@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
-from helpers import BOOTS, CORE, PROGRAMS, SPACE, raw_request, request, ring, sram, write_program
-from hypothesis import Phase, given, settings
+from conftest import Chips
+from helpers import BOOTS, CORE, SPACE, raw_request, request, ring, sram, write_program
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from spinn2emu import link
@@ -46,44 +47,10 @@ MALFORMED = [
 ]
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The files of the programs of `helpers.py`, by name."""
-    folder = tmp_path_factory.mktemp("programs")
-    return {name: write_program(folder, name, text) for name, text in PROGRAMS.items()}
-
-
-class Booted(NamedTuple):
-    """Chips booted with the same options; the last is used."""
-
-    options: dict[str, Any]
-    chips: list[Chip]
-
-    def chip(self) -> Chip:
-        """A chip that earlier tests may have used: `load` replaces everything. After one that broke it, a new one."""
-        if self.chips and not alive_and_well(self.chips[-1]):
-            self.chips[-1].halt()
-        if not self.chips or self.chips[-1]._socket.closed:
-            self.chips.append(Chip.boot(**self.options))
-        return self.chips[-1]
-
-
-@pytest.fixture(scope="module", params=BOOTS.values(), ids=BOOTS)
-def booted(request: pytest.FixtureRequest) -> Iterator[Booted]:
-    booted = Booted(request.param, [])
-    yield booted
-    for chip in booted.chips:
-        chip.halt()
-
-
-@pytest.fixture
-def chip(booted: Booted) -> Chip:
-    """See `Booted.chip`."""
-    return booted.chip()
-
-
-def alive_and_well(chip: Chip) -> bool:
-    return chip._process.poll() is None
+@pytest.fixture(params=BOOTS.values(), ids=BOOTS)
+def chip(request: pytest.FixtureRequest, chips: Chips) -> Chip:
+    """A chip whose options must not matter."""
+    return chips(**request.param)
 
 
 def counted(chip: Chip) -> dict[str, int]:
@@ -152,9 +119,9 @@ def test_time_does_not_go_backwards(chip: Chip, programs: dict[str, str]) -> Non
         chip.run(-1)
 
 
-def test_an_empty_chip_cannot_run() -> None:
-    with Chip.boot() as chip, pytest.raises(ConfigError, match="no program is loaded"):
-        chip.run(1)
+def test_an_empty_chip_cannot_run(chips: Chips) -> None:
+    with pytest.raises(ConfigError, match="no program is loaded"):
+        chips().run(1)
 
 
 @pytest.mark.parametrize("cores", [[4095], [CORE] * 9, [-1]])
@@ -343,10 +310,14 @@ def mixed(ticks: int, mixers: list[dict[str, int]], entries: list[tuple[int, int
     return list(state.values()), dead
 
 
-@settings(max_examples=16, phases=[Phase.explicit, Phase.generate])  # shrinking would boot chips for minutes
+@settings(
+    max_examples=16,
+    phases=[Phase.explicit, Phase.generate],  # shrinking would take minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example begins with a deployment
+)
 @given(data=st.data())
 def test_any_network_behaves_as_a_naive_walk_through_its_ticks(
-    booted: Booted, programs: dict[str, str], data: st.DataObject
+    chip: Chip, programs: dict[str, str], data: st.DataObject
 ) -> None:
     """Any connections, loops too; PEs with one endless phase among others with two finite ones."""
     pes = sorted(data.draw(st.sets(st.integers(1, 152), min_size=2, max_size=8)))
@@ -367,7 +338,6 @@ def test_any_network_behaves_as_a_naive_walk_through_its_ticks(
         for number, mixer in enumerate(mixers)
     ]  # fmt: skip
     runs = data.draw(st.lists(st.integers(0, 30), min_size=1, max_size=3))
-    chip = booted.chip()
     chip.deploy(items, entries)
     for ticks in runs:
         chip.run(ticks)
