@@ -6,14 +6,11 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,16 +29,8 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A place for chips of this test's own; none is left there."""
-    folder = Path(tempfile.mkdtemp(prefix="s2"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    monkeypatch.delenv("SPINN2EMU_CHIP", raising=False)
+def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    yield folder
-    assert run(["halt", "--all"]) == 0
-    assert list(folder.glob("*/chip-*")) == []
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -77,6 +66,7 @@ def shown(capsys: Capture, *arguments: str) -> str:
 # --- a session -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("runtime")
 def test_a_users_program_is_deployed_run_and_read_back(capsys: Capture, blink: str) -> None:
     booted = answer(capsys, "boot", "--pes", "8", "--name", "desk")
     assert booted["name"] == "desk" and booted["pes"] == 8 and alive(booted["pid"])
@@ -103,8 +93,8 @@ def test_a_users_program_is_deployed_run_and_read_back(capsys: Capture, blink: s
     assert "no chip runs" in refusal(capsys, "ps", code=3)
 
 
+@pytest.mark.usefixtures("desk")
 def test_memory_is_written_and_read(capsys: Capture, blink: str, tmp_path: Path) -> None:
-    run(["boot"])
     np.save("counts.npy", np.arange(16, dtype=np.uint32))
     run(["load", blink, "1.1.0", "--data", "counts=counts.npy"])
     assert answer(capsys, "read", "1.1.0", "counts")["values"] == list(range(16))
@@ -126,8 +116,8 @@ def test_memory_is_written_and_read(capsys: Capture, blink: str, tmp_path: Path)
     assert "counts" in shown(capsys, "memory", "1.1.0")
 
 
+@pytest.mark.usefixtures("desk")
 def test_a_network_counters_and_routes(capsys: Capture) -> None:
-    run(["boot"])
     run(["load", str(EXAMPLES / "synfire.toml")])
     run(["write", "1.1.0", "kick", "20"])
     command = [*COMMAND, "run", "--ticks", "12"]
@@ -146,8 +136,8 @@ def test_a_network_counters_and_routes(capsys: Capture) -> None:
     assert "port spikes" in shown(capsys, "router", "lookup", "3")
 
 
+@pytest.mark.usefixtures("desk")
 def test_pes_loaded_one_by_one_are_connected_by_a_network_without_programs(capsys: Capture, blink: str) -> None:
-    run(["boot"])
     run(["load", blink, "1.1", "--set", "period=1"])
     Path("net.toml").write_text(
         '[population.ring]\npes = ["1.1.0", "1.1.1", "1.1.2", "1.1.3"]\n'
@@ -159,8 +149,8 @@ def test_pes_loaded_one_by_one_are_connected_by_a_network_without_programs(capsy
     assert answer(capsys, "read", "1.1.2", "counts")["values"][:10] == [0, 0, 0, 0, 0, 1, 1, 1, 1, 0]
 
 
+@pytest.mark.usefixtures("desk")
 def test_signals(capsys: Capture, blink: str) -> None:
-    run(["boot"])
     run(["load", blink, "1.1.0", "1.1.1"])
     assert answer(capsys, "signal", "pause", "1.1.0")["states"] == {"1.1.0": "paused"}
     run(["run", "--ticks", "8"])
@@ -171,8 +161,8 @@ def test_signals(capsys: Capture, blink: str) -> None:
     assert answer(capsys, "ps")["tick"] == 0
 
 
+@pytest.mark.usefixtures("desk")
 def test_a_detached_run_is_looked_into_and_ended(capsys: Capture, blink: str) -> None:
-    run(["boot"])
     run(["load", blink, "1.1.0"])
     answer(capsys, "run", "--ticks", "1000000000", "--detach")
     wait_until("time passes", lambda: answer(capsys, "ps", "1.1.0")["pes"][0]["tick"] > 1000, 10)
@@ -184,8 +174,8 @@ def test_a_detached_run_is_looked_into_and_ended(capsys: Capture, blink: str) ->
     assert answer(capsys, "run", "--ticks", "0")["tick"] == tick
 
 
+@pytest.mark.usefixtures("desk")
 def test_ctrl_c_ends_a_run_and_the_chip_stays(capsys: Capture, blink: str) -> None:
-    run(["boot"])
     run(["load", blink, "1.1.0"])
     process = subprocess.Popen([*COMMAND, "run", "--ticks", "1000000000"], stderr=subprocess.PIPE, text=True)
     wait_until("time passes", lambda: answer(capsys, "ps", "1.1.0")["pes"][0]["tick"] > 1000, 20)
@@ -199,6 +189,7 @@ def test_ctrl_c_ends_a_run_and_the_chip_stays(capsys: Capture, blink: str) -> No
 # --- several chips ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("runtime")
 def test_several_chips_run_side_by_side(capsys: Capture, blink: str, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [answer(capsys, "boot", "--pes", "1")["name"] for _ in range(3)]
     assert names == ["chip1", "chip2", "chip3"]
@@ -216,6 +207,7 @@ def test_several_chips_run_side_by_side(capsys: Capture, blink: str, monkeypatch
     assert answer(capsys, "halt", "--all")["halted"] == names
 
 
+@pytest.mark.usefixtures("runtime")
 def test_many_chips_of_one_pe_do_not_interfere(blink: str) -> None:
     """`tests/bench/bench_operate.py` does it with 64."""
     chips: list[Chip] = []
@@ -248,6 +240,7 @@ def test_what_a_killed_chip_leaves_is_reclaimed(capsys: Capture, runtime: Path) 
     assert answer(capsys, "boot", "--name", "desk")["name"] == "desk"
 
 
+@pytest.mark.usefixtures("runtime")
 def test_a_killed_pe_is_shown_and_named(capsys: Capture, blink: str) -> None:
     run(["boot"])
     run(["load", blink, "1.1.0", "1.1.1"])
@@ -259,6 +252,7 @@ def test_a_killed_pe_is_shown_and_named(capsys: Capture, blink: str) -> None:
     assert answer(capsys, "run", "--ticks", "4")["tick"] == 4
 
 
+@pytest.mark.usefixtures("runtime")
 def test_a_chip_that_does_not_answer_is_shown_and_halted(capsys: Capture) -> None:
     pid = answer(capsys, "boot", "--name", "deaf")["pid"]
     os.kill(pid, signal.SIGSTOP)
@@ -267,6 +261,7 @@ def test_a_chip_that_does_not_answer_is_shown_and_halted(capsys: Capture) -> Non
     wait_until("it is gone", lambda: not alive(pid), 5)
 
 
+@pytest.mark.usefixtures("runtime")
 def test_a_private_chip_can_be_looked_into(capsys: Capture, blink: str) -> None:
     with Chip.boot() as chip:
         chip.load(blink, ["1.1.0"])
@@ -275,6 +270,7 @@ def test_a_private_chip_can_be_looked_into(capsys: Capture, blink: str) -> None:
         assert answer(capsys, "--chip", chip.name, "ps", "1.1.0")["pes"][0]["state"] == "waiting"
 
 
+@pytest.mark.usefixtures("runtime")
 def test_a_chip_from_a_file(capsys: Capture) -> None:
     Path("chip.toml").write_text('name = "lab"\npes = ["1.1.0", "1.1.1"]\ncores = []\nstrict = true\n')
     assert answer(capsys, "boot", "chip.toml")["pes"] == 2
@@ -289,6 +285,7 @@ def test_a_chip_from_a_file(capsys: Capture) -> None:
 # --- what is wrong ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("desk")
 @pytest.mark.parametrize(
     ("command", "problem"),
     [
@@ -331,14 +328,13 @@ def test_a_chip_from_a_file(capsys: Capture) -> None:
         (["counters", "--", "/no/such/command"], "/no/such/command"),
         (["new-program", "blink"], "exists already"),
         (["new-program", "1x"], "no name for a program"),
-        (["boot", "--name", "chip1"], "runs already"),
+        (["boot", "--name", "desk"], "runs already"),
         (["boot", "--pes", "153"], "1 to 152"),
     ],
 )
 def test_it_is_refused_and_the_chip_goes_on(capsys: Capture, blink: str, command: list[str], problem: str) -> None:
     np.save("long.npy", np.zeros(17, np.uint32))
     np.save("float.npy", np.zeros(16))
-    run(["boot"])
     run(["load", blink, "7.5.0"])
     run(["run", "--ticks", "3"])
     assert problem in refusal(capsys, *command)
@@ -346,15 +342,16 @@ def test_it_is_refused_and_the_chip_goes_on(capsys: Capture, blink: str, command
     assert answer(capsys, "read", "7.5.0", "sent")["values"] == [3]
 
 
+@pytest.mark.usefixtures("desk")
 def test_a_program_that_fails_names_itself(capsys: Capture, tmp_path: Path) -> None:
     path = write_program(tmp_path, "counter", PROGRAMS["counter"])
-    run(["boot"])
     run(["load", path, "1.1.0", "--set", "fail_at=4", "--set", "code=7"])
     text = refusal(capsys, "run", "--ticks", "9", code=5)
     assert "failed in tick 4 with code 7: the seventh error" in text and "log: tick 4: code 40" in text
     assert answer(capsys, "ps", "1.1.0")["pes"][0]["state"] == "runtime_error"
 
 
+@pytest.mark.usefixtures("runtime")
 def test_a_strict_chip_says_where(capsys: Capture, tmp_path: Path) -> None:
     path = write_program(tmp_path, "far", """
 def regions(p, available):
@@ -371,8 +368,8 @@ program = Program(tick=tick, regions=regions)
     assert "index 4 is out of bounds for axis 0 with size 4" in refusal(capsys, "run", "--ticks", "9", code=5)
 
 
+@pytest.mark.usefixtures("desk")
 def test_another_protocol_version_is_refused_politely(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(["boot"])
     with monkeypatch.context() as patch:
         patch.setattr(link, "PROTOCOL", link.PROTOCOL + 1)
         assert "use one spinn2emu for both" in refusal(capsys, "ps", code=1)
@@ -389,8 +386,8 @@ def test_every_command_has_help_with_an_example(capsys: Capture, command: str) -
     assert command in shown(capsys, "--help")
 
 
+@pytest.mark.usefixtures("desk")
 def test_the_die_is_drawn_once(capsys: Capture) -> None:
-    run(["boot"])
     run(["load", str(EXAMPLES / "synfire.toml")])
     run(["write", "1.1.0", "kick", "20"])
     run(["run", "--ticks", "100000000", "--detach"])
@@ -401,11 +398,11 @@ def test_the_die_is_drawn_once(capsys: Capture) -> None:
     run(["run", "--stop"])
 
 
+@pytest.mark.usefixtures("desk")
 def test_the_live_view_shows_the_die_and_ends(blink: str) -> None:
     pytest.importorskip("textual")
     from spinn2host.cli.top import live_view
 
-    run(["boot"])
     run(["load", blink, "1.1.0"])
 
     async def look() -> None:
@@ -426,8 +423,8 @@ def test_the_command_starts_fast_enough_to_be_used() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
+@pytest.mark.usefixtures("desk")
 def test_log_follows(blink: str) -> None:
-    run(["boot"])
     run(["load", blink, "1.1.0", "--set", "period=1"])
     process = subprocess.Popen([*COMMAND, "log", "1.1.0", "-f"], stdout=subprocess.PIPE, text=True, bufsize=1)
     assert process.stdout is not None
