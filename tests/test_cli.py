@@ -128,6 +128,22 @@ def test_a_run_directory_holds_everything(capsys: Capture, tmp_path: Path) -> No
     assert written == {name: value for name, value in summary.items() if name != "schema_version"}
 
 
+@pytest.mark.parametrize("where", ["chip", "offchip"])
+def test_a_training_that_diverges_fails_and_says_where(capsys: Capture, tmp_path: Path, where: str) -> None:
+    options = [*TINY, "--lr", "1e25", "--on", where, "--out", "run"]
+    summary = answer(capsys, "train", "yinyang", *options, code=5)
+    assert (
+        summary["failure"]["epoch"] == 1 and summary["failure"]["batch"] >= 2 and summary["failure"]["layer"] in (1, 2)
+    )
+    assert "test_accuracy" not in summary
+    written = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert written == {name: value for name, value in summary.items() if name != "schema_version"}
+    assert run(["train", "yinyang", *options[:-1], "again"]) == 5
+    text = " ".join(capsys.readouterr().err.split())
+    assert f"PeFailed: {written['failure']['message']}" in text and "epoch 1, batch" in text
+    assert not (tmp_path / "run" / "final.npz").exists()  # no epoch was finished
+
+
 def test_a_run_without_out_finds_a_place_of_its_own(capsys: Capture, tmp_path: Path) -> None:
     for _ in range(3):
         answer(capsys, "train", "yinyang", *TINY, "--on", "offchip", "--seed", "9")

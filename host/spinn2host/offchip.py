@@ -17,9 +17,10 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from spinn2emu.errors import ConfigError, PeFailed
+from spinn2emu.errors import ConfigError
 from spinn2emu.jit import allocating, compiled_allocating, threaded
-from spinn2fw.kernels import adam, lif, loss
+from spinn2fw.kernels import adam, finite, lif, loss
+from spinn2host.checks import check_rates, check_samples, not_finite
 from spinn2host.events import NO_LABEL, Samples
 from spinn2host.onchip import Outcome, Progress
 from spinn2host.recipe import Recipe, check_weights
@@ -35,7 +36,7 @@ the other, layer l from first_weight[l]. From `I` to `class_errors` every array 
 Spikes of layer l in step i: ids[l, start[l, i] : start[l, i + 1]], layer 0 being the input; `d` their distances,
 `errors` the errors that belong to them."""
 
-NO_GRADIENT, OK = -1, 0
+OK = 0
 
 
 def _net(recipe: Recipe, weights: Sequence[NDArray[np.float32]], most_events: int, threads: int) -> Any:
@@ -193,11 +194,10 @@ def _gradient(net, T, first):  # type: ignore[no-untyped-def]
 
 @allocating
 def _sum_gradients(net):  # type: ignore[no-untyped-def]
-    """total = the samples' gradients, added by ascending sample. Returns whether it is finite."""
+    """total = the samples' gradients, added by ascending sample."""
     net.total[:] = 0
     for sample in range(net.G.shape[0]):
         adam.add(net.total, net.G[sample])
-    return np.isfinite(net.total.sum())
 
 
 @allocating
@@ -214,7 +214,7 @@ def _update(net, batch, rates):  # type: ignore[no-untyped-def]
 
 
 def _train(net, threads, T, batch, start, tick, neuron, label, rates, first, ce, total_loss):  # type: ignore[no-untyped-def]
-    """One Adam step per batch of consecutive samples. Returns OK or NO_GRADIENT (a gradient is not finite)."""
+    """One Adam step per batch of consecutive samples. Returns OK, or a code of `finite`, and the batch of the end."""
     for step in range(rates.shape[0]):
         _forget_speakers(net)
         for thread in prange(threads):
@@ -222,10 +222,17 @@ def _train(net, threads, T, batch, start, tick, neuron, label, rates, first, ce,
                 sample, lane = step * batch + b, _lane(net, thread, b)
                 _sample(lane, T, start, tick, neuron, label, sample, first, ce, total_loss)
                 _gradient(lane, T, first[sample])
-        if not _sum_gradients(net):
-            return NO_GRADIENT
+        if not finite.all_finite(total_loss[step * batch : (step + 1) * batch]):
+            return finite.LOSS, step
+        _sum_gradients(net)
+        if not finite.all_finite(net.total):
+            return finite.GRADIENT, step
         _update(net, batch, rates[step])
-    return OK
+        if not finite.all_finite(net.W):
+            return finite.WEIGHTS, step
+        if not (finite.all_finite(net.m) and finite.all_finite(net.v)):
+            return finite.MOMENTS, step
+    return OK, rates.shape[0]
 
 
 def _evaluate(net, threads, T, start, tick, neuron, label, first, ce, total_loss):  # type: ignore[no-untyped-def]
@@ -262,28 +269,46 @@ class OffChip:
         if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
             raise ConfigError(f"{threads} threads: this machine has 1 to {numba.config.NUMBA_NUM_THREADS}")
         self.recipe, self.threads = recipe, threads
-        self.net = _net(recipe, weights, int(np.diff(largest.start).max(initial=1)), threads)
-        self.train(largest.take(np.arange(0)), np.zeros((0, 2), np.float32))  # compiles, or loads from the cache
-        self.evaluate(largest.take(np.arange(0)))
+        check_samples(recipe, largest)
+        self.events_per_sample = int(np.diff(largest.start).max(initial=1))
+        self.net = _net(recipe, weights, self.events_per_sample, threads)
+        nothing = largest.take(np.arange(0))  # compiles, or loads from the cache
+        self._train(nothing, np.zeros((0, 2), np.float32))
+        self._evaluate(nothing)
 
     def train(self, samples: Samples, rates: NDArray[np.float32], progress: Progress | None = None) -> Outcome:
-        """As `OnChip.train`. Raises PeFailed where the chip would: a gradient that is not finite."""
-        outcome = self._outcome(len(samples))
+        """As `OnChip.train`; raises the same."""
+        check_samples(self.recipe, samples, self.events_per_sample)
+        check_rates(self.recipe, samples, rates)
+        outcome, code, step = self._train(samples, rates)
+        if code != OK:
+            arrays = {"G": self.net.total, "W": self.net.W, "m": self.net.m, "v": self.net.v}
+            raise not_finite(self.recipe, code, "training", step, arrays.__getitem__)
+        if progress:
+            progress(len(rates))
+        return outcome
+
+    def _train(self, samples: Samples, rates: NDArray[np.float32]) -> tuple[Outcome, int, int]:
+        outcome = Outcome.empty(len(samples), self.recipe.layers[-1])
         events = (samples.start, samples.tick, samples.neuron, samples.label)
         recorded = (outcome.first, outcome.ce, outcome.loss)
         run = train if self.threads == 1 else train_threaded
         with self._use_threads():
-            code = run(self.net, self.threads, self.recipe.T, self.recipe.batch, *events, rates, *recorded)
-        if code == NO_GRADIENT:
-            raise PeFailed("the gradient is not finite; check the weights and the loss's constants", program="offchip")
-        if progress:
-            progress(len(rates))
+            code, step = run(self.net, self.threads, self.recipe.T, self.recipe.batch, *events, rates, *recorded)
         outcome.predicted[:] = outcome.first.argmin(axis=1)
-        return outcome
+        return outcome, code, step
 
     def evaluate(self, samples: Samples, progress: Progress | None = None) -> Outcome:
-        """As `OnChip.evaluate`."""
-        outcome = self._outcome(len(samples))
+        """As `OnChip.evaluate`; raises the same."""
+        check_samples(self.recipe, samples, self.events_per_sample)
+        outcome = self._evaluate(samples)
+        bad = np.flatnonzero(~np.isfinite(outcome.loss))
+        if len(bad):
+            raise not_finite(self.recipe, finite.LOSS, "evaluation", int(bad[0]) // self.recipe.batch)
+        return outcome
+
+    def _evaluate(self, samples: Samples) -> Outcome:
+        outcome = Outcome.empty(len(samples), self.recipe.layers[-1])
         events = (samples.start, samples.tick, samples.neuron, samples.label)
         run = evaluate if self.threads == 1 else evaluate_threaded
         with self._use_threads():
@@ -301,7 +326,8 @@ class OffChip:
 
     def inspect(self, samples: Samples) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.float32]]]:
         """Spikes (T, B, n_out) and gradients of each sample (B, n_out, n_in) of every layer, weights unchanged."""
-        T, count, outcome = self.recipe.T, len(samples), self._outcome(len(samples))
+        check_samples(self.recipe, samples, self.events_per_sample)
+        T, count, outcome = self.recipe.T, len(samples), Outcome.empty(len(samples), self.recipe.layers[-1])
         spikes = [np.zeros((T, count, n), np.uint8) for n in self.recipe.layers[1:]]
         gradients: list[list[NDArray[np.float32]]] = []
         events = (samples.start, samples.tick, samples.neuron, samples.label)
@@ -330,8 +356,3 @@ class OffChip:
     def _unpack(self, flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         parts = np.split(flat, self.net.first_weight[1:-1])
         return [np.ascontiguousarray(p.reshape(s).T) for p, s in zip(parts, self.recipe.shapes, strict=True)]
-
-    def _outcome(self, count: int) -> Outcome:
-        f = np.float32
-        first = np.zeros((count, self.recipe.layers[-1]), np.int16)
-        return Outcome(first, np.zeros(count, np.uint8), np.zeros(count, f), np.zeros(count, f))

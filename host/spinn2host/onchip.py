@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spinn2emu.errors import ConfigError
+from spinn2emu.errors import ConfigError, PeFailed
+from spinn2fw.kernels import finite
+from spinn2host.checks import check_rates, check_samples, not_finite
 from spinn2host.chip import Chip
 from spinn2host.events import Samples
 from spinn2host.mapping import Buffers, Kind, deploy
@@ -33,6 +36,14 @@ class Outcome:
         """The outcomes one behind the other."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
+    @classmethod
+    def empty(cls, count: int, classes: int) -> Outcome:
+        """Of `count` samples, all zero."""
+        f = np.float32
+        return cls(
+            np.zeros((count, classes), np.int16), np.zeros(count, np.uint8), np.zeros(count, f), np.zeros(count, f)
+        )
+
 
 class OnChip:
     """A network on a chip. `samples`, `events`: what a quad should hold at once, as far as it fits.
@@ -44,6 +55,7 @@ class OnChip:
 
     def __init__(self, chip: Chip, recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples) -> None:
         check_weights(recipe, weights)
+        check_samples(recipe, largest)
         self.chip, self.recipe = chip, recipe
         counts = np.diff(largest.start)
         self.events_per_sample = max(1, int(counts.max(initial=1)))
@@ -63,7 +75,7 @@ class OnChip:
                 f"which has room for {first['tick'].shape[0]}: use a smaller T or fewer inputs"
             )
         self.rates_capacity = maps[self.optimizer]["rates"].shape[0]
-        chip.write(self.optimizer, "W", np.concatenate([np.ravel(w.T) for w in weights]))
+        chip.write(self.optimizer, "W", np.concatenate([np.ravel(w.T) for w in weights]).astype(np.float32))
 
     @property
     def processes(self) -> int:
@@ -71,25 +83,33 @@ class OnChip:
         return self.deployment.placement.processes
 
     def train(self, samples: Samples, rates: NDArray[np.float32], progress: Progress | None = None) -> Outcome:
-        """One Adam step per batch of consecutive samples; `rates` (batches, 2) from `recipe.Rates`."""
+        """One Adam step per batch of consecutive samples; `rates` (batches, 2) from `recipe.Rates`.
+
+        Raises ConfigError for samples or rates that do not fit, PeFailed with the batch (and layer) in which the loss,
+        the gradient, the weights or Adam's moments are not finite.
+        """
+        check_samples(self.recipe, samples, self.events_per_sample)
+        check_rates(self.recipe, samples, rates)
         parts, done = [], 0
         for index in self._chunks(samples, min(self.capacity, self.rates_capacity)):
             steps = len(index)
             batches = rates[done : done + steps]
             adam = [("rates", batches), ("state.step", 0), ("state.rates", steps), ("state.to_train", steps)]
             ticks = steps * (2 * self.recipe.T + 1)
-            parts.append(self._run(samples, index, adam, ticks, done, progress))
+            parts.append(self._run("training", samples, index, adam, ticks, done, progress))
             done += steps
-        return Outcome.join(parts)
+        return Outcome.join(parts or [Outcome.empty(0, self.recipe.layers[-1])])
 
     def evaluate(self, samples: Samples, progress: Progress | None = None) -> Outcome:
-        """Forward passes only; the weights stay as they are."""
+        """Forward passes only; the weights stay as they are. Raises as `train` does."""
+        check_samples(self.recipe, samples, self.events_per_sample)
         parts, done = [], 0
         for index in self._chunks(samples, self.capacity):
             ticks = len(index) * (self.recipe.T + 1)
-            parts.append(self._run(samples, index, [("state.to_evaluate", len(index))], ticks, done, progress))
+            adam = [("state.to_evaluate", len(index))]
+            parts.append(self._run("evaluation", samples, index, adam, ticks, done, progress))
             done += len(index)
-        joined = Outcome.join(parts)
+        joined = Outcome.join(parts or [Outcome.empty(0, self.recipe.layers[-1])])
         return Outcome(*(getattr(joined, name)[: len(samples)] for name in Outcome.__dataclass_fields__))
 
     def weights(self) -> list[NDArray[np.float32]]:
@@ -138,8 +158,8 @@ class OnChip:
             yield grid[first : first + rows]
 
     def _run(
-        self, samples: Samples, index: NDArray[np.int64], adam: list[tuple[str, Any]], ticks: int, done: int,
-        progress: Progress | None,
+        self, job: str, samples: Samples, index: NDArray[np.int64], adam: list[tuple[str, Any]], ticks: int,
+        done: int, progress: Progress | None,
     ) -> Outcome:  # fmt: skip
         writes: list[tuple[int, str, Any]] = [(self.optimizer, name, values) for name, values in adam]
         rows = len(index)
@@ -152,7 +172,15 @@ class OnChip:
             ]  # fmt: skip
         self.chip.write_many(writes)
         begin = self.chip.info()["tick"]
-        self.chip.run(ticks + 1, progress and (lambda tick: progress(done + (tick - begin) * rows // (ticks + 1))))
+        report = progress and (lambda tick: progress(done + (tick - begin) * rows // (ticks + 1)))
+        try:
+            self.chip.run(ticks + 1, report)
+        except PeFailed as error:
+            if error.fields.get("code") not in finite.TEXTS:
+                raise
+            batch = done + (error.tick - begin - 1) * rows // ticks  # the release is sent in tick `begin`
+            read = partial(self.chip.read, self.optimizer)
+            raise not_finite(self.recipe, error.code, job, batch, read) from error
         names = ("first", "predicted", "ce", "loss")
         data = self.chip.read_many([(chain[-1], name) for name in names for chain in self.chains])
         B = len(self.chains)

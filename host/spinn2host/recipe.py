@@ -128,15 +128,17 @@ def make_recipe(preset: str, file: Path | None = None, **changes: Any) -> Recipe
 
 
 def check_weights(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> None:
-    """Raises ConfigError unless there is a finite (n_out, n_in) matrix for every layer."""
+    """Raises ConfigError unless there is a (n_out, n_in) matrix for every layer, finite in float32."""
     expected = [(n_out, n_in) for n_in, n_out in recipe.shapes]
-    if [w.shape for w in weights] != expected:
-        raise ConfigError(f"weights have shapes {[w.shape for w in weights]}, the layers need {expected}")
+    if [np.shape(w) for w in weights] != expected:
+        raise ConfigError(f"weights have shapes {[np.shape(w) for w in weights]}, the layers need {expected}")
     for layer, w in enumerate(weights, 1):
-        if not np.isfinite(w).all():
-            raise ConfigError(
-                f"{np.count_nonzero(~np.isfinite(w))} of {w.size} weights of layer {layer} are NaN or infinite"
-            )
+        if not isinstance(w, np.ndarray) or w.dtype.kind not in "fiu":
+            raise ConfigError(f"the weights of layer {layer} must be an array of real numbers", layer=layer)
+        with np.errstate(over="ignore"):
+            bad = np.count_nonzero(~np.isfinite(w.astype(np.float32)))
+        if bad:
+            raise ConfigError(f"{bad} of {w.size} weights of layer {layer} are NaN or infinite", layer=layer)
 
 
 class Rates:

@@ -4,7 +4,7 @@ config.json     preset, place, seed, version, every recipe number
 metrics.jsonl   a line per epoch
 initial.npz     W1, W2, … before training, float32 (n_out, n_in)
 final.npz       the same after the last finished epoch
-summary.json    what `--json` prints; only if the run ended by itself
+summary.json    what `--json` prints; `failure` says why training failed (null: it did not); missing if interrupted
 """
 
 from __future__ import annotations

@@ -7,12 +7,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spinn2emu.errors import ConfigError
+from spinn2emu.errors import ConfigError, PeFailed
 from spinn2host import yinyang
 from spinn2host.chip import Chip
 from spinn2host.events import Samples
@@ -128,6 +129,8 @@ def train(
     """Trains and evaluates. The seed sets initial weights and the order of samples.
 
     `on_epoch` gets each epoch's metrics and the weights after it; `progress` the epoch and its batches done so far.
+
+    Raises PeFailed, with epoch, batch and layer, for what is not finite.
     """
     batches = len(data.train) // recipe.batch
     rates = Rates(recipe.lr, recipe.gamma ** (1 / batches), recipe.beta1, recipe.beta2)
@@ -138,18 +141,32 @@ def train(
         for number in range(1, recipe.epochs + 1):
             order = shuffle.permutation(len(data.train))[: batches * recipe.batch]
             part = data.train.take(order)
-            begin = time.perf_counter()
-            outcome = backend.train(part, rates.take(batches), progress and (lambda done, n=number: progress(n, done)))
-            wall = time.perf_counter() - begin
-            loss, accuracy = float(outcome.loss.mean(dtype=np.float64)), _accuracy(outcome, part)
-            validation = _accuracy(backend.evaluate(data.validation), data.validation)
+            report = progress and partial(progress, number)
+            with _in_epoch(number):
+                begin = time.perf_counter()
+                outcome = backend.train(part, rates.take(batches), report)
+                wall = time.perf_counter() - begin
+                loss, accuracy = float(outcome.loss.mean(dtype=np.float64)), _accuracy(outcome, part)
+                validation = _accuracy(backend.evaluate(data.validation), data.validation)
             epochs.append(Epoch(number, loss, accuracy, validation, wall))
             if on_epoch:
                 on_epoch(epochs[-1], backend.weights())
-        test = _accuracy(backend.evaluate(data.test), data.test)
+        with _in_epoch(recipe.epochs):
+            test = _accuracy(backend.evaluate(data.test), data.test)
         wall_s = sum(epoch.wall_s for epoch in epochs)
         weights = backend.weights()
         return Result(epochs, test, weights, batches * recipe.epochs, wall_s, backend.processes, backend.packets())
+
+
+@contextmanager
+def _in_epoch(number: int) -> Iterator[None]:
+    """Adds the epoch to the error of what is not finite."""
+    try:
+        yield
+    except PeFailed as error:
+        if "batch" not in error.fields:
+            raise
+        raise PeFailed(f"epoch {number}, {error.message}", epoch=number, **error.fields) from error
 
 
 def finite(value: float) -> float | None:

@@ -23,13 +23,13 @@ from spinn2fw.eventprop.common import (
     SAMPLE_SHIFT,
     TO_INPUTS,
 )
-from spinn2fw.kernels import adam
+from spinn2fw.kernels import adam, finite
 
 GRADIENTS, SILENT = range(2)
 OUTPUTS = ("control", *(f"weights{layer}" for layer in range(1, spec.MAX_PORTS.value)))
 CONTROL, WEIGHTS = 0, 1  # the weights of layer l leave on port l
 IDLE, TRAINING, UPDATE, EVALUATING = range(4)
-MISSING, NO_RATE, NOT_FINITE = 1, 2, 3
+MISSING, NO_RATE = 1, 2
 
 _PHASE = int(Register.PHASE)
 
@@ -151,7 +151,9 @@ def update(pe: Any, ram: Any, rx: Any) -> int:
             adam.wake_silent(W, silence, spoke, s.batch, s.patience, s.boost)
             first += n_in * n_out
             neuron += n_out
-    return 0
+    if not finite.all_finite(ram.W):
+        return finite.WEIGHTS
+    return 0 if finite.all_finite(ram.m) and finite.all_finite(ram.v) else finite.MOMENTS
 
 
 @kernel
@@ -175,7 +177,7 @@ def sum_gradients(pe: Any, ram: Any, rx: Any) -> int:
             for i in range(size):
                 G[i] += float_word(rx[run + i // 4], i % 4)
         first += size
-    return 0 if np.isfinite(ram.G.sum()) else NOT_FINITE
+    return 0 if finite.all_finite(ram.G) else finite.GRADIENT
 
 
 @kernel
@@ -216,6 +218,6 @@ program = Program(
     errors={
         MISSING: "gradient packets of a sample (the log has its number) are missing",
         NO_RATE: "no step size for this step; fill `rates` before the run",
-        NOT_FINITE: "the gradient is not finite; check the weights and the loss's constants",
+        **{code: finite.TEXTS[code] for code in (finite.GRADIENT, finite.WEIGHTS, finite.MOMENTS)},
     },
 )

@@ -20,6 +20,7 @@ from spinn2fw.eventprop.common import (
     find_release,
     sample_phases,
 )
+from spinn2fw.kernels import finite
 from spinn2fw.kernels.loss import classify, first_spike_loss
 
 CONTROL, SPIKES = range(2)
@@ -80,6 +81,8 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
         if i < s.T:
             return 0
         finish(ram)
+        if not np.isfinite(ram.loss[s.current]):
+            return finite.LOSS
         if s.evaluating:
             set_phase(pe, FORWARD)
             return 0
@@ -139,5 +142,8 @@ program = Program(
     outputs=("errors",),
     phases=lambda p: sample_phases(p.T, ("control", "spikes"), (), ("errors",), ("errors",)),
     fifo=lambda p: Fifo(8 + p.classes, 0),
-    errors={EMPTY: "a sample was released that has no label in the buffer; fill it before the run"},
+    errors={
+        EMPTY: "a sample was released that has no label in the buffer; fill it before the run",
+        finite.LOSS: finite.TEXTS[finite.LOSS],
+    },
 )

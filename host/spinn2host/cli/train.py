@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from spinn2emu import __version__
-from spinn2emu.errors import ConfigError
+from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2host import training
 from spinn2host.cli.common import cores_option
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
@@ -111,12 +111,20 @@ def yinyang(
         "recipe": recipe.model_dump(mode="json"),
     }
     run = RunDirectory(directory, config, initial)
+    about = _about(preset, seed, recipe, place)
     try:
         result = _train(recipe, data, place, seed, run, training.Machine(cores, loop, threads, capture))
     except ConfigError:
         run.discard()
         raise
-    summary = _summary(preset, seed, recipe, place, result) | ({"trace": str(trace_file)} if trace_file else {})
+    except Spinn2Error as error:
+        fields = {name: error.fields.get(name) for name in ("epoch", "batch", "layer")}
+        summary = about | {"failure": {"message": error.message, **fields}}
+        run.finish(summary)
+        if as_json:
+            print_json(summary)
+        raise
+    summary = about | _summary(result) | ({"trace": str(trace_file)} if trace_file else {})
     run.finish(summary)
     if as_json:
         print_json(summary)
@@ -147,15 +155,22 @@ def _train(
         return training.train(recipe, data, place, seed, on_epoch, progress, machine)
 
 
-def _summary(preset: str, seed: int, recipe: Recipe, place: str, result: Result) -> dict[str, Any]:
+def _about(preset: str, seed: int, recipe: Recipe, place: str) -> dict[str, Any]:
+    """What the summary says of the run before it begins."""
     return {
         "preset": preset, "on": place, "seed": seed, "layers": list(recipe.layers), "samples": recipe.samples,
-        "batch_size": recipe.batch, "epochs": recipe.epochs, "batches": result.batches,
-        "pe_processes": result.pe_processes, "test_accuracy": result.test_accuracy,
+        "batch_size": recipe.batch, "epochs": recipe.epochs,
+    }  # fmt: skip
+
+
+def _summary(result: Result) -> dict[str, Any]:
+    """What it says of a run that came to its end."""
+    return {
+        "batches": result.batches, "pe_processes": result.pe_processes, "test_accuracy": result.test_accuracy,
         "validation_accuracy": result.epochs[-1].validation_accuracy,
         "train_loss": training.finite(result.epochs[-1].train_loss),
         "wall_s": result.wall_s, "ms_per_batch": 1000 * result.wall_s / result.batches, "packets": result.packets,
-        "weights_sha256": training.weights_sha256(result.weights),
+        "weights_sha256": training.weights_sha256(result.weights), "failure": None,
     }  # fmt: skip
 
 

@@ -1,0 +1,26 @@
+"""What is not finite ends a training: one check, one set of codes and words, on the chip and off it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spinn2emu.sdk import kernel
+
+LOSS, GRADIENT, WEIGHTS, MOMENTS = 11, 12, 13, 14
+"""Error codes of the programs; the first is the loss PEs', the others are the optimizer's."""
+
+TEXTS = {
+    LOSS: "the loss is not finite; check its constants xi, a and b",
+    GRADIENT: "the gradient is not finite; check the weights and the loss's constants",
+    WEIGHTS: "the weights are not finite after the step; use a smaller learning rate",
+    MOMENTS: "Adam's moments are not finite after the step; use a smaller learning rate, or smaller weights",
+}
+
+
+@kernel
+def all_finite(values):  # type: ignore[no-untyped-def]
+    """Whether no entry of a flat array is NaN or infinite. (Counts, since a loop without an exit is vectorised.)"""
+    bad = 0
+    for i in range(values.shape[0]):
+        bad += 0 if np.isfinite(values[i]) else 1
+    return bad == 0
