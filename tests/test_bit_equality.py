@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
+from conftest import Chips
 from helpers import BOOTS, CORE
 from host_helpers import (
     BATCHES,
@@ -32,12 +32,6 @@ from spinn2host.offchip import OffChip
 from spinn2host.onchip import OnChip, Outcome
 from spinn2host.recipe import Recipe
 from spinn2host.training import weights_sha256
-
-
-@pytest.fixture(scope="module")
-def chip() -> Iterator[Chip]:
-    with Chip.boot() as chip:
-        yield chip
 
 
 def trained(chip: Chip | None, recipe: Recipe, samples: Samples) -> tuple[str, Outcome]:
@@ -134,13 +128,13 @@ def test_buffers_that_do_not_fit_are_refilled(chip: Chip) -> None:
     assert weights_sha256(on.weights()) == weights_sha256(off.weights())
 
 
-def test_what_a_chip_holds_does_not_depend_on_scheduling(chip: Chip) -> None:
+def test_what_a_chip_holds_does_not_depend_on_scheduling(chips: Chips) -> None:
+    chip = chips()
     first = digest_of_a_run(chip)
     assert sum(first["counters"]["hits"]) > 1000
     assert digest_of_a_run(chip) == first  # on the same chip again
-    for options in (*BOOTS.values(), {}, {"cores": [CORE] * 7}):  # the last: more routers than a quad has PEs
-        with Chip.boot(**options) as other:
-            assert digest_of_a_run(other) == first, options
+    for options in (*BOOTS.values(), {"cores": [CORE] * 7}):  # the last: more routers than a quad has PEs
+        assert digest_of_a_run(chips(**options)) == first, options
     script = Path(__file__).parent / "host_helpers.py"
     pinned = subprocess.run([sys.executable, str(script), str(CORE)], stdout=subprocess.PIPE, text=True, check=True)
     assert json.loads(pinned.stdout) == first

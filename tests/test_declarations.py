@@ -33,12 +33,6 @@ program = Program(tick=tick, regions=lambda p, available: {regions}, outputs=("o
 """
 
 
-@pytest.fixture(scope="module")
-def chip() -> Iterator[Chip]:
-    with Chip.boot() as chip:
-        yield chip
-
-
 @pytest.fixture
 def survivor(chip: Chip, tmp_path: Path) -> Iterator[Chip]:
     """A chip whose program must not notice what is refused."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Chips
 from helpers import BOOTS
 
 from spinn2emu import geometry, mesh
@@ -18,9 +18,8 @@ EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 
 
 @pytest.fixture(params=BOOTS.values(), ids=BOOTS)
-def chip(request: pytest.FixtureRequest) -> Iterator[Chip]:
-    with Chip.boot(**request.param) as chip:
-        yield chip
+def chip(request: pytest.FixtureRequest, chips: Chips) -> Chip:
+    return chips(**request.param)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -83,11 +82,11 @@ def test_poisson_input_drives_the_lif_population_as_a_plain_simulation_does(chip
     assert spikes.sum() > 0
 
 
-def test_the_poisson_rate_is_as_asked_for() -> None:
-    with Chip.boot() as chip:
-        chip.load("spinn2fw.examples.poisson", ["1.1.0"], {"n": 200, "rate_hz": 50.0})
-        chip.run(4000)
-        sent = chip.read("1.1.0", "sent")
+def test_the_poisson_rate_is_as_asked_for(chips: Chips) -> None:
+    chip = chips()
+    chip.load("spinn2fw.examples.poisson", ["1.1.0"], {"n": 200, "rate_hz": 50.0})
+    chip.run(4000)
+    sent = chip.read("1.1.0", "sent")
     # 200 sources, 4 s: 40,000 spikes expected, standard deviation sqrt(40,000 * 0.95) = 195
     assert abs(int(sent.sum()) - 40_000) < 5 * 195
     # per source 200 +- sqrt(190): the variance of the counts over their mean is 0.95 +- 0.1

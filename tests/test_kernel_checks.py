@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import Chips
 
 from spinn2emu.errors import PeFailed, ProgramError
 from spinn2host.chip import Chip, PeProgram
@@ -47,16 +47,9 @@ program = Program(tick=tick, regions=regions, outputs=("out",))
 ALLOCATES = "a kernel cannot allocate"
 
 
-@pytest.fixture(scope="module")
-def chip() -> Iterator[Chip]:
-    with Chip.boot() as chip:
-        yield chip
-
-
-@pytest.fixture(scope="module")
-def strict() -> Iterator[Chip]:
-    with Chip.boot(strict=True) as chip:
-        yield chip
+@pytest.fixture
+def strict(chips: Chips) -> Chip:
+    return chips(strict=True)
 
 
 def write(folder: Path, body: str) -> tuple[str, int]:

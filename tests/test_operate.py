@@ -7,13 +7,13 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import BOOTS, PROGRAMS, SPACE, request, ring, sram, wait_until, write_program
+from conftest import Chips
+from helpers import BOOTS, SPACE, request, ring, sram, wait_until, write_program
 
 from spinn2emu import geometry, link, spec
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeFailed, ProtocolError
@@ -54,30 +54,25 @@ program = Program(tick=tick, regions=regions, phases=lambda p: [
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("programs")
-    texts = {**PROGRAMS, "slow": SLOW, "phased": "from spinn2emu.sdk import phase_tick\n" + PHASED}
-    return {name: write_program(folder, name, text) for name, text in texts.items()}
-
-
-@pytest.fixture(scope="module", params=BOOTS.values(), ids=BOOTS)
-def booted(request: pytest.FixtureRequest) -> Iterator[Chip]:
-    with Chip.boot(**request.param) as chip:
-        yield chip
-
-
-@pytest.fixture
-def chip(booted: Chip) -> Chip:
-    """Empty, at tick 0."""
-    booted.deploy([], [])
-    return booted
+def slow(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_program(tmp_path_factory.mktemp("slow"), "slow", SLOW)
 
 
 @pytest.fixture(scope="module")
-def one() -> Iterator[Chip]:
+def phased(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_program(tmp_path_factory.mktemp("phased"), "phased", "from spinn2emu.sdk import phase_tick\n" + PHASED)
+
+
+@pytest.fixture(params=BOOTS.values(), ids=BOOTS)
+def chip(request: pytest.FixtureRequest, chips: Chips) -> Chip:
+    """A chip whose options must not matter."""
+    return chips(**request.param)
+
+
+@pytest.fixture
+def one(chips: Chips) -> Chip:
     """A chip for what does not depend on how it was booted."""
-    with Chip.boot() as chip:
-        yield chip
+    return chips()
 
 
 def states(chip: Chip) -> dict[str, str]:
@@ -117,8 +112,8 @@ def test_packets_in_flight_survive_a_load(chip: Chip, programs: dict[str, str]) 
     assert chip.read(9, "ticks")[:12].tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
 
 
-def test_a_paused_pe_sleeps_and_goes_on_where_it_was(chip: Chip, programs: dict[str, str]) -> None:
-    chip.deploy([PeProgram(9, programs["phased"]), PeProgram(5, programs["counter"])], [])
+def test_a_paused_pe_sleeps_and_goes_on_where_it_was(chip: Chip, programs: dict[str, str], phased: str) -> None:
+    chip.deploy([PeProgram(9, phased), PeProgram(5, programs["counter"])], [])
     chip.run(5)
     chip.signal("pause", ["6.6.0"])
     assert states(chip) == {"6.6.0": "paused", "7.5.0": "waiting"}
@@ -149,7 +144,7 @@ def test_what_arrives_for_a_sleeping_pe_is_discarded_and_counted(chip: Chip, pro
     assert (counted["packets"], counted["not_live"], counted["unclaimed"]) == (20, 2, 8)
 
 
-def test_a_stopped_pe_can_be_read_and_loaded_anew(chip: Chip, programs: dict[str, str]) -> None:
+def test_a_stopped_pe_can_be_read_and_loaded_anew(chip: Chip, programs: dict[str, str], phased: str) -> None:
     chip.load(programs["counter"], [9, 5])
     chip.run(3)
     chip.signal("stop", [9])
@@ -157,7 +152,7 @@ def test_a_stopped_pe_can_be_read_and_loaded_anew(chip: Chip, programs: dict[str
     assert (chip.read(9, "ticks")[0], chip.read(5, "ticks")[0]) == (3, 5)
     with pytest.raises(ConfigError, match="is stopped: it cannot resume"):
         chip.signal("resume", [9])
-    chip.load(programs["phased"], [9])
+    chip.load(phased, [9])
     chip.run(2)
     assert chip.read(9, "seen")[:2, 0].tolist() == [5, 6]
 
@@ -238,27 +233,25 @@ def test_nothing_changes_while_the_chip_runs(one: Chip, programs: dict[str, str]
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("boot", BOOTS.values(), ids=BOOTS)
-def test_reads_and_writes_of_a_running_chip_are_never_torn(boot: dict[str, Any], programs: dict[str, str]) -> None:
-    with Chip.boot(**boot) as chip:
-        chip.deploy([PeProgram(9, programs["slow"], {"rounds": 2})], [])
-        chip.start(10**9)
-        seen: list[int] = []
+def test_reads_and_writes_of_a_running_chip_are_never_torn(chip: Chip, slow: str) -> None:
+    chip.deploy([PeProgram(9, slow, {"rounds": 2})], [])
+    chip.start(10**9)
+    seen: list[int] = []
 
-        def read_once_more() -> bool:
-            pair = chip.read(9, "pair")
-            assert (pair == pair[0, 0]).all()
-            seen.append(int(pair[0, 0]))
-            return len(seen) >= 60 and len(set(seen)) > 1
+    def read_once_more() -> bool:
+        pair = chip.read(9, "pair")
+        assert (pair == pair[0, 0]).all()
+        seen.append(int(pair[0, 0]))
+        return len(seen) >= 60 and len(set(seen)) > 1
 
-        wait_until("60 reads, and the chip is running", read_once_more, 20)
-        chip.end_run()
-        chip.wait()
+    wait_until("60 reads, and the chip is running", read_once_more, 20)
+    chip.end_run()
+    chip.wait()
 
 
-def test_a_pe_that_does_not_return_is_named_and_can_be_read_torn(programs: dict[str, str]) -> None:
+def test_a_pe_that_does_not_return_is_named_and_can_be_read_torn(programs: dict[str, str], slow: str) -> None:
     with Chip.boot() as chip:
-        chip.deploy([PeProgram(9, programs["slow"], {"rounds": 10**9}), PeProgram(5, programs["counter"])], [])
+        chip.deploy([PeProgram(9, slow, {"rounds": 10**9}), PeProgram(5, programs["counter"])], [])
         chip.start(5)
         with pytest.raises(DeadlineExceeded, match=r"PE 6\.6\.0 has not left its kernel") as caught:
             chip.read(9, "pair")

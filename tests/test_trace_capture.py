@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import BOOTS, PROGRAMS, SPACE, alive, ring, wait_until, write_program
+from conftest import Chips
+from helpers import BOOTS, SPACE, alive, ring, wait_until
 from host_helpers import digest_of_a_run, open_network, rates, small, yinyang_samples
 from numpy.typing import NDArray
 
@@ -35,16 +36,10 @@ TICKS = 23
 DEPTH = 2
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("programs")
-    return {name: write_program(folder, name, text) for name, text in PROGRAMS.items()}
-
-
-@pytest.fixture(scope="module", params=BOOTS.values(), ids=BOOTS)
-def chip(request: pytest.FixtureRequest) -> Iterator[Chip]:
-    with Chip.boot(**request.param) as chip:
-        yield chip
+@pytest.fixture(params=BOOTS.values(), ids=BOOTS)
+def chip(request: pytest.FixtureRequest, chips: Chips) -> Chip:
+    """A chip whose options must not matter."""
+    return chips(**request.param)
 
 
 def everything(programs: dict[str, str]) -> tuple[list[PeProgram], list[tuple[Any, ...]]]:
@@ -146,27 +141,27 @@ def test_training_is_recorded_with_types_phases_and_latencies(chip: Chip, tmp_pa
     assert (latency_ns(events[events["event"] == Event.SENT]) == 0).all()
 
 
-def test_the_bytes_are_the_same_however_the_chip_runs(programs: dict[str, str], tmp_path: Path) -> None:
+def test_the_bytes_are_the_same_however_the_chip_runs(chips: Chips, programs: dict[str, str], tmp_path: Path) -> None:
     recipe = small(layers=(5, 30, 3), batch=7)
     samples = yinyang_samples(recipe)
     for number, options in enumerate([*BOOTS.values(), {}, {}]):
-        with Chip.boot(**options) as chip:
-            network = open_network(chip, recipe, samples)
-            with chip.trace(tmp_path / f"train{number}.pcapng"):
-                network.train(samples, rates(recipe).take(3))
-            mixers = [(5, 1, 2, 3), (77, 2, 4, 1), (100, 3, 0, 0), (152, 4, 1, 1)]
-            pes = [
-                PeProgram(
-                    pe, programs["mixer"], {"seed": seed, "hear": hear, "deaf": deaf},
-                    {"a": (32 * ((i + 1) % 4), SPACE), "b": (32 * ((i + 2) % 4) + 16, SPACE)},
-                    {"x": (32 * i, SPACE), "y": (32 * i + 16, SPACE)},
-                )
-                for i, (pe, seed, hear, deaf) in enumerate(mixers)
-            ]  # fmt: skip
-            chip.deploy(pes, [(0, 0xFFFFFF00, [5, 77, 100, 152])])
-            with chip.trace(tmp_path / f"mix{number}.pcapng"):
-                chip.run(300)
-                chip.run(41)
+        chip = chips(**options)
+        network = open_network(chip, recipe, samples)
+        with chip.trace(tmp_path / f"train{number}.pcapng"):
+            network.train(samples, rates(recipe).take(3))
+        mixers = [(5, 1, 2, 3), (77, 2, 4, 1), (100, 3, 0, 0), (152, 4, 1, 1)]
+        pes = [
+            PeProgram(
+                pe, programs["mixer"], {"seed": seed, "hear": hear, "deaf": deaf},
+                {"a": (32 * ((i + 1) % 4), SPACE), "b": (32 * ((i + 2) % 4) + 16, SPACE)},
+                {"x": (32 * i, SPACE), "y": (32 * i + 16, SPACE)},
+            )
+            for i, (pe, seed, hear, deaf) in enumerate(mixers)
+        ]  # fmt: skip
+        chip.deploy(pes, [(0, 0xFFFFFF00, [5, 77, 100, 152])])
+        with chip.trace(tmp_path / f"mix{number}.pcapng"):
+            chip.run(300)
+            chip.run(41)
     for name in ("train", "mix"):
         texts = {path.read_bytes() for path in tmp_path.glob(f"{name}*")}
         assert len(texts) == 1, name
@@ -175,20 +170,18 @@ def test_the_bytes_are_the_same_however_the_chip_runs(programs: dict[str, str], 
     assert {Event.SENT, Event.RECEIVED, Event.UNCLAIMED, Event.NOT_LIVE} == set(events["event"].tolist())
 
 
-def test_nothing_that_a_chip_computes_depends_on_the_trace(tmp_path: Path) -> None:
-    digests = []
-    for traced in (False, True):
-        with Chip.boot() as chip:
-            original = chip.run
-            if traced:
+def test_nothing_that_a_chip_computes_depends_on_the_trace(
+    chips: Chips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chip = chips()
+    untraced, original = digest_of_a_run(chip), chip.run
 
-                def run(ticks: int, progress: Any = None, original: Any = original, chip: Chip = chip) -> None:
-                    with chip.trace(tmp_path / "t.pcapng"):
-                        original(ticks, progress)
+    def run(ticks: int, progress: Any = None) -> None:
+        with chip.trace(tmp_path / "t.pcapng"):
+            original(ticks, progress)
 
-                chip.run = run  # type: ignore[method-assign]
-            digests.append(digest_of_a_run(chip))
-    assert digests[0] == digests[1] and len(read_trace(tmp_path / "t.pcapng").events) > 100
+    monkeypatch.setattr(chip, "run", run)
+    assert digest_of_a_run(chip) == untraced and len(read_trace(tmp_path / "t.pcapng").events) > 100
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------
@@ -240,14 +233,14 @@ def test_wrong_filters_are_refused(
     assert len(read_trace(tmp_path / "t.pcapng").events)
 
 
-def test_a_limited_trace_keeps_the_last_packets(tmp_path: Path, programs: dict[str, str]) -> None:
-    with Chip.boot() as chip:
-        pes = [PeProgram(5, programs["source"], {"count": 600}, {}, {"out": (0, 0xFFFF0000)}),
-               PeProgram(9, programs["sink"], {"depth": 1000}, {"in": (0, 0xFFFF0000)})]  # fmt: skip
-        chip.deploy(pes, [(0, 0xFFFF0000, [9])])
-        with chip.trace(tmp_path / "t.pcapng", limit=8_000_000):
-            for _ in range(6):
-                chip.run(25)
+def test_a_limited_trace_keeps_the_last_packets(chips: Chips, tmp_path: Path, programs: dict[str, str]) -> None:
+    chip = chips()
+    pes = [PeProgram(5, programs["source"], {"count": 600}, {}, {"out": (0, 0xFFFF0000)}),
+           PeProgram(9, programs["sink"], {"depth": 1000}, {"in": (0, 0xFFFF0000)})]  # fmt: skip
+    chip.deploy(pes, [(0, 0xFFFF0000, [9])])
+    with chip.trace(tmp_path / "t.pcapng", limit=8_000_000):
+        for _ in range(6):
+            chip.run(25)
     events = read_trace(tmp_path / "t.pcapng").events
     assert [path.name for path in tmp_path.iterdir()] == ["t.pcapng"]
     assert 4_000_000 < (tmp_path / "t.pcapng").stat().st_size <= 8_000_000
@@ -258,27 +251,27 @@ def test_a_limited_trace_keeps_the_last_packets(tmp_path: Path, programs: dict[s
 # --- a chip that lives on ---------------------------------------------------------------------------------------------
 
 
-def test_programs_come_and_go_while_a_chip_is_traced(programs: dict[str, str], tmp_path: Path) -> None:
-    with Chip.boot() as chip:
-        chip.load(programs["counter"], ["7.5.0"])
-        chip.start_trace(tmp_path / "t.pcapng")
-        chip.run(5)
-        chip.load_programs([
-            PeProgram(SINK, programs["sink"], {}, {"in": (0x40, SPACE)}),
-            PeProgram(77, programs["source"], {"count": 2}, {}, {"out": (0x40, SPACE)}),
-        ])  # fmt: skip
-        ports = {
-            str(SINK): {"inputs": {"in": [[0x40, SPACE]]}, "outputs": {}},
-            "77": {"inputs": {}, "outputs": {"out": [0x40, SPACE]}},
-        }
-        chip.request("load", pes=[], entries=[[0x40, SPACE, [SINK]]], ports=ports)
-        chip.run(10)
-        chip.signal("pause", [SINK])  # what waits for it is discarded
-        chip.run(3)
-        chip.signal("resume", [SINK])
-        chip.run(2)
-        summary = chip.stop_trace()
-        lost = int(chip.counters()["router"][Counter.NOT_LIVE])
+def test_programs_come_and_go_while_a_chip_is_traced(chips: Chips, programs: dict[str, str], tmp_path: Path) -> None:
+    chip = chips()
+    chip.load(programs["counter"], ["7.5.0"])
+    chip.start_trace(tmp_path / "t.pcapng")
+    chip.run(5)
+    chip.load_programs([
+        PeProgram(SINK, programs["sink"], {}, {"in": (0x40, SPACE)}),
+        PeProgram(77, programs["source"], {"count": 2}, {}, {"out": (0x40, SPACE)}),
+    ])  # fmt: skip
+    ports = {
+        str(SINK): {"inputs": {"in": [[0x40, SPACE]]}, "outputs": {}},
+        "77": {"inputs": {}, "outputs": {"out": [0x40, SPACE]}},
+    }
+    chip.request("load", pes=[], entries=[[0x40, SPACE, [SINK]]], ports=ports)
+    chip.run(10)
+    chip.signal("pause", [SINK])  # what waits for it is discarded
+    chip.run(3)
+    chip.signal("resume", [SINK])
+    chip.run(2)
+    summary = chip.stop_trace()
+    lost = int(chip.counters()["router"][Counter.NOT_LIVE])
     events = read_trace(tmp_path / "t.pcapng").events
     assert summary == {
         "path": str(tmp_path / "t.pcapng"), "events": len(events), "bytes": (tmp_path / "t.pcapng").stat().st_size,
@@ -290,34 +283,36 @@ def test_programs_come_and_go_while_a_chip_is_traced(programs: dict[str, str], t
     assert (lost, (events["event"] == Event.UNCLAIMED).sum()) == (2, 2 * 3)
 
 
-def test_time_does_not_begin_again_while_a_chip_is_traced(programs: dict[str, str], tmp_path: Path) -> None:
-    with Chip.boot() as chip:
-        chip.deploy(*everything(programs))
-        with chip.trace(tmp_path / "t.pcapng"):
-            for again in (lambda: chip.deploy(*everything(programs)), lambda: chip.signal("reset")):
-                with pytest.raises(ConfigError, match="stop the trace first"):
-                    again()
-            with pytest.raises(ConfigError, match="already"):
-                chip.start_trace(tmp_path / "other.pcapng")
-            chip.run(3)
-        with pytest.raises(ConfigError, match="not traced"):
-            chip.stop_trace()
-        chip.start(10_000_000)
-        with pytest.raises(ConfigError, match="runs"):
-            chip.start_trace(tmp_path / "u.pcapng")
-        chip.end_run()
-        chip.wait()
+def test_time_does_not_begin_again_while_a_chip_is_traced(
+    chips: Chips, programs: dict[str, str], tmp_path: Path
+) -> None:
+    chip = chips()
+    chip.deploy(*everything(programs))
+    with chip.trace(tmp_path / "t.pcapng"):
+        for again in (lambda: chip.deploy(*everything(programs)), lambda: chip.signal("reset")):
+            with pytest.raises(ConfigError, match="stop the trace first"):
+                again()
+        with pytest.raises(ConfigError, match="already"):
+            chip.start_trace(tmp_path / "other.pcapng")
+        chip.run(3)
+    with pytest.raises(ConfigError, match="not traced"):
+        chip.stop_trace()
+    chip.start(10_000_000)
+    with pytest.raises(ConfigError, match="runs"):
+        chip.start_trace(tmp_path / "u.pcapng")
+    chip.end_run()
+    chip.wait()
     assert read_trace(tmp_path / "t.pcapng").events["tick"].max() == 2
 
 
-def test_a_trace_of_many_windows_is_complete(tmp_path: Path, programs: dict[str, str]) -> None:
+def test_a_trace_of_many_windows_is_complete(chips: Chips, tmp_path: Path, programs: dict[str, str]) -> None:
     """A source that listens to nobody runs a window ahead: many notes are kept until others come."""
-    with Chip.boot(cores=[0, 0]) as chip:
-        pes = [PeProgram(5, programs["source"], {"count": 60}, {}, {"out": (0, 0xFFFF0000)}),
-               PeProgram(120, programs["dozing"], {}, {"in": (0, 0xFFFF0000)})]  # fmt: skip
-        chip.deploy(pes, [(0, 0xFFFF0001, [120])])
-        with chip.trace(tmp_path / "t.pcapng"):
-            chip.run(5_000)
+    chip = chips(cores=[0, 0])
+    pes = [PeProgram(5, programs["source"], {"count": 60}, {}, {"out": (0, 0xFFFF0000)}),
+           PeProgram(120, programs["dozing"], {}, {"in": (0, 0xFFFF0000)})]  # fmt: skip
+    chip.deploy(pes, [(0, 0xFFFF0001, [120])])
+    with chip.trace(tmp_path / "t.pcapng"):
+        chip.run(5_000)
     events = read_trace(tmp_path / "t.pcapng").events
     assert (np.bincount(events["tick"][events["event"] == Event.SENT]) == 60).all()
     ends = events[np.isin(events["event"], (Event.RECEIVED, Event.NOT_LIVE))]
@@ -346,18 +341,18 @@ def stopping(pids: list[int]) -> Iterator[None]:
         thread.join()
 
 
-def test_routers_that_are_stopped_again_and_again_record_the_same(tmp_path: Path) -> None:
+def test_routers_that_are_stopped_again_and_again_record_the_same(chips: Chips, tmp_path: Path) -> None:
     """SIGCONT interrupts a router that waits for a frame; the recorder may be sorting for it just then."""
     recipe = small(layers=(5, 30, 3), batch=7)
     samples = yinyang_samples(recipe)
     for name in ("calm", "stopped"):
-        with Chip.boot([0, 0]) as chip:
-            network = open_network(chip, recipe, samples)
-            routers = [pid for of, pid in chip.info()["pids"].items() if of.startswith("router")]
-            assert len(routers) == 2
-            with chip.trace(tmp_path / name), stopping(routers if name == "stopped" else []):
-                for _ in range(10):
-                    network.train(samples, rates(recipe).take(3))
+        chip = chips(cores=[0, 0])
+        network = open_network(chip, recipe, samples)
+        routers = [pid for of, pid in chip.info()["pids"].items() if of.startswith("router")]
+        assert len(routers) == 2
+        with chip.trace(tmp_path / name), stopping(routers if name == "stopped" else []):
+            for _ in range(10):
+                network.train(samples, rates(recipe).take(3))
     assert (tmp_path / "calm").read_bytes() == (tmp_path / "stopped").read_bytes()
     assert len(read_trace(tmp_path / "calm").events) > 10_000
 
@@ -374,15 +369,15 @@ def test_a_halt_completes_the_trace(programs: dict[str, str], tmp_path: Path) ->
     assert trace.problem is None and trace.events.tobytes() == expected().tobytes()
 
 
-def test_after_each_run_the_file_can_be_read(programs: dict[str, str], tmp_path: Path) -> None:
-    with Chip.boot() as chip:
-        chip.deploy(*everything(programs))
-        chip.start_trace(tmp_path / "t.pcapng")
-        for ticks in (5, 10, 15):
-            chip.run(5)
-            trace = read_trace(tmp_path / "t.pcapng")
-            complete = expected()[expected()["tick"] < ticks - 1]
-            assert trace.problem is None and trace.events.tobytes() == complete.tobytes()
+def test_after_each_run_the_file_can_be_read(chips: Chips, programs: dict[str, str], tmp_path: Path) -> None:
+    chip = chips()
+    chip.deploy(*everything(programs))
+    chip.start_trace(tmp_path / "t.pcapng")
+    for ticks in (5, 10, 15):
+        chip.run(5)
+        trace = read_trace(tmp_path / "t.pcapng")
+        complete = expected()[expected()["tick"] < ticks - 1]
+        assert trace.problem is None and trace.events.tobytes() == complete.tobytes()
 
 
 def test_a_router_that_finds_no_room_ends_the_trace_and_goes_on(tmp_path: Path) -> None:
@@ -455,20 +450,20 @@ with Chip.boot() as chip:
 
 
 @pytest.mark.parametrize("path", ["/no/such/folder/t.pcapng", "/proc/t.pcapng", "."])
-def test_a_file_that_cannot_be_written_is_refused_at_once(programs: dict[str, str], path: str) -> None:
-    with Chip.boot() as chip:
-        chip.deploy(*everything(programs))
-        with pytest.raises(ConfigError, match=r"directory|No such file|ermission"):
-            chip.start_trace(path)
-        chip.run(3)
+def test_a_file_that_cannot_be_written_is_refused_at_once(chips: Chips, programs: dict[str, str], path: str) -> None:
+    chip = chips()
+    chip.deploy(*everything(programs))
+    with pytest.raises(ConfigError, match=r"directory|No such file|ermission"):
+        chip.start_trace(path)
+    chip.run(3)
 
 
-def test_an_error_in_the_block_completes_the_trace(programs: dict[str, str], tmp_path: Path) -> None:
-    with Chip.boot() as chip:
-        chip.deploy([PeProgram(5, programs["counter"], {"fail_at": 7, "code": 7}, {}, {"out": (0x40, SPACE)})], [])
-        with pytest.raises(Spinn2Error, match="seventh"), chip.trace(tmp_path / "t.pcapng"):
-            chip.run(20)
-        assert chip.info()["trace"] is None
+def test_an_error_in_the_block_completes_the_trace(chips: Chips, programs: dict[str, str], tmp_path: Path) -> None:
+    chip = chips()
+    chip.deploy([PeProgram(5, programs["counter"], {"fail_at": 7, "code": 7}, {}, {"out": (0x40, SPACE)})], [])
+    with pytest.raises(Spinn2Error, match="seventh"), chip.trace(tmp_path / "t.pcapng"):
+        chip.run(20)
+    assert chip.info()["trace"] is None
     with pytest.raises(NoSuchChip):
         Chip.attach("no-such-chip")
     assert read_trace(tmp_path / "t.pcapng").problem is None

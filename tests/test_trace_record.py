@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +26,13 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """With a place for chips of this test's own; none is left there."""
-    folder = Path(tempfile.mkdtemp(prefix="s2"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    monkeypatch.delenv("SPINN2EMU_CHIP", raising=False)
+def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    yield
-    assert run(["halt", "--all"]) == 0
-    assert list(folder.glob("*/chip-*")) == []
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
-def ring() -> None:
+def ring(desk: str) -> None:
     """A resident chip with a ring of four groups, of which the first has been kicked."""
-    assert run(["boot", "--name", "ring"]) == 0
     assert run(["load", RING]) == 0
     assert run(["write", FIRST, "kick", str(VOLLEY)]) == 0
 
@@ -134,7 +122,7 @@ def test_what_happens_while_a_command_runs_is_recorded(capfd: pytest.CaptureFixt
 
 @pytest.mark.usefixtures("ring")
 def test_a_trace_that_was_left_open_is_ended(capsys: Capture) -> None:
-    with Chip.attach("ring") as chip:
+    with Chip.attach("desk") as chip:
         chip.start_trace("t.pcapng")
         chip.run(7)
     assert "already" in refusal(capsys, "run", "--trace", "u.pcapng")
@@ -150,42 +138,41 @@ def test_a_trace_that_was_left_open_is_ended(capsys: Capture) -> None:
 def test_the_rest_of_a_ring_cannot_tell_a_replay(capsys: Capture) -> None:
     others = ("3.5.2", "6.6.1", "5.3.3")
     answer(capsys, "run", "--ticks", "40", "--trace", "t.pcapng")
-    with Chip.attach("ring") as chip:
+    with Chip.attach("desk") as chip:
         original = {pe: chip.read(pe, "volley") for pe in others}
         assert original["3.5.2"].sum() == 10 * VOLLEY
         chip.signal("reset")
         chip.run(3)
     reply = answer(capsys, "trace", "replay", "t.pcapng", f"src == {FIRST}", "--begin", "3", "--ticks", "37")
     assert reply["packets"] == {FIRST: 9 * VOLLEY}
-    with Chip.attach("ring") as chip:
+    with Chip.attach("desk") as chip:
         for pe in others:
             late = chip.read(pe, "volley")
             assert late[4:40].tolist() == original[pe][4:40].tolist() and late.sum() == 9 * VOLLEY
 
 
-def test_layers_cannot_tell_a_recorded_optimizer(tmp_path: Path) -> None:
+def test_layers_cannot_tell_a_recorded_optimizer(chip: Chip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights (16 bytes) and releases of a training, sent again: every other packet is the same, bit for bit."""
     recipe = small(layers=(5, 12, 3), batch=2)
     samples = yinyang_samples(recipe)
-    with Chip.boot() as chip:
-        for name in ("a", "b"):
-            network = open_network(chip, recipe, samples)
-            assert isinstance(network, OnChip)
-            if name == "b":
-                recorded = select(read_trace(tmp_path / "a.pcapng"), f"src == {network.optimizer}")
-                sent = replay(chip, recorded)
-                assert sent == {network.optimizer: int((recorded.events["event"] == Event.SENT).sum())}
-                original, optimizer = chip.write_many, network.optimizer
+    for name in ("a", "b"):
+        network = open_network(chip, recipe, samples)
+        assert isinstance(network, OnChip)
+        if name == "b":
+            recorded = select(read_trace(tmp_path / "a.pcapng"), f"src == {network.optimizer}")
+            sent = replay(chip, recorded)
+            assert sent == {network.optimizer: int((recorded.events["event"] == Event.SENT).sum())}
+            original, optimizer = chip.write_many, network.optimizer
 
-                def write_others(what: Any, optimizer: int = optimizer, original: Any = original) -> None:
-                    original([item for item in what if item[0] != optimizer])
+            def write_others(what: Any, optimizer: int = optimizer, original: Any = original) -> None:
+                original([item for item in what if item[0] != optimizer])
 
-                chip.write_many = write_others  # type: ignore[method-assign]
-            with chip.trace(tmp_path / f"{name}.pcapng"):
-                network.train(samples, rates(recipe).take(3))
-        rest = f"src != {network.optimizer}"
-        a, b = (select(read_trace(tmp_path / f"{name}.pcapng"), rest).events for name in "ab")
-        kinds = {Type(kind) for kind in np.unique(a["type"])}
+            monkeypatch.setattr(chip, "write_many", write_others)
+        with chip.trace(tmp_path / f"{name}.pcapng"):
+            network.train(samples, rates(recipe).take(3))
+    rest = f"src != {network.optimizer}"
+    a, b = (select(read_trace(tmp_path / f"{name}.pcapng"), rest).events for name in "ab")
+    kinds = {Type(kind) for kind in np.unique(a["type"])}
     assert kinds >= {Type.SPIKE, Type.ERROR, Type.GRADIENT}
     assert a[a["event"] == Event.SENT].tobytes() == b[b["event"] == Event.SENT].tobytes()
 
@@ -197,7 +184,7 @@ def test_what_cannot_be_sent_again_is_refused(capsys: Capture, tmp_path: Path) -
     assert "no packet was sent in tick 50" in refusal(capsys, "trace", "replay", "t.pcapng", "--begin", "50")
     assert "no-such" in refusal(capsys, "trace", "replay", "no-such.pcapng")
     program = write_program(tmp_path, "source", PROGRAMS["source"])
-    with Chip.attach("ring") as chip:
+    with Chip.attach("desk") as chip:
         chip.load(program, ["7.5.0"], {"count": 400})
         chip.request(
             "load", pes=[], entries=[], ports={"5": {"inputs": {}, "outputs": {"out": [0x80000000, 0xFFFF0000]}}}
