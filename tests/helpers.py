@@ -191,7 +191,7 @@ def request(chip: Chip, op: str, **content: object) -> dict:
     return link.unwrap(raw_request(chip, link.encode({"id": 1, "op": op, **content})))
 
 
-def raw_request(chip: Chip, data: bytes, deadline_s: float = 10.0) -> dict:
+def raw_request(chip: Chip, data: bytes, deadline_s: float = 60.0) -> dict:
     """The decoded answer to any bytes."""
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.set(zmq.LINGER, 0)
@@ -209,8 +209,8 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(what: str, condition: Callable[[], bool], deadline_s: float) -> None:
-    """Polls until `condition` holds."""
+def wait_until(what: str, condition: Callable[[], bool], deadline_s: float = 60.0) -> None:
+    """Polls until `condition` holds. The deadline is for what never happens: the machine may have other work."""
     end = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < end, f"not within {deadline_s} s: {what}"

@@ -4,9 +4,7 @@ import glob
 import os
 import re
 import shlex
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,17 +25,14 @@ WITH_COMMANDS = [document for document in DOCUMENTS if blocks(document, "bash")]
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """With the repository's docs and tests, a place for chips, and the command."""
-    folder = Path(tempfile.mkdtemp(prefix="s2"))
+def _in_a_folder_of_its_own(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """With the repository's docs and tests, a place for chips, where none is left, and the command."""
     for name in ("docs", "tests"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     yield
-    assert run(["discover"]) == 0 and list(folder.glob("*/chip-*")) == []
-    shutil.rmtree(folder)
+    assert run(["discover"]) == 0 and list(runtime.glob("*/chip-*")) == []
 
 
 def test_there_are_examples() -> None:

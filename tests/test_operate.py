@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +243,7 @@ def test_reads_and_writes_of_a_running_chip_are_never_torn(chip: Chip, slow: str
         seen.append(int(pair[0, 0]))
         return len(seen) >= 60 and len(set(seen)) > 1
 
-    wait_until("60 reads, and the chip is running", read_once_more, 20)
+    wait_until("60 reads, and the chip is running", read_once_more)
     chip.end_run()
     chip.wait()
 
@@ -258,7 +257,7 @@ def test_a_pe_that_does_not_return_is_named_and_can_be_read_torn(programs: dict[
         assert caught.value.pe == 9
         assert chip.read(9, "pair", torn=True)[0, 0] > 0
         assert chip.read(5, "ticks")[0] == 5
-        wait_until("ps says so", lambda: states(chip)["6.6.0"] == "unresponsive", 6)
+        wait_until("ps says so", lambda: states(chip)["6.6.0"] == "unresponsive")
         assert states(chip)["7.5.0"] == "waiting"
 
 
@@ -267,7 +266,7 @@ def test_a_suspended_pe_is_shown_as_unresponsive(programs: dict[str, str]) -> No
         chip.deploy(*ring(programs["ring"], (5, 77)))
         pid = chip.info()["pids"]["pe 1.1.0"]
         os.kill(pid, signal.SIGSTOP)
-        wait_until("ps says so", lambda: states(chip)["1.1.0"] == "unresponsive", 2)
+        wait_until("ps says so", lambda: states(chip)["1.1.0"] == "unresponsive")
         assert [row["pid"] for row in chip.ps() if row["id"] == 77] == [pid]
         os.kill(pid, signal.SIGCONT)
         chip.run(10)
@@ -445,8 +444,7 @@ def test_a_reader_and_a_runner_do_not_disturb_each_other(one: Chip, programs: di
 
     reader = threading.Thread(target=read)
     reader.start()
-    begin = time.monotonic()
     one.run(2000)
-    reader.join(20)
-    assert not problems and not reader.is_alive() and time.monotonic() - begin < 20
+    reader.join(60)
+    assert not problems and not reader.is_alive()
     assert [one.read(pe, "n")[0] for pe in (5, 77)] == [999, 1000]

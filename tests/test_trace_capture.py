@@ -415,7 +415,7 @@ def test_a_crash_leaves_a_file_that_can_be_read(programs: dict[str, str], tmp_pa
             with chip.trace(tmp_path / "u.pcapng"):
                 chip.run(50)
             assert len(read_trace(tmp_path / "u.pcapng").events) > 80
-        wait_until("the recorder is gone", lambda: not alive(recorder), 5)
+        wait_until("the recorder is gone", lambda: not alive(recorder))
     finally:
         chip.halt()
     events = read_trace(tmp_path / "t.pcapng").events
