@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import operator
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +16,9 @@ import numpy as np
 from spinn2emu import geometry, memory_map
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
 from spinn2emu.memory_map import MemoryMap
-from spinn2host.directories import (
-    PRIVATE,
-    base_directory,
-    chip_directory,
-    is_alive,
-    log_tail,
-    new_directory,
-    running,
-)  # fmt: skip
+from spinn2host.directories import PRIVATE, base_directory, chip_directory, is_alive, new_directory, remove, running
 from spinn2host.recording import LOAD_DEADLINE_S, PeName, Recording, pe_id
+from spinn2host.start import await_supervisor, discard, start_supervisor
 
 Keys = tuple[int, int]
 """The keys k with k & mask == key: (key, mask)."""
@@ -108,30 +99,24 @@ class Chip(Recording):
 
         Results never depend on cores and loop.
 
-        Raises ConfigError for a name that is taken, PeDied if it does not come up; `load` raises ConfigError for cores
-        that cannot be used.
+        Raises ConfigError for a name that is taken and options that are none, PeDied or DeadlineExceeded if it does not
+        come up; `load` raises ConfigError for cores that cannot be used.
         """
-        options = {
-            "cores": None if cores is None else list(cores), "loop": loop, "strict": strict, "pes": _choose_pes(pes)
-        }  # fmt: skip
+        options = _check_options({"cores": cores, "loop": loop, "strict": strict, "pes": _choose_pes(pes)})
         directory, lock = new_directory(name, private=not resident)
-        with open(directory / "log", "w") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "spinn2emu.chip.supervisor", str(directory), str(0 if resident else os.getpid()),
-                 json.dumps(options)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True, text=True,
-                pass_fds=(lock,),
-            )  # fmt: skip
-        assert process.stdout is not None
-        if process.stdout.readline().strip() != "ready":
-            text = log_tail(directory)
-            process.stdout.close()
-            process.wait()
-            shutil.rmtree(directory, ignore_errors=True)
+        process = None
+        try:
+            process = start_supervisor(directory, 0 if resident else os.getpid(), options, lock)
+            await_supervisor(process, directory)
+        except BaseException:
+            if process is not None:
+                discard(process)
             os.close(lock)
-            raise PeDied(f"the chip's supervisor did not start: {text}", pe=0, name="supervisor", cause="see message")
+            remove(directory)
+            raise
         if not resident:
             return cls(directory, process, lock)
+        assert process.stdout is not None
         process.stdout.close()
         process.wait()  # the supervisor itself has left this session
         os.close(lock)
@@ -148,7 +133,7 @@ class Chip(Recording):
             if len(names) > 1:
                 raise ConfigError(f"several chips run: {', '.join(names)}: say which (`--chip NAME`)", names=names)
             if not names:
-                raise NoSuchChip("no chip runs: `spinn2emu boot` starts one")
+                raise NoSuchChip(f"no chip runs in {base_directory()}: `spinn2emu boot` starts one")
             name = names[0]
         directory = chip_directory(name)
         if not is_alive(directory):
@@ -301,13 +286,31 @@ class Chip(Recording):
 
 
 def _choose_pes(pes: Sequence[PeName] | int | None) -> list[int] | None:
+    most = len(geometry.PE_IDS)
     if pes is None:
         return None
     if not isinstance(pes, int):
-        return sorted({pe_id(pe) for pe in pes})
-    if not 1 <= pes <= len(geometry.PE_IDS):
-        raise ConfigError(f"a chip has 1 to {len(geometry.PE_IDS)} PEs, not {pes}", pes=pes)
+        chosen = sorted({pe_id(pe) for pe in ([pes] if isinstance(pes, str) else pes)})
+        wrong = [pe for pe in chosen if pe not in geometry.PE_IDS]
+        if wrong or not chosen:
+            raise ConfigError(f"pes: PEs have ids 1 to {most}, not {wrong or 'none at all'}", pes=wrong)
+        return chosen
+    if not 1 <= pes <= most:
+        raise ConfigError(f"a chip has 1 to {most} PEs, not {pes}", pes=pes)
     return sorted([*geometry.APPLICATION_IDS, *geometry.RESERVED_IDS][:pes])
+
+
+def _check_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as JSON has them. Raises ConfigError for what they cannot be."""
+    cores, loop = options["cores"], options["loop"]
+    if loop not in ("compiled", "python"):
+        raise ConfigError(f"loop must be 'compiled' or 'python', not {loop!r}", loop=loop)
+    if cores is not None:
+        try:
+            options["cores"] = [operator.index(core) for core in cores]
+        except TypeError:
+            raise ConfigError(f"cores must be numbers of processor cores such as [0, 1], not {cores!r}") from None
+    return options | {"strict": bool(options["strict"])}
 
 
 def discover(deadline: float = 1.0) -> list[dict[str, Any]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal as signals
+import socket as sockets
+import struct
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,22 +16,33 @@ from typing import Any
 
 import zmq
 
-from spinn2emu import link
-from spinn2emu.errors import DeadlineExceeded, NoSuchChip, PeDied
-from spinn2host.directories import is_alive, log_tail
+from spinn2emu import link, pidfd
+from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
+from spinn2host.directories import holds_lock, is_alive, log_tail, remove
+from spinn2host.turns import Turns
 
 REQUEST_DEADLINE_S = 30.0
 HALT_DEADLINE_S = 2.0
+END_DEADLINE_S = 10.0
+"""For a supervisor to end after it was told to."""
+WAIT_S = 0.05
+"""How long a `wait` keeps the handle from other threads."""
+LOOK_AFTER_S = 1.0
+"""Without an answer for so long, a request looks what is wrong with the supervisor."""
 
 
 class Connection:
-    """To the chip in `directory`. `process`, `lock`: of a private chip, which this process has started."""
+    """To the chip in `directory`. `process`, `lock`: of a private chip, which this process has started.
+
+    Several threads may use one: their requests exclude each other. Only `halt` is for one thread.
+    """
 
     def __init__(self, directory: Path, process: subprocess.Popen[str] | None = None, lock: int = -1) -> None:
         self.directory = directory
         self._process = process
         self._lock = lock
         self._next_id = 0
+        self._turns = Turns()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.set(zmq.LINGER, 0)
@@ -42,78 +54,179 @@ class Connection:
         return self.directory.name.removeprefix(link.DIRECTORY_PREFIX)
 
     def close(self) -> None:
-        """Lets go of the chip; a resident one goes on."""
-        self._socket.close()
-        self._context.term()
+        """Lets go of the chip; a resident one goes on. The handle is of no use then."""
+        with self._turns:
+            self._socket.close()
+            self._context.term()
 
     def halt(self) -> None:
-        """Stops the chip. Nothing is left of it; calling it again does nothing."""
+        """Stops the chip. Nothing is left of it; calling it again does nothing.
+
+        A supervisor that does not answer is killed. Raises DeadlineExceeded if it cannot be told who that is.
+        """
         if self._socket.closed:
             return
-        supervisor = self._pidfd()
+        supervisor = self._supervisor()
         try:
             self.request("halt", HALT_DEADLINE_S)
         except (PeDied, NoSuchChip):
             pass
         except DeadlineExceeded:
+            if supervisor is None:
+                raise
             _kill(supervisor)  # busy, say compiling; its children die with it
         self.close()
         if supervisor is not None:
             with os.fdopen(supervisor):
-                if not select.select([supervisor], [], [], 10)[0]:
+                if not select.select([supervisor], [], [], END_DEADLINE_S)[0]:
                     _kill(supervisor)
         if self._process is not None:
             self._process.wait()
             assert self._process.stdout is not None
             self._process.stdout.close()
             os.close(self._lock)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        remove(self.directory)
 
-    def _pidfd(self) -> int | None:
-        """A file descriptor of the supervisor, readable when it ends; None if it has ended."""
-        try:
-            return os.pidfd_open(int((self.directory / link.PID_NAME).read_text()))
-        except (OSError, ValueError):
+    def _supervisor(self) -> int | None:
+        """A file descriptor of the supervisor, readable when it ends; None if it has ended, or cannot be told."""
+        if self._process is not None:
+            return pidfd.open_process(self._process.pid) if self._process.poll() is None else None
+        pid = listener(self.directory / link.SOCKET_NAME)
+        if pid is None:
             return None
-
-    def _dead(self) -> bool:
-        return not is_alive(self.directory) if self._process is None else self._process.poll() is not None
+        try:
+            process = pidfd.open_process(pid)
+        except OSError:
+            return None
+        # The number may have gone to another process before it was opened; that one has neither socket nor lock.
+        if listener(self.directory / link.SOCKET_NAME) == pid and holds_lock(pid, self.directory):
+            return process
+        os.close(process)
+        return None
 
     def request(self, op: str, deadline: float = REQUEST_DEADLINE_S, **content: Any) -> dict[str, Any]:
-        """The answer to a request of the host link.
+        """The answer to a request of the host link. A request waits for those of other threads.
 
-        Raises the error that the chip answers with; PeDied, NoSuchChip or DeadlineExceeded if it does not answer.
+        Raises the error that the chip answers with; PeDied, NoSuchChip or DeadlineExceeded if it does not answer;
+        NoSuchChip after `halt` or `close`; ConfigError for more than a message can hold.
         """
-        self._next_id += 1
-        self._socket.send(link.encode({"id": self._next_id, "op": op, **content}))
         end = time.monotonic() + deadline
+        if not self._turns.take(deadline):
+            raise DeadlineExceeded(
+                f"another thread has used this handle for {deadline} s: let each thread `Chip.attach({self.name!r})`",
+                op=op, deadline=deadline,
+            )  # fmt: skip
+        try:
+            return self._exchange(op, end, deadline, content)
+        finally:
+            self._turns.give()
+
+    def _exchange(self, op: str, end: float, deadline: float, content: dict[str, Any]) -> dict[str, Any]:
+        if self._socket.closed:
+            raise NoSuchChip(f"chip {self.name}: this handle has been closed, or its chip halted", name=self.name)
+        self._next_id += 1
+        data = link.encode({"id": self._next_id, "op": op, **content})
+        if len(data) > link.MAX_MESSAGE_BYTES:
+            raise ConfigError(
+                f"the request {op!r} has {len(data):,} bytes, a message holds {link.MAX_MESSAGE_BYTES:,}: share it out "
+                "among several", op=op, bytes=len(data), limit=link.MAX_MESSAGE_BYTES,
+            )  # fmt: skip
+        self._socket.send(data)
+        look = time.monotonic() + LOOK_AFTER_S
         while True:
             if self._socket.poll(200):
                 reply = link.decode(self._socket.recv())
                 if reply["id"] == self._next_id:
                     return link.unwrap(reply)
-            elif self._process is None and not self.directory.exists():
-                raise NoSuchChip(f"chip {self.name} has been halted", name=self.name)
-            elif self._dead():
-                how = "" if self._process is None else f" (exit code {self._process.returncode})"
-                raise PeDied(
-                    f"the chip's supervisor died{how} during {op!r}. {log_tail(self.directory)}", pe=0,
-                    name="supervisor", program="", tick=-1, cause="exit",
+                continue
+            self._check_alive(op)
+            if look < time.monotonic():
+                self._check_awake(op)
+                look += LOOK_AFTER_S
+            if time.monotonic() > end:
+                raise DeadlineExceeded(
+                    f"chip {self.name} did not answer {op!r} within {deadline:g} s: is it loading a program for "
+                    f"another process? `spinn2emu --chip {self.name} halt` ends it", op=op, deadline=deadline,
                 )  # fmt: skip
-            elif time.monotonic() > end:
-                raise DeadlineExceeded(f"the chip did not answer {op!r} within {deadline} s", op=op, deadline=deadline)
+
+    def _check_alive(self, op: str) -> None:
+        """Raises NoSuchChip if the chip was halted, PeDied if its supervisor has ended otherwise."""
+        if self._process is None and not self.directory.exists():
+            raise NoSuchChip(f"chip {self.name} has been halted", name=self.name)
+        dead = not is_alive(self.directory) if self._process is None else self._process.poll() is not None
+        if dead or _nobody_listens(self.directory / link.SOCKET_NAME):
+            how = "it was killed, or has crashed"
+            if self._process is not None:
+                how = _how_it_ended(self._process)
+            tail = log_tail(self.directory)
+            raise PeDied(
+                f"chip {self.name}: its supervisor died during {op!r}: {how}" + (f". It said: {tail}" if tail else ""),
+                pe=0, name="supervisor", program="", tick=-1, cause=how,
+            )  # fmt: skip
+
+    def _check_awake(self, op: str) -> None:
+        """Raises DeadlineExceeded if somebody has stopped the supervisor."""
+        pid = listener(self.directory / link.SOCKET_NAME) if self._process is None else self._process.pid
+        if pid is not None and _is_stopped(pid):
+            raise DeadlineExceeded(
+                f"chip {self.name} does not answer {op!r}: its supervisor, process {pid}, is stopped (SIGSTOP, or a "
+                f"debugger). `kill -CONT {pid}` lets it go on", op=op, deadline=LOOK_AFTER_S, pid=pid,
+            )  # fmt: skip
 
     def wait(self, progress: Callable[[int], None] | None = None) -> int:
-        """Waits for the end of a run; returns the tick. Raises PeDied, PeFailed or ChipStuck."""
+        """Waits for the end of a run; returns the tick. Raises PeDied, PeFailed or ChipStuck.
+
+        It asks again and again, so that other threads can use the handle meanwhile.
+        """
         while True:
-            reply = self.request("wait", timeout=0.1 if progress else 1.0)
+            reply = self.request("wait", timeout=WAIT_S)
             if progress:
                 progress(reply["tick"])
             if reply["idle"]:
                 return int(reply["tick"])
 
 
-def _kill(pidfd: int | None) -> None:
-    if pidfd is not None:
+def listener(path: Path) -> int | None:
+    """The process that listens on a Unix socket, as the kernel knows it; None if nobody of this user does."""
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as socket:
+        socket.settimeout(1.0)
+        try:
+            socket.connect(os.fsencode(path))
+            credentials = socket.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, struct.calcsize("3i"))
+        except OSError:
+            return None
+    pid, user, _ = struct.unpack("3i", credentials)
+    return pid if user == os.getuid() and pid > 0 else None
+
+
+def _how_it_ended(process: subprocess.Popen[str]) -> str:
+    code = process.poll()
+    if code is None:
+        return "it no longer listens"
+    return f"killed by {signals.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _nobody_listens(path: Path) -> bool:
+    """Whether the socket is there, but whoever made it is gone."""
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as socket:
+        socket.setblocking(False)
+        try:
+            socket.connect(os.fsencode(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in b"Tt"
+    except OSError:
+        return False
+
+
+def _kill(process: int | None) -> None:
+    if process is not None:
         with contextlib.suppress(ProcessLookupError):
-            signals.pidfd_send_signal(pidfd, signals.SIGKILL)
+            pidfd.send_signal(process, signals.SIGKILL)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from spinn2emu import pidfd
+
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _LIBC = ctypes.CDLL(None)
 
@@ -38,7 +40,7 @@ def fork(label: str, pe: int, body: Callable[[], None], core: int | None = None,
     pid = os.fork()
     if pid == 0:
         _child(label, parent, body, core, keep)
-    return Child(label, pe, pid, os.pidfd_open(pid))
+    return Child(label, pe, pid, pidfd.open_process(pid))
 
 
 def die_with_parent(parent: int) -> None:

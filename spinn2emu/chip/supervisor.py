@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from spinn2emu import geometry, link
+from spinn2emu import geometry, link, pidfd
 from spinn2emu.chip import loading
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.network import Network, Options
@@ -49,7 +49,7 @@ class Supervisor:
         self.memory = ChipMemory()
         self.waiters: list[Waiter] = []
         self.watch = Watch(self.memory)
-        self.owner = os.pidfd_open(owner) if owner else None
+        self.owner = pidfd.open_process(owner) if owner else None
         self.context = zmq.Context()
         self.network = Network(directory, self.memory, self.context, options)
         name = directory.name.removeprefix(link.DIRECTORY_PREFIX)
