@@ -16,7 +16,7 @@ import importlib
 import linecache
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
@@ -77,7 +77,8 @@ class NoParameters(pydantic.BaseModel, extra="forbid"):
 class Program:
     """A PE program. `regions(parameters, available)` gets the bytes that are left for it in the data space.
 
-    `errors`, `logs`: texts for the codes that `tick` returns, or gives to `sdk.log`.
+    `errors`, `logs`: texts for the codes that `tick` returns, or gives to `sdk.log`. `outputs_of(parameters)`: the
+    output ports of a program whose parameters say which it has.
     """
 
     tick: Callable[..., int]
@@ -85,6 +86,7 @@ class Program:
     parameters: type[pydantic.BaseModel] = NoParameters
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    outputs_of: Callable[[Any], Sequence[str]] | None = None
     phases: Callable[[Any], Sequence[Phase]] | None = None
     fifo: Callable[[Any], Fifo] | Fifo = Fifo(64)
     errors: Mapping[int, str] = field(default_factory=dict)
@@ -97,6 +99,23 @@ class Program:
             return [Phase("run", None, self.inputs, self.outputs, ("run",))]
         return list(self.phases(parameters))
 
+    def with_ports(self, parameters: Any) -> Program:
+        """The program with the ports that it has with these parameters. Raises ProgramError."""
+        if self.outputs_of is None:
+            return self
+        program = replace(self, outputs=tuple(self.outputs_of(parameters)))
+        program.check_ports()
+        return program
+
+    def check_ports(self) -> None:
+        """Raises ProgramError for more ports than there are, or two of a name."""
+        for what, ports in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if len(ports) > spec.MAX_PORTS.value or len(set(ports)) != len(ports):
+                raise ProgramError(
+                    f"{self.name}: {what} {ports} must be at most {spec.MAX_PORTS.value} different names",
+                    program=self.name,
+                )
+
     def fifo_of(self, parameters: Any) -> Fifo:
         """The FIFO for these parameters."""
         return self.fifo if isinstance(self.fifo, Fifo) else self.fifo(parameters)
@@ -108,10 +127,8 @@ def load_program(name: str) -> Program:
     program = getattr(module, "program", None)
     if not isinstance(program, Program):
         raise ProgramError(f"{name} has no variable `program` of type spinn2emu.program.Program", program=name)
-    for what, ports in (("inputs", program.inputs), ("outputs", program.outputs)):
-        if len(ports) > spec.MAX_PORTS.value or len(set(ports)) != len(ports):
-            raise ProgramError(f"{name}: {what} {ports} must be at most {spec.MAX_PORTS.value} different names")
     object.__setattr__(program, "name", name)
+    program.check_ports()
     return program
 
 

@@ -38,6 +38,8 @@ class Context(enum.IntEnum):
     LIMIT = 9  # the chip's time ends before this tick
     UNTIL = 10  # last tick of this call
     PE = 11
+    LAST_PHASE = 12  # that began, and in which tick
+    LAST_BEGIN = 13
     HORIZON = 16  # + port: earliest tick at which the port may send again, as promised
     REGIONS = 32  # then four words for each region: address and up to three sizes
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trace_helpers import OPTIMIZER, Recording, T, chain, example_trace, words_of
+from trace_helpers import OPTIMIZER, Recording, T, Type, chain, example_trace, words_of
 
 from spinn2emu.errors import ConfigError
 from spinn2emu.trace.file import Trace, write_trace
-from spinn2emu.trace.schema import EVENT, Event, Type, interface_name
+from spinn2emu.trace.schema import EVENT, Event, interface_name
 from spinn2emu.trace.table import COLUMNS, columns
 from spinn2host.cli.main import run
 from spinn2host.traces.export import FORMATS, save
@@ -158,7 +158,7 @@ def test_perfetto_structure(tmp_path: Path) -> None:
     threads = defaultdict(list)
     for row in rows:
         assert set(row) - {"ph"} - ({"tid"} if row["ph"] == "M" else set()) == REQUIRED[row["ph"]]
-        if "ts" in row:
+        if "ts" in row and row["cat" if "cat" in row else "ph"] != "phase":
             threads[row["pid"], row.get("tid", "counter")].append(row["ts"])
     assert all(times == sorted(times) for times in threads.values())
     processes = {row["pid"]: row["args"]["name"] for row in rows if row["name"] == "process_name"}
@@ -170,9 +170,20 @@ def test_perfetto_structure(tmp_path: Path) -> None:
     assert named[1] == "router"
 
 
+def test_perfetto_phases_are_slices_of_the_pe(tmp_path: Path) -> None:
+    """Of the ticks of the events that were chosen, whichever those are."""
+    for chosen in (TRACE, select(TRACE, "type == control or type == gradient and tick < 20")):
+        rows = [row for row in perfetto(tmp_path, chosen) if row.get("cat") == "phase"]
+        layer = [(row["name"], row["ts"], row["dur"]) for row in rows if row["tid"] == chain(0)[1] + 1]
+        assert layer[:2] == [("forward", 0, 6000), ("backward", 6000, 8000)]
+        assert (len(layer), layer[-1][1] + layer[-1][2]) == ((4, 25_000) if chosen is TRACE else (2, 14_000))
+        source = [(row["name"], row["ts"], row["dur"]) for row in rows if row["tid"] == chain(2)[0] + 1]
+        assert source[:3] == [("start", 0, 1000), ("forward", 1000, 5000), ("backward", 6000, 8000)]
+
+
 def test_perfetto_slices_and_arrows(tmp_path: Path) -> None:
     rows = perfetto(tmp_path, TRACE)
-    slices = [row for row in rows if row["ph"] == "X"]
+    slices = [row for row in rows if row["ph"] == "X" and row["cat"] != "phase"]
     assert len(slices) == 420
     assert sorted(round(1000 * row["ts"]) for row in slices) == TRACE.events["time"].tolist()
     lost = next(row for row in slices if row["name"] == "error not_live")

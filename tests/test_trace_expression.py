@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trace_helpers import OPTIMIZER, TICK_NS, Recording, example_trace, words_of
+from trace_helpers import OPTIMIZER, TICK_NS, Recording, Type, example_trace, words_of
 
 from spinn2emu.errors import ConfigError
 from spinn2emu.packets import NO_PORT
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import EVENT, Event, Type, interface_name
+from spinn2emu.trace.schema import EVENT, Event, interface_name
+from spinn2emu.trace.table import EVENT_NAMES
 from spinn2host.traces.expression import MAX_DEPTH, parse, select
 from spinn2host.traces.fields import FIELDS, FLAGS
 
@@ -122,7 +123,6 @@ def test_names_need_to_be_in_the_trace_only_if_they_are_used() -> None:
     ("text", "position", "message", "possible"),
     [
         ("typ == error", 0, "there is no field 'typ'; did you mean 'type'?", "fields: event, type, src"),
-        ("type == erorr", 8, "there is no 'erorr'; did you mean 'error'?", "multicast, spike, error"),
         ("event == dropped", 9, "there is no 'dropped'", "sent, received, unrouted"),
         ("type = error", 5, "'=' alone does not compare", "=="),
         ("dropped | tick == 3", 8, "'|' alone", "||, or"),
@@ -156,12 +156,24 @@ def test_names_need_to_be_in_the_trace_only_if_they_are_used() -> None:
 def test_errors_show_the_place(text: str, position: int, message: str, possible: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text)
-    first, shown, caret, *rest = caught.value.message.split("\n")
+    is_refused_at(caught.value, text, position, message, possible)
+
+
+def is_refused_at(error: ConfigError, text: str, position: int, message: str, possible: str) -> None:
+    first, shown, caret, *rest = error.message.split("\n")
     assert message in first
     assert first.endswith(f"at character {position + 1} of the expression:")
     assert (shown, caret) == (f"  {text}", "  " + " " * position + "^")
     assert possible in "\n".join(rest)
-    assert (caught.value.text, caught.value.position) == (text, position)
+    assert (error.text, error.position) == (text, position)
+
+
+def test_a_type_that_the_trace_does_not_know_is_refused() -> None:
+    expression = parse("tick > 3 and type == erorr")
+    with pytest.raises(ConfigError) as caught:
+        expression(TRACE)
+    known = "possible: multicast, core_to_core, nearest_neighbour, global, spike, error"
+    is_refused_at(caught.value, expression.text, 21, "there is no 'erorr'; did you mean 'error'?", known)
 
 
 @given(st.text("tickevenrpsdo &|!=<>()',\"0123.@+-\n" + "é", max_size=30))
@@ -230,7 +242,7 @@ def names(draw: st.DrawFn) -> tuple[str, Test]:
     field, values, of = draw(
         st.sampled_from(
             [
-                ("event", [event.name.lower() for event in Event], lambda e: {Event(e["event"]).name.lower()}),
+                ("event", EVENT_NAMES, lambda e: {Event(e["event"]).name.lower()}),
                 ("type", [type_.name.lower() for type_ in Type], lambda e: {Type(e["type"]).name.lower()}),
                 (
                     "phase",

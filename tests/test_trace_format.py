@@ -24,19 +24,21 @@ from spinn2emu.trace.file import Trace, TraceWriter, canonical_order, parse, put
 from spinn2emu.trace.merge import encode_notes, look, put_read
 from spinn2emu.trace.notes import HOPS, LATENCY, NOTE, NOTE_WORDS, RANK_BITS, SPAN, TIME_BITS
 from spinn2emu.trace.schema import (
+    CHIP_TYPES,
     DROPS,
     EVENT,
     FRAME,
     INTERFACES,
     LINK,
     LINKTYPE,
+    TYPES,
     Event,
     Meta,
     PeInfo,
-    Type,
     interface_name,
     latency_ns,
     type_of_port,
+    types_of_ports,
 )
 from spinn2emu.trace.schema import VERSION as SCHEMA_VERSION
 
@@ -56,13 +58,13 @@ def random_events(rng: np.random.Generator, count: int) -> NDArray[np.void]:
     events = np.zeros(count, EVENT)
     events["tick"] = rng.integers(0, 300, count)
     events["sent"] = rng.integers(0, 27_000, count)
-    events["event"] = rng.integers(0, len(Event), count)
+    events["event"] = rng.integers(0, Event.PHASE, count)
     events["source"] = rng.integers(1, LINK, count)
     events["target"] = np.where(events["event"] == Event.SENT, 0, rng.integers(1, INTERFACES, count))
     late = np.where(events["event"] == Event.SENT, 0, rng.integers(1, 400, count))
     events["time"] = events["tick"].astype(np.uint64) * 1_000_000 + events["sent"] + late.astype(np.uint64)
     events["control"] = rng.choice([0x00, 0x10, 0x20, 0x30], count)
-    for name, limit in (("type", len(Type)), ("port", 256), ("phase", 8), ("out", 8), ("hops", 20), ("key", 1 << 32)):
+    for name, limit in (("type", TYPES), ("port", 256), ("phase", 8), ("out", 8), ("hops", 20), ("key", 1 << 32)):
         events[name] = rng.integers(0, limit, count)
     words = np.array([0, 1, 2, 4])[events["control"] >> 4]
     for word in range(4):
@@ -95,12 +97,12 @@ def encoded(events: NDArray[np.void]) -> bytes:
 def test_a_received_error_has_these_bytes() -> None:
     data = encoded(event(
         time=(5 << 32) + 160, tick=21_474, sent=836_493, key=0x21000003, payload=(0x3F800000, 0, 0, 0), source=99,
-        target=98, event=Event.RECEIVED, type=Type.ERROR, port=3, phase=1, out=2, hops=9, control=0x10,
+        target=98, event=Event.RECEIVED, type=5, port=3, phase=1, out=2, hops=9, control=0x10,
     ))  # fmt: skip
     # type 6, length; interface, time high, low, captured, original length
     assert data[:28] == struct.pack("<IIIIIII", 6, 64, 98, 5, 160, 32, 32)
     # version, event, type, port, source, target, tick, sent
-    assert data[28:44] == struct.pack("<BBBBHHII", 1, 1, 2, 3, 99, 98, 21_474, 836_493)
+    assert data[28:44] == struct.pack("<BBBBHHII", 2, 1, 5, 3, 99, 98, 21_474, 836_493)
     # phase, out, hops, control, latency, key, payload, length again
     latency = (5 << 32) + 160 - 21_474 * 1_000_000 - 836_493
     assert data[44:] == struct.pack("<BBBBIIfI", 1, 2, 9, 0x10, latency, 0x21000003, 1.0, 64)
@@ -166,16 +168,25 @@ def test_meta_survives_and_what_is_not_ours_is_empty() -> None:
 
 @pytest.mark.parametrize(
     ("port", "kind"),
-    [("spikes", Type.SPIKE), ("spike", Type.SPIKE), ("weights12", Type.WEIGHT), ("errors", Type.ERROR),
-     ("gradients", Type.GRADIENT), ("control", Type.CONTROL), ("silent", Type.SILENT), ("ping", Type.MULTICAST),
-     ("globals", Type.MULTICAST), ("s", Type.MULTICAST), ("", Type.MULTICAST)],
+    [("spikes", "spike"), ("spike", "spike"), ("weights12", "weight"), ("control", "control"), ("Votes", "vote"),
+     ("to-left", "to_left"), ("globals", "multicast"), ("s", "s"), ("7", "7"), ("", "multicast")],
 )  # fmt: skip
-def test_the_type_comes_from_the_ports_name(port: str, kind: Type) -> None:
-    assert type_of_port(port) is kind
+def test_the_type_comes_from_the_ports_name(port: str, kind: str) -> None:
+    assert type_of_port(port) == kind
+
+
+def test_types_are_numbered_in_the_order_of_the_ports_and_their_number_is_limited() -> None:
+    chip = ["multicast", "core_to_core", "nearest_neighbour", "global"]
+    assert types_of_ports(["spikes", "votes2", "globals", "spikes3", "vote"]) == [*chip, "spike", "vote"]
+    names = [f"{letter}-port" for letter in "abcdefghijkl"]
+    assert len(types_of_ports(names)) == TYPES
+    with pytest.raises(ConfigError, match=r"12 kinds of output ports apart, .* 13: a_port, .*, more") as caught:
+        types_of_ports([*names, "more"])
+    assert caught.value.limit == 12 and caught.value.types[-1] == "more"
 
 
 def test_every_drop_has_a_reason() -> None:
-    assert list(DROPS) == [e for e in Event if e not in (Event.SENT, Event.RECEIVED)]
+    assert list(DROPS) == [e for e in Event if e not in (Event.SENT, Event.RECEIVED, Event.PHASE)]
 
 
 # --- there and back ---------------------------------------------------------------------------------------------------
@@ -381,7 +392,7 @@ def test_damaged_bytes_never_do_more_than_lose_events(
         assert str(path) in error.message
         return
     assert len(trace.events) <= len(SMALL)
-    assert (trace.events["event"] < len(Event)).all() and (trace.events["type"] < len(Type)).all()
+    assert (trace.events["event"] < len(Event)).all() and (trace.events["type"] < TYPES).all()
     assert (trace.events["source"] < INTERFACES).all() and (trace.events["target"] < INTERFACES).all()
 
 
@@ -425,11 +436,11 @@ def test_what_others_wrote_is_left_out_and_said(tmp_path: Path) -> None:
     def packet(interface: int, frame: bytes) -> bytes:
         return pcapng.block(6, struct.pack("<IIIII", interface, 0, 0, len(frame), len(frame)) + frame)
 
-    later = packet(3, bytes([2]) + bytes(27))
+    later = packet(3, bytes([3]) + bytes(27))
     for extra, position, words in (
         (packet(INTERFACES, bytes(60)), len(head) + len(foreign_interface), "link type"),
         (packet(INTERFACES + 5, bytes(60)), len(head) + len(foreign_interface), "not described"),
-        (later, len(head) + len(foreign_interface), "version 1"),
+        (later, len(head) + len(foreign_interface), "version 1 to 2"),
     ):
         trace = parse(head + foreign_interface + extra + ours)
         assert trace.events.tobytes() == SMALL.tobytes()
@@ -466,7 +477,8 @@ def test_the_documented_fields_are_those_of_the_frame() -> None:
 
 def test_the_documented_numbers_are_those_of_the_code() -> None:
     texts = {name: text for _, name, _, text in documented()}
-    for field, kind in (("event", Event), ("type", Type)):
-        assert texts[field] == ", ".join(f"{int(k)} {k.name.lower()}" for k in kind)
+    assert texts["event"] == ", ".join(f"{int(event)} {event.name.lower()}" for event in Event)
+    chip = ", ".join(f"{number} {name}" for number, name in enumerate(CHIP_TYPES))
+    assert texts["type"] == f"{chip}; from {len(CHIP_TYPES)} on as `types` of the header's comment says"
     assert texts["version"] == str(SCHEMA_VERSION)
     assert f"USER0 ({LINKTYPE})" in SCHEMA_PAGE.read_text()

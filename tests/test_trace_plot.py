@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from trace_helpers import OPTIMIZER, STEP_TICKS, Recording, T, chain, example_trace, repeated, words_of
+from trace_helpers import OPTIMIZER, STEP_TICKS, Recording, T, Type, chain, example_trace, repeated, words_of
 
 from spinn2emu import mesh as noc
 from spinn2emu.errors import ConfigError
-from spinn2emu.trace.file import Trace, write_trace
-from spinn2emu.trace.schema import EVENT, Event, Type, interface_name
+from spinn2emu.trace.file import Trace, read_trace, write_trace
+from spinn2emu.trace.schema import EVENT, Event, interface_name
 from spinn2host.cli.main import run
 from spinn2host.traces import plot
 from spinn2host.traces.expression import select
@@ -106,31 +107,53 @@ def test_raster_names_axes_pes_and_neurons() -> None:
     assert {"neuron", "4", "3", "2", "24 spikes", "forward phase", "backward phase"} <= set(texts(figure))
 
 
-def test_raster_shades_phases() -> None:
-    figure = plot.raster(TRACE, pes=chain(0), ticks=(0, STEP_TICKS))
-    spans = {a.get_gid(): (a.get_x(), a.get_x() + a.get_width()) for a in artists(figure, "phase")}
-    events = TRACE.events[np.isin(TRACE.events["source"], chain(0)) & (TRACE.events["tick"] < STEP_TICKS)]
-    forward = events["tick"][events["type"] == Type.SPIKE]
-    assert spans == {
-        "phase forward": (forward.min() - 0.5, forward.max() + 0.5), "phase backward": (T - 0.5, 2 * T - 1 + 0.5),
-    }  # fmt: skip
+def shading(figure: Figure) -> list[tuple[str, float, float]]:
+    return [(a.get_gid().split()[1], a.get_x(), a.get_x() + a.get_width()) for a in artists(figure, "phase")]
+
+
+SHADES = [("forward", -0.5, T - 0.5), ("backward", T - 0.5, STEP_TICKS + 0.5),
+          ("forward", STEP_TICKS + 0.5, STEP_TICKS + T - 0.5), ("backward", STEP_TICKS + T - 0.5, 24.5)]  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", ["", "type == spike", "type == error and src == 7.5.3", "event == received"])
+@pytest.mark.parametrize("pes", [None, chain(0), [chain(0)[2]]])
+def test_shading_is_the_schedule_whatever_is_shown(expression: str, pes: list[int] | None) -> None:
+    trace = select(TRACE, expression)
+    assert shading(plot.raster(trace, pes=pes)) == SHADES
+    assert shading(plot.raster(trace, pes=pes, ticks=(3, 9))) == [("forward", 2.5, T - 0.5), ("backward", T - 0.5, 8.5)]
+
+
+def test_shading_begins_where_the_pes_were_when_the_trace_began() -> None:
+    later = TRACE.phases[TRACE.phases["tick"] > T]
+    began = {interface_name(pe): (1, 4) for sample in range(3) for pe in chain(sample)[1:]}
+    meta = replace(TRACE.meta, began=began)
+    figure = plot.raster(Trace(TRACE.events, meta, phases=later))
+    assert shading(figure)[0] == ("backward", 3.5, STEP_TICKS + 0.5)
+    limited = replace(meta, filter={"limit": 10**6})  # what came between may have been forgotten
+    assert shading(plot.raster(Trace(TRACE.events, limited, phases=later)))[0][:2] == ("forward", STEP_TICKS + 0.5)
+    assert shading(plot.raster(Trace(TRACE.events, TRACE.meta))) == []
+
+
+def test_too_many_phases_are_not_shaded_and_the_figure_says_so() -> None:
+    figure = plot.raster(repeated(TRACE, 60), ticks=(0, 1500))
+    assert shading(figure) == [] and "without its 240 phases (no more than 200 are shaded)" in figure.notes
 
 
 def test_raster_of_a_large_trace_shows_a_part_and_says_which() -> None:
     figure = plot.raster(repeated(TRACE, 5))  # 10 steps, 3 quads
     assert figure.contents["pes"] == ["7.5.0", "7.5.1", "7.5.2"]
-    begin_of_fifth = 2 * 25  # `repeated` begins again after the last tick that has an event
+    begin_of_fifth = 2 * 25 - 1  # `repeated` begins again after the last tick that has an event
     assert figure.contents["ticks"] == [0, begin_of_fifth - 1]
     assert figure.contents["points"]["spike"] == 2 * count(TRACE, Type.SPIKE, Event.SENT, chain(0))
-    (note,) = figure.notes
-    assert note == (
-        "Shown: the first 4 of 10 steps, ticks 0 to 49 of 0 to 124 (see --ticks); quad 7.5, one of 3 (see --pes)"
-    )
-    assert note in texts(figure)
+    shown = ["the first 4 of 10 steps, ticks 0 to 48 of 0 to 124 (see --ticks)", "quad 7.5, one of 3 (see --pes)"]
+    assert figure.notes == shown
+    assert "Shown: " + "; ".join(shown) in "\n".join(texts(figure))
 
 
-def test_raster_without_releases_shows_the_first_ticks() -> None:
-    trace = select(repeated(TRACE, 20), "type == spike")
+def test_raster_of_a_trace_without_phases_and_releases_shows_the_first_ticks() -> None:
+    long = repeated(TRACE, 20)
+    assert plot.raster(select(long, "type == spike")).contents["ticks"] == [0, 48]
+    trace = select(Trace(long.events, long.meta), "type == spike")
     assert plot.raster(trace).contents["ticks"] == [0, 199]
 
 
@@ -230,7 +253,9 @@ def test_sequence_is_of_one_step_of_one_quad_and_the_optimizer() -> None:
     assert len(artists(figure, "arrow")) == sum(max(1, len(a["to"])) for a in arrows)
     assert len(artists(figure, "dropped")) == 2
     labels = texts(figure)
-    assert {"5 gradients", "3 weights", "1 control", "7.5.1\nlayer 1", "5.3.0\nadam"} <= set(labels)
+    assert {"5 gradient packets", "3 weight packets", "1 control packet", "7.5.1\nlayer 1", "5.3.0\nadam"} <= set(
+        labels
+    )
     assert {"1 error dropped (not live)", "1 error dropped (unrouted)"} <= set(labels)
 
 
@@ -312,7 +337,7 @@ def test_timeline_bins_hold_whole_steps() -> None:
     figure = plot.timeline(repeated(TRACE, 80))  # 2,000 ticks: more than 500 bins
     assert figure.contents["ticks_per_bin"] == STEP_TICKS
     assert figure.contents["bins"] == -(-2000 // STEP_TICKS)
-    assert f"mean of {STEP_TICKS} ticks" in figure.notes[0]
+    assert f"mean of {STEP_TICKS} ticks each" in figure.notes
     rates, edges = artists(figure, "spike")[0].get_data()[:2]
     assert (rates * np.diff(edges)).sum() == pytest.approx(80 * 72)
 
@@ -458,7 +483,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_command(kind: str, file: str, capsys: Capture) -> None:
     assert run(["trace", "plot", kind, file]) == 0
     assert capsys.readouterr().out == f"example-{kind}.png\n"
-    assert Path(f"example-{kind}.png").read_bytes() == to_bytes(FIGURES[kind](TRACE), "png")
+    assert Path(f"example-{kind}.png").read_bytes() == to_bytes(FIGURES[kind](read_trace("example.pcapng")), "png")
 
 
 def test_command_says_what_it_left_out(file: str, capsys: Capture) -> None:
@@ -466,7 +491,7 @@ def test_command_says_what_it_left_out(file: str, capsys: Capture) -> None:
     out, err = capsys.readouterr()
     content = json.loads(out)
     assert err == "Shown: quad 7.5, one of 3 (see --pes)\n"
-    assert content["notes"] == ["Shown: quad 7.5, one of 3 (see --pes)"]
+    assert content["notes"] == ["quad 7.5, one of 3 (see --pes)"]
     assert content["points"] == {"spike": 24, "error": 12, "dropped": 4}
     assert (content["file"], content["figure"], content["events"]) == ("example-raster.png", "raster", 420)
     assert content["problem"] is None
@@ -476,7 +501,7 @@ def test_command_says_what_it_left_out(file: str, capsys: Capture) -> None:
 def test_json_of_every_figure(kind: str, file: str, capsys: Capture) -> None:
     assert run(["trace", "plot", kind, file, "--json", "-o", "f.svg"]) == 0
     content = json.loads(capsys.readouterr().out)
-    figure = FIGURES[kind](TRACE)
+    figure = FIGURES[kind](read_trace(file))
     assert {name: content[name] for name in figure.contents} == json.loads(json.dumps(figure.contents))
     assert Path("f.svg").read_bytes() == to_bytes(figure, "svg")
 

@@ -12,8 +12,9 @@ from helpers import PROGRAMS, write_program
 from host_helpers import open_network, rates, small, yinyang_samples
 
 from spinn2emu.errors import ConfigError
+from spinn2emu.geometry import name as name_of
 from spinn2emu.trace.file import Trace, read_trace
-from spinn2emu.trace.schema import Event, Type
+from spinn2emu.trace.schema import Event
 from spinn2host.chip import Chip
 from spinn2host.cli.main import run
 from spinn2host.onchip import OnChip
@@ -61,9 +62,9 @@ def test_train_records_what_it_counts(capsys: Capture) -> None:
     arguments = ("train", "yinyang", "--preset", "online", "--samples", "4", "--trace", "t.pcapng.zst")
     summary = answer(capsys, *arguments)
     assert summary["trace"] == "t.pcapng.zst"
-    events = read_trace("t.pcapng.zst").events
-    sent = events["type"][events["event"] == Event.SENT]
-    assert {kind: int((sent == Type[kind.upper()]).sum()) for kind in summary["packets"]} == summary["packets"]
+    trace = read_trace("t.pcapng.zst")
+    sent = np.bincount(trace.events["type"][trace.events["event"] == Event.SENT], minlength=16)
+    assert {kind: sent[trace.meta.types.index(kind)] for kind in summary["packets"]} == summary["packets"]
     assert Path("t.pcapng.zst").read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
     without = answer(capsys, *arguments[:-2])
     assert "trace" not in without and without["weights_sha256"] == summary["weights_sha256"]
@@ -74,8 +75,9 @@ def test_train_leaves_out_what_is_not_wanted(capsys: Capture) -> None:
         capsys, "train", "yinyang", "--preset", "online", "--samples", "4", "--trace", "t.pcapng",
         "--trace-without", "weight", "--trace-without", "gradient", "--trace-ticks", ":99", "--trace-events", "sent",
     )  # fmt: skip
-    events = read_trace("t.pcapng").events
-    assert {Type(kind).name for kind in np.unique(events["type"])} == {"SPIKE", "ERROR", "CONTROL", "SILENT"}
+    trace = read_trace("t.pcapng")
+    events = trace.events
+    assert {trace.meta.types[kind] for kind in np.unique(events["type"])} == {"spike", "error", "control", "silent"}
     assert 90 < events["tick"].max() <= 99 and set(events["event"].tolist()) == {Event.SENT}
 
 
@@ -171,9 +173,10 @@ def test_layers_cannot_tell_a_recorded_optimizer(chip: Chip, tmp_path: Path, mon
         with chip.trace(tmp_path / f"{name}.pcapng"):
             network.train(samples, rates(recipe).take(3))
     rest = f"src != {network.optimizer}"
-    a, b = (select(read_trace(tmp_path / f"{name}.pcapng"), rest).events for name in "ab")
-    kinds = {Type(kind) for kind in np.unique(a["type"])}
-    assert kinds >= {Type.SPIKE, Type.ERROR, Type.GRADIENT}
+    traces = [select(read_trace(tmp_path / f"{name}.pcapng"), rest) for name in "ab"]
+    (a, b), types = (trace.events for trace in traces), traces[0].meta.types
+    assert {types[kind] for kind in np.unique(a["type"])} >= {"spike", "error", "gradient"}
+    assert traces[1].meta.types == types and traces[1].meta.pes[name_of(network.optimizer)].outputs[1] == "weights1"
     assert a[a["event"] == Event.SENT].tobytes() == b[b["event"] == Event.SENT].tobytes()
 
 

@@ -12,25 +12,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from trace_helpers import Type
 
 from spinn2emu import geometry, spec
 from spinn2emu.packets import NO_PORT, PacketType, control_byte
 from spinn2emu.trace import pcapng
 from spinn2emu.trace.file import Trace, canonical_order, read_trace, write_trace
 from spinn2emu.trace.schema import (
+    CHIP_TYPES,
     DROPS,
     EVENT,
     INTERFACES,
     LINK,
     ROUTER,
+    TYPES,
     Event,
     Meta,
     PeInfo,
-    Type,
     interface_name,
     latency_ns,
     payload_words,
 )
+from spinn2emu.trace.table import EVENT_NAMES
 from spinn2emu.trace.wireshark import DISSECTOR, PROFILE
 from spinn2host.cli.main import run
 
@@ -44,7 +47,10 @@ pytestmark = pytest.mark.skipif(
 
 FLOATS = (-0.0123, 1.5e-7, 0.25, -3.0)
 SPIKE, ERROR, GRADIENT, WEIGHT = 0x11000000, 0x21000000, 0x31000000, 0x41000000
-META = Meta({"1.2.1": PeInfo("layer", ["spikes", "errors"], ["spikes", "errors"], ["forward", "backward"])})
+META = Meta(
+    {"1.2.1": PeInfo("layer", ["spikes", "errors"], ["spikes", "errors"], ["forward", "backward"])},
+    types=[*CHIP_TYPES, *(kind.name.lower() for kind in Type)],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +71,7 @@ def trace(tmp_path: Path) -> Path:
 
 
 def packet(
-    tick: int, sent: int, source: int, type: Type, key: int, words: NDArray[np.uint32], ends: list[tuple[int, Event]]
+    tick: int, sent: int, source: int, type: int, key: int, words: NDArray[np.uint32], ends: list[tuple[int, Event]]
 ) -> NDArray[np.void]:
     """The events of a packet and of its copies, which end at (interface, event)."""
     events = np.zeros(1 + len(ends), EVENT)
@@ -99,8 +105,8 @@ def network_events() -> NDArray[np.void]:
                     packet(61, i, layer, Type.GRADIENT, GRADIENT + i, words(4, i), [(optimizer, Event.RECEIVED)])
                 )
         packets.append(packet(62, 7, loss, Type.CONTROL, 0x50000001, words(2), [(optimizer, Event.NOT_LIVE)]))
-        packets.append(packet(62, 9, loss, Type.MULTICAST, 0xF0000000, words(0), [(ROUTER, Event.UNROUTED)]))
-        packets.append(packet(62, 11, loss, Type.GLOBAL, 0xF1000000, words(0), [(ROUTER, Event.OTHER_TYPE)]))
+        packets.append(packet(62, 9, loss, PacketType.MULTICAST, 0xF0000000, words(0), [(ROUTER, Event.UNROUTED)]))
+        packets.append(packet(62, 11, loss, PacketType.GLOBAL, 0xF1000000, words(0), [(ROUTER, Event.OTHER_TYPE)]))
         packets.append(packet(62, 13, loss, Type.SILENT, 0x61000000, words(0), [(layer, Event.UNCLAIMED)]))
         packets.append(packet(62, 15, loss, Type.SPIKE, 0x71000000, words(0), [(LINK + 2, Event.OFF_CHIP)]))
     everyone = [(geometry.pe_id(f"{quad}.{p}"), Event.RECEIVED) for quad in ("1.2", "2.2") for p in range(4)]
@@ -172,31 +178,29 @@ def frames_of(*frames: bytes) -> bytes:
 def test_names_are_those_of_the_schema(tmp_path: Path) -> None:
     """All interfaces, events, types, types of the chip: the tables of the dissector can never drift from Python's."""
     n = INTERFACES
-    events = np.zeros(n + len(Event) * len(Type) * len(PacketType), EVENT)
+    events = np.zeros(n + len(EVENT_NAMES) * TYPES * len(PacketType), EVENT)
     events["time"] = events["sent"] = np.arange(len(events))
     events["source"][:n] = 1 + np.arange(n) % spec.PES.value
     events["target"][:n], events["event"][:n] = np.arange(n), Event.RECEIVED
     events["source"][n:] = 1
-    grid = np.indices((len(Event), len(Type), len(PacketType))).reshape(3, -1)
+    grid = np.indices((len(EVENT_NAMES), TYPES, len(PacketType))).reshape(3, -1)
     events["event"][n:], events["type"][n:], events["control"][n:] = grid[0], grid[1], grid[2] << 6
     read = rows(written(events, tmp_path / "names.pcapng"), "s2.src", "s2.dst", "s2.event", "s2.type", "s2.ptype")
     assert {row[0] for row in read[:n]} == {geometry.name(pe) for pe in geometry.PE_IDS}
     assert [row[0] for row in read[: spec.PES.value]] == [geometry.name(pe) for pe in geometry.PE_IDS]
     assert [row[1] for row in read[:n]] == [interface_name(i) for i in range(n)]
     assert read[n - 1][1] == "link5"
-    expected = [
-        [Event(e).name.lower(), Type(t).name.lower(), PacketType(p).name.lower()] for e, t, p in grid.T.tolist()
-    ]
+    expected = [[EVENT_NAMES[e], META.type_names()[t], PacketType(p).name.lower()] for e, t, p in grid.T.tolist()]
     assert [row[2:] for row in read[n:]] == expected
 
 
 def test_counts_are_those_of_the_array(trace: Path) -> None:
     events = network_events()
     counted = Counter(map(tuple, rows(trace, "s2.type", "s2.event")))
-    expected = Counter((Type(t).name.lower(), Event(e).name.lower()) for t, e in events[["type", "event"]].tolist())
+    expected = Counter((META.types[t], EVENT_NAMES[e]) for t, e in events[["type", "event"]].tolist())
     assert counted == expected
     assert counted["error", "fifo_full"] == 10 and counted["spike", "received"] == 240
-    assert {event for _, event in counted} == {event.name.lower() for event in Event}
+    assert {event for _, event in counted} == set(EVENT_NAMES)
 
 
 def test_the_errors_of_a_pe(trace: Path) -> None:
@@ -238,7 +242,7 @@ def test_every_field_has_the_value_of_the_array(trace: Path) -> None:
         seconds, rest = divmod(int(e["time"]), 10**9)
         assert row[2].lower() in (("1", "true") if e["event"] >= Event.UNROUTED else ("0", "false"))
         assert row[:2] + row[3:] == [
-            f"{seconds}.{rest:09}", "1", source, target, f"{source},{target}".rstrip(","), f"{e['key']:#010x}",
+            f"{seconds}.{rest:09}", "2", source, target, f"{source},{target}".rstrip(","), f"{e['key']:#010x}",
             str(e["tick"]), str(e["sent"]), str(e["phase"]), str(e["out"]),
             "" if e["port"] == NO_PORT else str(e["port"]),
             str(e["hops"]), str(latencies[i]), f"{source}@{e['tick']}+{e['sent']}", f"{e['control']:#04x}",
@@ -256,25 +260,25 @@ def test_columns_say_what_a_packet_is(tmp_path: Path) -> None:
         packet(32, 13, source, Type.CONTROL, 0x50000000, np.array([7, 0xFF], np.uint32), []),
     ])  # fmt: skip
     assert columns(written(events, tmp_path / "columns.pcapng")) == [
-        ["S2", "1.2.1", "", "error  key 0x21000003 = -0.0123  tick 30"],
-        ["S2", "1.2.1", "1.2.0", "DROPPED (fifo_full) error  key 0x21000003 = -0.0123  tick 30"],
+        ["S2", "1.2.1", "", "error  key 0x21000003 = 0xbc4985f0 (-0.0123)  tick 30"],
+        ["S2", "1.2.1", "1.2.0", "DROPPED (fifo_full) error  key 0x21000003 = 0xbc4985f0 (-0.0123)  tick 30"],
         ["S2", "1.2.1", "", "spike  key 0x11000003  tick 31"],
         ["S2", "1.2.1", "1.2.0", "spike  key 0x11000003  tick 31"],
-        ["S2", "1.2.1", "", "control  key 0x50000000 = 0x00000007, 0x000000ff  tick 32"],
+        ["S2", "1.2.1", "", "control  key 0x50000000 = 0x00000007 (9.80909e-45), 0x000000ff (3.57331e-43)  tick 32"],
     ]
 
 
 def test_frames_that_are_not_ours_give_a_note_and_no_error(tmp_path: Path) -> None:
-    good = bytes([1, 1, 2, 0]) + struct.pack("<HHII", 85, 86, 30, 13) + bytes([0, 1, 2, 0x10]) + bytes(8)
+    good = bytes([2, 1, 5, 0]) + struct.pack("<HHII", 85, 86, 30, 13) + bytes([0, 1, 2, 0x10]) + bytes(8)
     frames = [good + bytes(4), b"\x09" + good[1:] + bytes(4), good[:27], b"", good + bytes(3), good + bytes(8)]
     rng = np.random.default_rng(1)
-    frames += [rng.bytes(n) for n in range(60)] + [b"\x01" + rng.bytes(n) for n in range(60)]
+    frames += [rng.bytes(n) for n in range(60)] + [b"\x02" + rng.bytes(n) for n in range(60)]
     path = tmp_path / "odd.pcapng"
     path.write_bytes(frames_of(*frames))
     notes = [row[3] for row in columns(path)]
     assert notes[:6] == [
-        "error  key 0x00000000 = 0  tick 30",
-        "unknown version 9 of the frame: known is 1",
+        "error  key 0x00000000 = 0x00000000 (0)  tick 30",
+        "unknown version 9 of the frame: known is 2",
         "a frame of 27 bytes: there are at least 28",
         "a frame of 0 bytes: there are at least 28",
         "control byte 0x10 does not fit a frame of 31 bytes",

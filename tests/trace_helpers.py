@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,9 +11,22 @@ import numpy as np
 from spinn2emu import mesh, spec
 from spinn2emu.packets import NO_PORT, PacketType, control_byte
 from spinn2emu.trace.file import Trace, canonical_order
-from spinn2emu.trace.schema import EVENT, ROUTER, Event, Meta, PeInfo, Type, interface_name
+from spinn2emu.trace.schema import CHIP_TYPES, EVENT, PHASE, ROUTER, Event, Meta, PeInfo, interface_name
 from spinn2host.mapping import OPTIMIZER, SAMPLE_PES, Kind, key
 
+
+class Type(enum.IntEnum):
+    """Types of packets, as `example_meta` numbers them."""
+
+    SPIKE = len(CHIP_TYPES)
+    ERROR = enum.auto()
+    GRADIENT = enum.auto()
+    WEIGHT = enum.auto()
+    CONTROL = enum.auto()
+    SILENT = enum.auto()
+
+
+TYPES = [*CHIP_TYPES, *(kind.name.lower() for kind in Type)]
 TICK_NS = spec.TICK_NS.value
 NS_BETWEEN_PACKETS = 4
 T = 6
@@ -31,6 +45,8 @@ class Recording:
 
     rows: list[tuple[object, ...]] = field(default_factory=list)
     sent: dict[tuple[int, int], int] = field(default_factory=dict)
+    phases: list[tuple[int, int, int]] = field(default_factory=list)
+    """(PE, tick, number of the phase that it begins)."""
 
     def send(
         self, tick: int, source: int, type: Type, key: int, to: Mapping[int, int | Event],
@@ -61,7 +77,8 @@ class Recording:
     def trace(self, meta: Meta | None = None) -> Trace:
         """The events in canonical order."""
         events = np.array(self.rows, EVENT)
-        return Trace(events[canonical_order(events)], meta or Meta())
+        phases = np.array(sorted(self.phases, key=lambda row: (row[1], row[0])), PHASE)
+        return Trace(events[canonical_order(events)], meta or Meta(types=TYPES), phases=phases)
 
 
 def words_of(values: Iterable[float]) -> list[int]:
@@ -88,7 +105,7 @@ def example_meta(samples: int) -> Meta:
     pes = {interface_name(OPTIMIZER): PeInfo("spinn2fw.eventprop.adam", *adam_ports, ("idle", "training", "update"))}
     for sample in range(samples):
         pes |= {interface_name(pe): program for pe, program in zip(chain(sample), programs, strict=True)}
-    return Meta(pes, {"events": "all"})
+    return Meta(pes, types=TYPES)
 
 
 def example_trace(samples: int = 3, steps: int = 2) -> Trace:
@@ -97,10 +114,21 @@ def example_trace(samples: int = 3, steps: int = 2) -> Trace:
     for step in range(steps):
         begin = step * STEP_TICKS
         _release(recording, begin, samples)
+        _begin_phases(recording, begin, samples)
         for sample in range(samples):
             _forward(recording, begin, sample, rng)
             _backward(recording, begin, sample, rng)
     return recording.trace(example_meta(samples))
+
+
+def _begin_phases(recording: Recording, begin: int, samples: int) -> None:
+    """A sample's forward phase begins behind its release, in the first step where the PEs wait for that."""
+    recording.phases += [(OPTIMIZER, begin, IDLE), (OPTIMIZER, begin + 1, 1), (OPTIMIZER, begin + STEP_TICKS - 1, 2)]
+    first = begin + 1 if begin else 0
+    for sample in range(samples):
+        source, *others = chain(sample)
+        recording.phases += [(source, first, 0), (source, first + 1, INPUT_FORWARD), (source, begin + T, 2)]
+        recording.phases += [(pe, tick, phase) for pe in others for tick, phase in ((first, 0), (begin + T, 1))]
 
 
 def _release(recording: Recording, begin: int, samples: int) -> None:
@@ -154,4 +182,6 @@ def repeated(trace: Trace, times: int) -> Trace:
     later = np.arange(times, dtype=np.uint64)[:, None] * np.uint64(length)
     events["tick"] += later.astype(np.uint32)
     events["time"] += later * np.uint64(TICK_NS)
-    return Trace(events.reshape(-1), trace.meta)
+    phases = np.tile(trace.phases, times).reshape(times, -1)
+    phases["tick"] += later.astype(np.uint32)
+    return Trace(events.reshape(-1), trace.meta, phases=phases.reshape(-1))

@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 import pydantic
 
+from spinn2emu import spec
 from spinn2emu.program import Program, Region
 from spinn2emu.sdk import send, send_word, send_words
 
-PORTS = ("packets", "spikes", "errors", "gradients", "weights", "control", "silent")
-"""Output ports, by what a trace calls the packets that they send."""
-
 
 class Parameters(pydantic.BaseModel, extra="forbid"):
-    """Packets, and payload words that each has at most."""
+    """Packets, payload words that each has at most, and the output ports of the program that has sent them."""
 
+    ports: list[str] = pydantic.Field(min_length=1, max_length=spec.MAX_PORTS.value)
     count: int = pydantic.Field(ge=1)
     words: int = pydantic.Field(ge=0, le=4)
 
@@ -49,4 +48,4 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     return 0
 
 
-program = Program(tick=tick, regions=regions, parameters=Parameters, outputs=PORTS)
+program = Program(tick=tick, regions=regions, parameters=Parameters, outputs_of=lambda p: p.ports)

@@ -47,17 +47,17 @@ class Recording(Connection):
     ) -> None:  # fmt: skip
         """Begins to record packets in a pcapng file, which is overwritten. The chip must not be running.
 
-        events: of "sent", "received", "dropped"; types: of the names of `spinn2emu.trace.schema.Type`, in lower case,
-        such as "spike"; without: types that are left out; pes: packets that one of them sends or gets; key, mask: keys
-        k with k & mask == key; first, last: ticks of sending; empty: all. limit: bytes; only the last packets are
-        kept. compress: by zstd; by default if the path ends in .zst.
+        events: of "sent", "received", "dropped"; types: names of output ports without digits and an s at the end, such
+        as "spike" for `spikes`; without: types that are left out; pes: packets that one of them, or a PE of a quad
+        `qx.qy`, sends or gets; key, mask: keys k with k & mask == key; first, last: ticks of sending; empty: all.
+        limit: bytes; only the last packets are kept. compress: by zstd; by default if the path ends in .zst.
 
         Raises ConfigError.
         """
         path = os.path.abspath(path)
         options: dict[str, Any] = {
             "path": path, "events": list(events), "types": list(types), "without": list(without),
-            "pes": [pe_id(pe) for pe in pes], "key": key, "mask": mask, "first": first, "limit": limit,
+            "pes": list(pes), "key": key, "mask": mask, "first": first, "limit": limit,
             "compress": path.endswith(".zst") if compress is None else compress,
         }  # fmt: skip
         if last is not None:

@@ -119,6 +119,7 @@ def _link(name: str, values: dict[str, Any], one_tick: bool, strict: bool) -> Lo
     except pydantic.ValidationError as error:
         raise ConfigError(f"{name}: {describe(error)}", program=name) from error
     try:
+        program = program.with_ports(parameters)
         memory, initial = link(program, parameters)
         phases = phase_table(program, program.phase_list(parameters))
         fifo = _check_fifo(program, program.fifo_of(parameters))

@@ -89,6 +89,8 @@ class Network:
                 f"the chip is traced to {self.tracing.path}, its time cannot begin again: stop the trace first",
                 path=str(self.tracing.path),
             )  # fmt: skip
+        if self.tracing is not None:
+            self.tracing.check(application.pes)
         plain = self.options.loop == "python"
         entries, awake = application.entries, application.awake
         endpoints = [loading.endpoint(assignment) for assignment in awake]
@@ -223,7 +225,7 @@ class Network:
         """Begins a trace; see `tracing.TraceOptions`. Raises ConfigError."""
         if self.tracing is not None:
             raise ConfigError(f"the chip is traced to {self.tracing.path} already", path=str(self.tracing.path))
-        self.tracing = Tracing(options, self.memory.captures, self.assignments, len(self.sockets), self.tick)
+        self.tracing = Tracing(options, self.memory, self.assignments, len(self.sockets), self.tick)
 
     def hear_recorder(self) -> None:
         """Takes in what the recorder answers; a run that waited for it has ended."""

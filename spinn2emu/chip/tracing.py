@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import select
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +16,13 @@ import pydantic
 from spinn2emu import geometry
 from spinn2emu.chip import processes
 from spinn2emu.chip.loading import Assignment
+from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.errors import ConfigError, Spinn2Error, describe
+from spinn2emu.registers import NO_PHASE, Register
 from spinn2emu.trace import recorder
 from spinn2emu.trace.capture import ALL, SOME, CaptureMemory, Filter, wants_everything
 from spinn2emu.trace.file import TraceWriter
-from spinn2emu.trace.schema import INTERFACES, Event, Meta, PeInfo, Type, type_of_port
+from spinn2emu.trace.schema import Event, Meta, PeInfo
 
 CLOSE_DEADLINE_S = 30.0
 _LAST_TICK = (1 << 32) - 1
@@ -29,13 +32,15 @@ EventName = Literal["sent", "received", "dropped"]
 
 
 class TraceOptions(pydantic.BaseModel, extra="forbid"):
-    """What to record, and how to write it. Empty lists: all. `pes`: packets from or to one of them (ids)."""
+    """What to record, and how to write it. Empty lists: all. `pes`: packets from or to one of them (ids, names, quads);
+    `types`, `without`: names as in `schema.Meta.types`.
+    """
 
     path: str
     events: list[EventName] = []
     types: list[str] = []
     without: list[str] = []
-    pes: list[int] = []
+    pes: list[int | str] = []
     key: int = pydantic.Field(0, ge=0, le=_WORD)
     mask: int = pydantic.Field(0, ge=0, le=_WORD)
     first: int = pydantic.Field(0, ge=0, le=_LAST_TICK)
@@ -45,32 +50,41 @@ class TraceOptions(pydantic.BaseModel, extra="forbid"):
 
     def about(self) -> dict[str, Any]:
         """The filter, for the file: what differs from recording all."""
-        written = self.model_dump(exclude_defaults=True, exclude={"path", "limit", "compress"})
+        written = self.model_dump(exclude_defaults=True, exclude={"path", "compress"})
         if self.pes:
-            written["pes"] = [geometry.name(pe) for pe in self.pes]
+            written["pes"] = [pe if isinstance(pe, str) else geometry.name(pe) for pe in self.pes]
         return written
+
+    def chooses(self) -> bool:
+        """Whether the routers have to look at what they record."""
+        return bool(self.about().keys() - {"limit"})
 
 
 class Tracing:
     """A trace that is being recorded. Raises ConfigError if it cannot begin."""
 
     def __init__(
-        self, request: Mapping[str, Any], captures: CaptureMemory, pes: Mapping[int, Assignment], routers: int,
-        tick: int,
-    ) -> None:  # fmt: skip
+        self, request: Mapping[str, Any], memory: ChipMemory, pes: Mapping[int, Assignment], routers: int, tick: int
+    ) -> None:
         try:
             options = TraceOptions.model_validate(dict(request))
         except pydantic.ValidationError as error:
             raise ConfigError(f"trace: {describe(error)}") from error
-        self.path, self.captures = Path(options.path), captures
+        self.path, self.captures = Path(options.path), memory.captures
         self.flushing, self.alive = False, True
         self.error: str | None = None
+        captures = memory.captures
+        self.infos = {pe: _info(pes[pe]) for pe in sorted(pes)}
+        names = {pe: geometry.name(pe) for pe in self.infos}
+        self.meta = Meta(
+            {names[pe]: info for pe, info in self.infos.items()}, options.about(),
+            began={names[pe]: phase for pe in names if (phase := _phase(pes[pe], memory)) is not None},
+        )  # fmt: skip
         wants_everything(captures)
-        _set_filter(options, captures)
+        _set_filter(options, captures, self.meta, tick)
         recorder.prepare(captures)
         try:
-            meta = Meta({geometry.name(pe): _info(pes[pe]) for pe in sorted(pes)}, options.about())
-            writer = TraceWriter(self.path, meta, options.compress, options.limit)
+            writer = TraceWriter(self.path, self.meta, options.compress, options.limit)
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror}", path=str(self.path)) from error
         captures.clear()
@@ -81,14 +95,23 @@ class Tracing:
         self.child = processes.fork("recorder", 0, body, keep=[theirs.fileno(), writer.fileno()])
         theirs.close()
         writer.let_go()
-        captures.filter[Filter.ON] = SOME if options.about() else ALL
+        captures.filter[Filter.ON] = SOME if options.chooses() else ALL
+
+    def check(self, pes: Mapping[int, Assignment]) -> None:
+        """Raises ConfigError for programs that the trace describes otherwise: its head has been written."""
+        for pe, assignment in pes.items():
+            if self.infos.get(pe, _info(assignment)) != _info(assignment):
+                raise ConfigError(
+                    f"the chip is traced to {self.path}, which says that {self.infos[pe].program} runs on PE "
+                    f"{geometry.name(pe)}, not {assignment.loaded.program.name}: stop the trace first, load before it",
+                    path=str(self.path), pe=pe, program=assignment.loaded.program.name,
+                )  # fmt: skip
 
     def name_types(self, pes: Mapping[int, Assignment]) -> None:
-        """Takes down which output port sends packets of which type."""
-        self.captures.type_of[:] = Type.MULTICAST
-        for pe, assignment in pes.items():
-            for port, name in enumerate(assignment.loaded.program.outputs):
-                self.captures.type_of[pe, port] = type_of_port(name)
+        """Takes down which output port sends packets of which type. Of PEs that got a program since the trace began,
+        ports have no names in it, and no type but those that it knows: what else they send is multicast."""
+        infos = {geometry.name(pe): self.infos.get(pe) or _info(assignment) for pe, assignment in pes.items()}
+        self.captures.type_of[:] = replace(self.meta, pes=infos).type_table()
 
     def state(self) -> dict[str, Any]:
         """What the host is told while it goes on; `error`: why it is not complete, or None."""
@@ -139,38 +162,63 @@ class Tracing:
         return True
 
 
-def _set_filter(options: TraceOptions, captures: CaptureMemory) -> None:
+def _set_filter(options: TraceOptions, captures: CaptureMemory, meta: Meta, tick: int) -> None:
     words = captures.filter
     if options.key & ~options.mask:
         raise ConfigError(f"trace: key {options.key:#x} has bits outside mask {options.mask:#x}: it can never match")
     if options.first > options.last:
         raise ConfigError(f"trace: no tick lies between {options.first} and {options.last}")
+    if options.last < tick:
+        raise ConfigError(
+            f"trace: tick {options.last} has passed, the chip is in tick {tick}", last=options.last, tick=tick
+        )
     words[Filter.KEY], words[Filter.MASK] = options.key, options.mask
     words[Filter.FIRST], words[Filter.LAST] = options.first, options.last
     if options.events:
-        dropped = [event for event in Event if event >= Event.UNROUTED]
+        dropped = [event for event in Event if Event.UNROUTED <= event <= Event.OFF_CHIP]
         kinds = {"sent": [Event.SENT], "received": [Event.RECEIVED], "dropped": dropped}
         words[Filter.EVENTS] = sum(1 << event for name in options.events for event in kinds[name])
     if options.types:
         captures.types[:] = 0
-        captures.types[[_type(name) for name in options.types]] = 1
-    captures.types[[_type(name) for name in options.without]] = 0
+        captures.types[_types(options.types, meta)] = 1
+    captures.types[_types(options.without, meta)] = 0
     if options.pes:
-        wrong = [pe for pe in options.pes if not 0 < pe < INTERFACES]
-        if wrong:
-            raise ConfigError(f"trace: there is no PE with id {wrong[0]}", pe=wrong[0])
         captures.pes[:] = 0
-        captures.pes[options.pes] = 1
+        captures.pes[[pe for given in options.pes for pe in _used(given, meta)]] = 1
 
 
-def _type(name: str) -> int:
-    known = {kind.name.lower(): int(kind) for kind in Type}
-    if name not in known:
-        raise ConfigError(f"trace: there is no packet type {name!r}: there are {', '.join(known)}", type=name)
-    return known[name]
+def _types(names: Iterable[str], meta: Meta) -> list[int]:
+    """The numbers of types. Raises ConfigError for a name that none has."""
+    wanted = [name.lower().replace("-", "_") for name in names]
+    for name in wanted:
+        if name not in meta.types:
+            raise ConfigError(
+                f"trace: the programs send no packets of type {name!r}: there are {', '.join(meta.types)}", type=name,
+                types=list(meta.types),
+            )  # fmt: skip
+    return [list(meta.types).index(name) for name in wanted]
+
+
+def _used(given: int | str, meta: Meta) -> list[int]:
+    """The PEs that are meant. Raises ConfigError if they do not exist, or none has a program."""
+    pes = geometry.pe_ids(str(given))
+    if not any(geometry.name(pe) in meta.pes for pe in pes):
+        where = f"quad {given}: none of its PEs has" if len(pes) > 1 else f"PE {geometry.name(pes[0])}: it has no"
+        raise ConfigError(
+            f"trace: nothing can be recorded of {where} {'a ' if len(pes) > 1 else ''}program (see `spinn2emu ps`)",
+            pes=pes,
+        )  # fmt: skip
+    return pes
 
 
 def _info(assignment: Assignment) -> PeInfo:
     program, phases = assignment.loaded.program, assignment.loaded.program.phase_list(assignment.loaded.parameters)
     name = Path(program.name).name if program.name.endswith(".py") else program.name
     return PeInfo(name, list(program.inputs), list(program.outputs), [phase.name for phase in phases])
+
+
+def _phase(assignment: Assignment, memory: ChipMemory) -> tuple[int, int] | None:
+    """The phase that the PE is in and its first tick; None: it has not begun."""
+    words = assignment.loaded.memory["sys"].view(memory.sram[assignment.pe])
+    phase = int(words[Register.PHASE])
+    return None if phase == NO_PHASE else (phase, int(words[Register.PHASE_START]))

@@ -12,6 +12,7 @@ import zmq
 
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, VERSION, Kind, header, new_buffer
+from spinn2emu.packets import NO_PORT, PACKET, PHASE_BEGINS, PORT_BITS
 from spinn2emu.pe.guard import enter_from_python, leave_from_python
 from spinn2emu.pe.process import TX_PACKETS, Image, build_context, connected
 from spinn2emu.pe.replay import where_it_fails
@@ -27,7 +28,7 @@ class PeLoop:
     ) -> None:
         self.pe, self.socket, self.guard = image.pe, socket, guard
         self.image, self.sram, self.note = image, sram, note
-        self.rx, self.tx = new_buffer(spec.FRAME_PACKETS.value), new_buffer(TX_PACKETS)
+        self.rx, self.tx = new_buffer(spec.FRAME_PACKETS.value), new_buffer(TX_PACKETS + 1)
         self.context = build_context(image, sram, self.rx, self.tx)
         self.sys, self.phases = (image.memory[name].view(sram) for name in ("sys", "phases"))
         self.kernel = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(image.entry)
@@ -74,6 +75,7 @@ class PeLoop:
         self.rx[HEADER_PACKETS : HEADER_PACKETS + len(packets)] = packets
         self.context[Context.RX_COUNT] = len(packets)
         self.context[Context.SEQUENCE] = 0
+        self.begin_phase(tick, phase)
         before = self.sram.copy()
         code = self.kernel(self.context.ctypes.data)
         if code == SystemError.EXCEPTION:
@@ -95,6 +97,19 @@ class PeLoop:
         elif tick == sys[Register.PHASE_END]:
             self.enter_phase(int(phases[phase, PhaseWord.NEXT]), tick + 1)
         return True
+
+    def begin_phase(self, tick: int, phase: int) -> None:
+        """If a phase begins in this tick, notes it for a trace; not the one-tick phase again in which a PE waits."""
+        context = self.context
+        if tick != self.sys[Register.PHASE_START]:
+            return
+        if phase != context[Context.LAST_PHASE] or tick != context[Context.LAST_BEGIN] + 1:
+            note = np.zeros(1, PACKET)
+            note["control"], note["port"], note["source"], note["tick"] = PHASE_BEGINS, NO_PORT, self.pe, tick
+            note["origin"] = phase << PORT_BITS
+            self.tx[HEADER_PACKETS + context[Context.TX_COUNT]] = note[0]
+            context[Context.TX_COUNT] += 1
+        context[Context.LAST_PHASE], context[Context.LAST_BEGIN] = phase, tick
 
     def explain(self, before: np.ndarray, tick: int, packets: int) -> None:
         """Leaves a note for the supervisor: where the kernel has failed."""

@@ -18,7 +18,7 @@ from spinn2emu.memory_map import MemoryMap
 from spinn2emu.packets import PACKET
 from spinn2emu.pe.guard import enter, leave
 from spinn2emu.pe.ticks import Stop, enter_phase, promise, set_until
-from spinn2emu.registers import PhaseWord, Register, Status
+from spinn2emu.registers import NO_PHASE, PhaseWord, Register, Status
 from spinn2emu.sdk import CONTEXT_WORDS, REGION_WORDS, Context
 
 TX_PACKETS = 8192
@@ -129,6 +129,7 @@ def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray
     context[Context.TX_CAPACITY] = len(tx) - HEADER_PACKETS
     context[Context.PE] = image.pe
     context[Context.LIMIT] = NEVER
+    context[Context.LAST_PHASE] = NO_PHASE
     for i, symbol in enumerate(image.memory.symbols):
         word = Context.REGIONS + REGION_WORDS * i
         context[word] = symbol.view(sram).ctypes.data
@@ -145,7 +146,7 @@ def prepare() -> None:
 def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, endpoint: str) -> None:
     """Body of a PE's process; returns only if the network is gone."""
     rx = np.empty(HEADER_PACKETS + spec.FRAME_PACKETS.value, PACKET)
-    tx = new_buffer(TX_PACKETS)
+    tx = new_buffer(TX_PACKETS + 1)  # and the note of a phase
     context = build_context(image, sram, rx, tx)
     sys, phases = (image.memory[name].view(sram) for name in ("sys", "phases"))
     grant, report = header(rx), header(tx)

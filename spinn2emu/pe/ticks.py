@@ -9,6 +9,7 @@ import enum
 
 from spinn2emu.frames import FOREVER
 from spinn2emu.jit import inlined
+from spinn2emu.packets import NO_PORT, PHASE_BEGINS, PORT_BITS
 from spinn2emu.registers import NO_PHASE, PhaseWord, Register, Status, SystemError
 from spinn2emu.sdk import Context
 
@@ -29,6 +30,8 @@ _HORIZON, _LIMIT, _UNTIL = int(Context.HORIZON), int(Context.LIMIT), int(Context
 _GRANT_END, _GRANT_LIVE = int(Context.GRANT_END), int(Context.GRANT_LIVE)
 _TX_COUNT, _TX_CAPACITY, _SEQUENCE = int(Context.TX_COUNT), int(Context.TX_CAPACITY), int(Context.SEQUENCE)
 _RUNTIME_ERROR, _BAD_PHASE = int(Status.RUNTIME_ERROR), int(SystemError.PHASE)
+_LAST_PHASE, _LAST_BEGIN, _PE = int(Context.LAST_PHASE), int(Context.LAST_BEGIN), int(Context.PE)
+_NO_PORT, _PHASE_BEGINS, _PORT_BITS = NO_PORT, PHASE_BEGINS, PORT_BITS
 _FOREVER, _NONE = FOREVER, NO_PHASE
 
 
@@ -66,9 +69,25 @@ def set_until(sys, phases, context):  # type: ignore[no-untyped-def]
 
 @inlined
 def begin_tick(pe, t):  # type: ignore[no-untyped-def]
-    """Makes t the current tick."""
-    pe.sys[_TICK] = t
-    pe.context[_SEQUENCE] = 0
+    """Makes t the current tick. If a phase begins in it, the next report says so, for a trace; not if it is one of one
+    tick that begins again, in which a PE waits.
+    """
+    sys, context = pe.sys, pe.context
+    sys[_TICK] = t
+    context[_SEQUENCE] = 0
+    if t == sys[_START]:
+        if sys[_PHASE] != context[_LAST_PHASE] or t != context[_LAST_BEGIN] + 1:
+            note = pe.tx[context[_TX_COUNT]]
+            note.control = _PHASE_BEGINS
+            note.port = _NO_PORT
+            note.source = context[_PE]
+            note.origin = sys[_PHASE] << _PORT_BITS
+            note.key = note.time = 0
+            note.payload[0] = note.payload[1] = note.payload[2] = note.payload[3] = 0
+            note.tick = t
+            context[_TX_COUNT] += 1
+        context[_LAST_PHASE] = sys[_PHASE]
+        context[_LAST_BEGIN] = t
 
 
 @inlined

@@ -12,7 +12,7 @@ import zmq
 
 from spinn2emu import mesh, spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind, header, identity, new_buffer
-from spinn2emu.packets import PACKET, PacketType
+from spinn2emu.packets import PACKET, PHASE_BEGINS, PacketType
 from spinn2emu.router.process import bound
 from spinn2emu.router.state import Counter, Endpoint, Fault, Link, PeCounter, Queues, Registers
 from spinn2emu.router.table import Entry
@@ -75,6 +75,9 @@ class RouterLoop:
     def route(self, packet: np.void) -> None:
         """The first entry that matches decides; every target whose port matches gets a copy into its queue."""
         count, source = self.registers.counters, int(packet["source"])
+        if packet["control"] == PHASE_BEGINS:
+            self.note(packet, Event.PHASE, source, 0)
+            return
         count[Counter.PACKETS] += 1
         count[Counter.WITHOUT_PAYLOAD + (int(packet["control"]) >> 4 & 3)] += 1
         self.registers.pe_counts[source, PeCounter.SENT] += 1

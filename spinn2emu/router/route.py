@@ -11,7 +11,7 @@ import numpy as np
 from spinn2emu import spec
 from spinn2emu.frames import HEADER_PACKETS
 from spinn2emu.jit import inlined
-from spinn2emu.packets import PACKET, PacketType
+from spinn2emu.packets import PACKET, PHASE_BEGINS, PacketType
 from spinn2emu.router.state import Counter, Fault, PeCounter, Word
 from spinn2emu.router.table import NO_ENTRY, lookup
 from spinn2emu.trace.capture import record
@@ -27,6 +27,7 @@ _MULTICAST, _NO_ENTRY = int(PacketType.MULTICAST), NO_ENTRY
 _EVENT_SENT, _EVENT_UNROUTED, _EVENT_OTHER_TYPE, _EVENT_UNCLAIMED, _EVENT_OFF_CHIP = (
     int(event) for event in (Event.SENT, Event.UNROUTED, Event.OTHER_TYPE, Event.UNCLAIMED, Event.OFF_CHIP)
 )  # fmt: skip
+_PHASE_BEGINS, _EVENT_PHASE = PHASE_BEGINS, int(Event.PHASE)
 _ROUTER, _LINK, _LINKS = ROUTER, LINK, spec.LINKS.value
 
 
@@ -94,6 +95,9 @@ def route(packets, words, table, ports, gate, queues, registers):  # type: ignor
     own = np.int64(1) << gate.words[_OWN]
     for i in range(packets.shape[0]):
         packet = packets[i]
+        if packet.control == _PHASE_BEGINS:
+            record(registers.capture, packet, words[i], _EVENT_PHASE, packet.source, 0)
+            continue
         registers.counters[_IN] += 1
         registers.counters[_NO_PAYLOAD + (packet.control >> 4 & 3)] += 1
         registers.pe_counts[packet.source, _SENT] += 1

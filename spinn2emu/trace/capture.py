@@ -20,7 +20,7 @@ from spinn2emu.frames import FOREVER
 from spinn2emu.jit import atomic_exchange, atomic_load, compiled, inlined, pasted
 from spinn2emu.packets import PORT_BITS
 from spinn2emu.trace.notes import COUNTS, NOTE_WORDS, RANK_BITS, SPAN, TIME_BITS, count_key, sort, sort_key, time_of
-from spinn2emu.trace.schema import INTERFACES, Event, Type
+from spinn2emu.trace.schema import INTERFACES, TYPES, Event
 
 MOST_NOTES = 1 << RANK_BITS
 """Notes that a router keeps until they are sorted: of ticks that some PE has not reached."""
@@ -63,7 +63,7 @@ Capture = namedtuple("Capture", ["shared", "own"])
 _ON, _EVENTS, _KEY, _MASK, _FROM, _TO = (int(word) for word in Filter)
 _NUMBER, _NOTES, _SIDE, _ROW, _FIRST, _LAST, _BASE, _SORTED, _BUSY, _FULL, _READ = (int(word) for word in Place)
 _WORDS, _MOST, _FOREVER, _NOTE_WORDS, _SOME = 24, MOST_NOTES, FOREVER, NOTE_WORDS, SOME
-_PORT_BITS, _CHIP_TYPES = PORT_BITS, int(Type.CORE_TO_CORE) - 1
+_PORT_BITS, _PHASE = PORT_BITS, int(Event.PHASE)
 _RANK_BITS, _SPAN = np.uint64(RANK_BITS), SPAN
 _LATE, _TIME_BITS, _LAST_TICK = LATE, TIME_BITS, 1 << 32
 _PAUSE_US, _PAUSES, _SHORT, _MANY = 100, 20_000, 10, 1 << 17
@@ -73,8 +73,8 @@ _usleep: Any = types.ExternalFunction("usleep", types.int32(types.uint32))
 class CaptureMemory:
     """The shared memory of a chip's routers and its recorder; made before the fork, committed only when it is used.
 
-    `shared`: `filter` as Filter says; `types` (len(Type),) and `pes` (INTERFACES,): 1 where events are wanted;
-    `type_of` (PE id, output port): Type of what it sends; `complete` (routers, 8): first word: the time before which
+    `shared`: `filter` as Filter says; `types` (TYPES,) and `pes` (INTERFACES,): 1 where events are wanted;
+    `type_of` (PE id, output port): type of what it sends; `complete` (routers, 8): first word: the time before which
     a router has recorded all. Each router's own: `place` as Place says; `notes` (2, MOST_NOTES, NOTE_WORDS); `keys`
     (2, MOST_NOTES): sort key << RANK_BITS | number of the note; `counts`: to sort.
     """
@@ -82,7 +82,7 @@ class CaptureMemory:
     def __init__(self, routers: int) -> None:
         shared = np.dtype([
             ("complete", np.int64, (routers, 8)), ("filter", np.int64, (len(Filter),)),
-            ("types", np.uint8, (len(Type),)), ("pes", np.uint8, (INTERFACES,)),
+            ("types", np.uint8, (TYPES,)), ("pes", np.uint8, (INTERFACES,)),
             ("type_of", np.uint8, (INTERFACES, spec.MAX_PORTS.value)),
         ])  # fmt: skip
         own = np.dtype([
@@ -123,7 +123,7 @@ class CaptureMemory:
 @inlined
 def _wanted(shared, packet, event, target, kind):  # type: ignore[no-untyped-def]
     chosen = shared.filter
-    return (
+    return event == _PHASE or (
         chosen[_EVENTS] >> event & 1
         and shared.types[kind]
         and np.int64(packet.key) & chosen[_MASK] == chosen[_KEY]
@@ -234,8 +234,8 @@ def record(capture, packet, words, event, target, time):  # type: ignore[no-unty
 def _note(capture, packet, words, event, target, time):  # type: ignore[no-untyped-def]
     shared, place = capture.shared, capture.own.place
     kind = np.uint64(shared.type_of[packet.source, packet.origin & ((1 << _PORT_BITS) - 1)])
-    if packet.control >> 6:
-        kind = np.uint64((packet.control >> 6) + _CHIP_TYPES)
+    if packet.control >> 6 or event == _PHASE:
+        kind = np.uint64(packet.control >> 6)
     if shared.filter[_ON] == _SOME and not _wanted(shared, packet, event, target, kind):
         return
     if place[_NOTES] == _MOST and not make_room(capture):

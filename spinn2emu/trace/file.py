@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spinn2emu import spec
 from spinn2emu.errors import ConfigError
+from spinn2emu.packets import NO_PORT
 from spinn2emu.trace import pcapng
 from spinn2emu.trace.output import Output
-from spinn2emu.trace.schema import EVENT, FRAME, INTERFACES, Meta
+from spinn2emu.trace.schema import EVENT, FRAME, INTERFACES, PHASE, TYPES, VERSION, Event, Meta
 
 GROUP_EVENTS = 1 << 14
 """Events of a compressed frame, and of what a limited trace forgets at once."""
@@ -27,11 +30,30 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 @dataclass
 class Trace:
-    """A trace in memory. `events` (n,) of `schema.EVENT`; `problem`: what could not be read of the file, or None."""
+    """A trace in memory. `events` (n,) of `schema.EVENT`, of packets; `problem`: what could not be read of the file, or
+    None. `phases` (m,) of `schema.PHASE`: those that PEs began, whatever packets were chosen. `name`: of the file;
+    `chosen`: by which expression; `whole`: first tick, and the one behind the last, of all that was in the file.
+    """
 
     events: NDArray[np.void]
     meta: Meta = field(default_factory=Meta)
     problem: pcapng.Problem | None = None
+    phases: NDArray[np.void] = field(default_factory=lambda: np.empty(0, PHASE))
+    name: str = ""
+    chosen: str = ""
+    whole: tuple[int, int] | None = None
+
+    @property
+    def ticks(self) -> tuple[int, int]:
+        """The first tick in which packets were sent, and the one behind the last, whichever were chosen."""
+        if self.whole is not None:
+            return self.whole
+        return (int(self.events["tick"].min()), int(self.events["tick"].max()) + 1) if len(self.events) else (0, 0)
+
+    def choose(self, mask: NDArray[np.bool_], expression: str) -> Trace:
+        """The trace with some of its events, which an expression has chosen."""
+        both = f"({self.chosen}) and ({expression})" if self.chosen else expression
+        return replace(self, events=self.events[mask], chosen=both, whole=self.ticks)
 
     def to_pandas(self) -> Any:
         """A pandas.DataFrame, a row per event: see `table.columns`."""
@@ -67,6 +89,7 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
     if data[8:12] == pcapng.MAGIC.to_bytes(4, "big"):
         raise ConfigError(f"{path} is in big-endian byte order, which spinn2emu never writes", path=str(path))
     trace = parse(data)
+    trace.name = path.name
     if trace.problem is not None and not len(trace.events) and not trace.meta.pes:
         raise ConfigError(f"{path}: {trace.problem.text}, at byte {trace.problem.position}", path=str(path))
     return trace
@@ -112,7 +135,8 @@ def parse(data: Any) -> Trace:
     words = np.frombuffer(data, np.uint32, len(data) // 4)
     events = pcapng.new_events(4 * len(words) // (pcapng.BLOCK_BYTES + FRAME.itemsize) + 1)
     ours: list[bool] = []
-    meta, problem, at, n = Meta(), None, 0, 0
+    sections: list[tuple[int, Meta]] = []  # the number of each one's first event
+    problem, at, n = None, 0, 0
     while True:
         at, n, why = pcapng.decode(words, at, np.array(ours, np.bool_), events, n)
         if why == pcapng.ENDED:
@@ -132,12 +156,34 @@ def parse(data: Any) -> Trace:
                 )
                 break
             ours = []
-            comments = [value for code, value in pcapng.parse_options(body[16:]) if code == pcapng.COMMENT]
-            meta = meta if meta.pes or not comments else Meta.from_json(comments[0].decode(errors="replace"))
+            sections.append((n, pcapng.meta_of(body) or Meta()))
         elif words[at] == pcapng.INTERFACE:
             ours.append(len(body) >= 8 and pcapng.describes_ours(body))
         at += int(words[at + 1]) // 4
-    return Trace(events[:n], meta, problem)
+    meta = _one_meta(events[:n], sections)
+    packets = events[:n]["event"] != Event.PHASE
+    phases = np.empty(n - int(packets.sum()), PHASE)
+    for name, source in (("pe", "source"), ("tick", "tick"), ("phase", "phase")):
+        phases[name] = events[:n][source][~packets]
+    return Trace(events[:n] if not len(phases) else events[:n][packets], meta, problem, phases)
+
+
+def _one_meta(events: NDArray[np.void], sections: list[tuple[int, Meta]]) -> Meta:
+    """That of the first section that has PEs; the numbers of types of all events become those of its names."""
+    meta = next((meta for _, meta in sections if meta.pes), sections[0][1] if sections else Meta())
+    names = list(meta.types)
+    if not sections:
+        return meta
+    for (begin, own), (end, _) in zip(sections, [*sections[1:], (len(events), meta)], strict=True):
+        part = events[begin:end]
+        if own.version != VERSION:
+            ports = own.type_table()[part["source"], part["out"] % spec.MAX_PORTS.value]
+            part["type"] = np.where(part["type"] == 0, ports, part["type"])
+        if list(own.types) != names:
+            names += [name for name in own.types if name not in names]
+            number = [names.index(name) if names.index(name) < TYPES else 0 for name in own.types]
+            part["type"] = np.array([*number, *range(len(number), TYPES)], np.uint8)[part["type"]]
+    return replace(meta, types=names[:TYPES], version=VERSION)
 
 
 def _what_is_torn(words: NDArray[np.uint32], at: int) -> str:
@@ -155,7 +201,7 @@ def _what_is_foreign(body: bytes, ours: list[bool]) -> str:
         return f"a packet of interface {number}, which is not described; such packets are left out"
     if not ours[number]:
         return "packets of another link type than USER0 (147), or without nanoseconds; they are left out"
-    return "a frame that is not of version 1 of the schema, or damaged; such frames are left out"
+    return f"a frame that is not of version 1 to {VERSION} of the schema, or damaged; such frames are left out"
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -190,7 +236,7 @@ class TraceWriter:
         self.path, self.limit = path, limit
         self.older = path.with_name(f"{path.name}.older")
         self.counts = np.zeros((INTERFACES, 2), np.int64)
-        self.written, self.last_time = 0, 0
+        self.last_time = 0
         self._compress = zstandard().ZstdCompressor(ZSTD_LEVEL).compress if compress else None
         self._head = self._pack(pcapng.head(meta))
         self._piece = np.empty(_PIECE * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
@@ -200,6 +246,15 @@ class TraceWriter:
         if limit is not None and limit < least:
             raise ConfigError(f"a trace of at most {limit:,} bytes is too small: {least:,} at least", limit=least)
         self._output = self._begin()
+        self._has_older = False
+        if limit is not None:
+            with contextlib.suppress(OSError):  # what an earlier trace has left that did not come to its end
+                self.older.unlink()
+
+    @property
+    def written(self) -> int:
+        """Events of packets so far."""
+        return int(self.counts[:, 0].sum())
 
     def fileno(self) -> int:
         """The open file, for a process that goes on with the writer."""
@@ -209,9 +264,9 @@ class TraceWriter:
         """Closes the file as it is: another process goes on with it."""
         self._output.let_go()
 
-    def add(self, put: Put) -> None:
-        """Appends all that `put` has."""
-        blocks = 1
+    def add(self, put: Put) -> int:
+        """Appends all that `put` has; returns how many blocks."""
+        blocks, added = 1, 0
         while blocks:
             if self._compress is None and self.limit is None:
                 room = self._output.room()
@@ -223,8 +278,9 @@ class TraceWriter:
                 self._grouped += blocks
                 if self._grouped == GROUP_EVENTS:
                     self._put_group()
-            self.written += blocks
+            added += blocks
             self.last_time = time if blocks else self.last_time
+        return added
 
     def flush(self) -> None:
         """Lets other programs see what was written; with `compress` or `limit`, whole groups of it."""
@@ -236,7 +292,7 @@ class TraceWriter:
             self._put_group()
         self._output.write(self._pack(pcapng.tail(self.counts, self.last_time)))
         self._output.close()
-        if self.limit is not None and self.older.exists():
+        if self._has_older:
             self._join()
 
     def _begin(self) -> Output:
@@ -250,6 +306,7 @@ class TraceWriter:
         if self.limit is not None and self._output.size + len(data) > self.limit // 2:
             self._output.close()
             os.replace(self.path, self.older)
+            self._has_older = True
             self._output = self._begin()
         self._output.write(data)
 
@@ -274,7 +331,20 @@ def write_trace(path: str | os.PathLike[str], trace: Trace, compress: bool = Fal
         raise ConfigError("events must be in order: sort them by `canonical_order`")
     try:
         writer = TraceWriter(Path(path), trace.meta, compress)
-        writer.add(put_events(events))
+        writer.add(put_events(_with_phases(events, trace.phases)))
         writer.close()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", path=str(path)) from error
+
+
+def _with_phases(events: NDArray[np.void], phases: NDArray[np.void]) -> NDArray[np.void]:
+    """All that a file says, in canonical order."""
+    if not len(phases):
+        return events
+    begun = np.zeros(len(phases), EVENT)
+    for name, source in (("source", "pe"), ("target", "pe"), ("tick", "tick"), ("phase", "phase")):
+        begun[name] = phases[source]
+    begun["time"] = phases["tick"].astype(np.uint64) * np.uint64(spec.TICK_NS.value)
+    begun["event"], begun["port"] = Event.PHASE, NO_PORT
+    both = np.concatenate([events, begun])
+    return both[canonical_order(both)]

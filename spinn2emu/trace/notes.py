@@ -20,7 +20,7 @@ NOTE = np.dtype(
         ("tick", "<u4"),
         ("time", "<u2"),  # of the event, ns within the tick: a PE sends for 27 us of it at most
         ("target", "u1"),  # interface
-        ("what", "u1"),  # bits 7:4 Type, bits 3:0 Event
+        ("what", "u1"),  # bits 7:4 type, bits 3:0 Event
     ]
 )  # fmt: skip
 """32 bytes; the fields up to `tick` as in packets.PACKET."""
@@ -33,11 +33,11 @@ HOPS = mesh.hops_table().astype(np.uint64)
 LATENCY = np.array([mesh.latency_of_hops(hops) for hops in range(2 * int(HOPS.max()) + 1)], np.uint64)
 """ns from the sending of a packet to its arrival, or to the router's decision, by the hops that it has made."""
 
-_TICK_NS, _SENT, _PORTS, _PORT_BITS, _AT_TYPE = (
-    np.uint64(n) for n in (spec.TICK_NS.value, Event.SENT, (1 << PORT_BITS) - 1, PORT_BITS, 4)
+_TICK_NS, _SENT, _PHASE, _PORTS, _PORT_BITS, _AT_TYPE = (
+    np.uint64(n) for n in (spec.TICK_NS.value, Event.SENT, Event.PHASE, (1 << PORT_BITS) - 1, PORT_BITS, 4)
 )
 _AT = tuple(np.uint64(8 * byte) for byte in range(8))
-_BYTE = np.uint64(0xFF)
+_BYTE, _CONTROL = np.uint64(0xFF), np.uint64(0xF0)
 RANK_BITS = 20
 """Below a key there is room for the note's number."""
 KEY_TIME_BIT = 17
@@ -104,14 +104,14 @@ def sort(keys, n, counts):  # type: ignore[no-untyped-def]
 def put_note(out, n, counts, note):  # type: ignore[no-untyped-def]
     """Writes the block of a note to `out` from word n on; returns the word behind it."""
     control, port, source, origin = (
-        note[0] & _BYTE,
+        note[0] & _CONTROL,
         note[0] >> _AT[1] & _BYTE,
         note[0] >> _AT[2] & _BYTE,
         note[0] >> _AT[3] & _BYTE,
     )
     tick, time, target, what = note[3] & _WORD, note[3] >> _AT[4] & _TIME, note[3] >> _AT[6] & _BYTE, note[3] >> _AT[7]
     event = what & _EVENT
-    moved = np.uint64(event != _SENT)
+    moved = np.uint64(event != _SENT and event != _PHASE)
     hops = (HOPS[source] + HOPS[target]) * moved
     latency = LATENCY[hops] * moved
     return put_block(

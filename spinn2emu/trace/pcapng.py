@@ -1,8 +1,9 @@
 """pcapng blocks (draft-ietf-opsawg-pcapng): the file's head, one block per event, statistics at the end; compiled.
 
-A file is one section: its header with a comment (`schema.Meta` as JSON), all interfaces (event router, PEs, links),
-then an enhanced packet block per event, and interface statistics. Little-endian, timestamps in ns of virtual time
-since tick 0. No date, no host name: equal runs give equal files.
+A file is one section: its header with a comment (`schema.Meta` as JSON; several, if it is too long for one),
+all interfaces (event router, PEs, links) with the names of the types of packets, then an enhanced packet block per
+event, and interface statistics. Little-endian, timestamps in ns of virtual time since tick 0. No date, no host name:
+equal runs give equal files.
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ from numpy.typing import NDArray
 
 from spinn2emu import spec
 from spinn2emu.jit import compiled, inlined, pasted, store
-from spinn2emu.trace.schema import DROPS, EVENT, FRAME, INTERFACES, LINKTYPE, VERSION, Event, Meta, Type, interface_name
+from spinn2emu.trace.schema import (
+    CHIP_TYPES,
+    DROPS,
+    EVENT,
+    FRAME,
+    INTERFACES,
+    LINKTYPE,
+    TYPES,
+    VERSION,
+    Event,
+    Meta,
+    interface_name,
+)
 from spinn2emu.version import VERSION as RELEASE
 
 SECTION, INTERFACE, STATISTICS, PACKET_BLOCK = 0x0A0D0D0A, 1, 5, 6
@@ -26,6 +39,8 @@ END_OF_OPTIONS, COMMENT, HARDWARE, APPLICATION, IF_NAME, IF_DESCRIPTION, IF_TSRE
 )  # fmt: skip
 """Option codes; those of interfaces and sections overlap."""
 NANOSECONDS = 9
+MOST_OPTION_BYTES = 65_532
+"""Of an option's value: its length has 16 bits."""
 
 BLOCK_BYTES = 32
 """An enhanced packet block without its frame and options."""
@@ -45,18 +60,35 @@ def block(kind: int, body: bytes) -> bytes:
 
 def head(meta: Meta) -> bytes:
     """The section header and all interface descriptions."""
+    text = meta.to_json().encode()
+    comments = [(COMMENT, text[at : at + MOST_OPTION_BYTES]) for at in range(0, len(text), MOST_OPTION_BYTES)]
     about = options(
-        (HARDWARE, b"SpiNNaker2 (emulated)"), (APPLICATION, f"spinn2emu {RELEASE}".encode()),
-        (COMMENT, meta.to_json().encode()),
+        (HARDWARE, b"SpiNNaker2 (emulated)"), (APPLICATION, f"spinn2emu {RELEASE}".encode()), *comments,
     )  # fmt: skip
     parts = [block(SECTION, struct.pack("<IHHq", MAGIC, 1, 0, -1) + about)]
     for number in range(INTERFACES):
-        name = interface_name(number)
-        pairs = [(IF_NAME, name.encode()), (IF_TSRESOL, bytes([NANOSECONDS]))]
-        if name in meta.pes:
-            pairs.insert(1, (IF_DESCRIPTION, meta.pes[name].program.encode()))
+        pairs = [
+            (IF_NAME, interface_name(number).encode()), (IF_DESCRIPTION, describe(meta, number).encode()),
+            (IF_TSRESOL, bytes([NANOSECONDS])),
+        ]  # fmt: skip
         parts.append(block(INTERFACE, struct.pack("<HHI", LINKTYPE, 0, 0) + options(*pairs)))
     return b"".join(parts)
+
+
+def describe(meta: Meta, number: int) -> str:
+    """An interface: its program, and the types that numbers stand for, which a dissector finds nowhere else."""
+    name = interface_name(number)
+    own = list(enumerate(meta.types))[len(CHIP_TYPES) :]
+    types = ["types: " + ", ".join(f"{i} {kind}" for i, kind in own)] if own else []
+    return "; ".join([meta.pes[name].program, *types] if name in meta.pes else types)
+
+
+def meta_of(body: bytes) -> Meta | None:
+    """What the comments of a section's header say; None without comments."""
+    comments = [value.decode(errors="replace") for code, value in parse_options(body[16:]) if code == COMMENT]
+    while comments and not comments[0].startswith("{"):  # somebody else's
+        comments.pop(0)
+    return Meta.from_json("".join(comments)) if comments else None
 
 
 def tail(counts: NDArray[np.int64], time: int) -> bytes:
@@ -74,14 +106,14 @@ def tail(counts: NDArray[np.int64], time: int) -> bytes:
 # --- events to blocks -------------------------------------------------------------------------------------------------
 
 _FRAME_WORDS, _BLOCK_WORDS = FRAME.itemsize // 4, BLOCK_BYTES // 4
-_SENT, _UNROUTED, _1, _3, _4, _14, _LOW, _FRAME_BYTES, _BLOCK_BYTES, _EPB, _VERSION, _TICK_NS = (
+_SENT, _UNROUTED, _OFF_CHIP, _PHASE, _1, _3, _4, _14, _LOW, _FRAME_BYTES, _BLOCK_BYTES, _EPB, _VERSION, _TICK_NS = (
     np.uint64(n) for n in (
-        Event.SENT, Event.UNROUTED, 1, 3, 4, 14, 0xFFFFFFFF, FRAME.itemsize, BLOCK_BYTES, PACKET_BLOCK, VERSION,
-        spec.TICK_NS.value,
+        Event.SENT, Event.UNROUTED, Event.OFF_CHIP, Event.PHASE, 1, 3, 4, 14, 0xFFFFFFFF, FRAME.itemsize, BLOCK_BYTES,
+        PACKET_BLOCK, VERSION, spec.TICK_NS.value,
     )
 )  # fmt: skip
 _AT_1, _AT_2, _AT_3, _AT_4 = (np.uint64(8 * byte) for byte in range(1, 5))
-_EVENTS, _TYPES, _INTERFACES = len(Event), len(Type), INTERFACES
+_EVENTS, _TYPES, _INTERFACES, _NEWEST = len(Event), TYPES, INTERFACES, VERSION
 
 
 def _comments() -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
@@ -134,8 +166,9 @@ def put_block(  # type: ignore[no-untyped-def]
         out[n] = _COMMENT[event, word]
         n += np.uint64(1)
     out[n] = length
-    counts[place, 0] += 1
-    if event >= _UNROUTED:
+    if event != _PHASE:
+        counts[place, 0] += 1
+    if event >= _UNROUTED and event <= _OFF_CHIP:
         counts[place, 1] += 1
     return n + np.uint64(1)
 
@@ -183,7 +216,7 @@ OTHER_BLOCK, ENDED, TORN, FOREIGN = range(4)
 @inlined
 def _fits(words, at, caught):  # type: ignore[no-untyped-def]
     """Whether the frame whose first word is `at`, of `caught` bytes, is one of ours."""
-    if caught < 4 * _FRAME_WORDS or words[at] & 0xFF != _VERSION:
+    if caught < 4 * _FRAME_WORDS or not 1 <= words[at] & 0xFF <= _NEWEST:
         return False
     payload = np.int64(_payload_words(words[at + 4] >> 24))
     known = words[at] >> 8 & 0xFF < _EVENTS and words[at] >> 16 & 0xFF < _TYPES
@@ -197,7 +230,8 @@ def _fits(words, at, caught):  # type: ignore[no-untyped-def]
 def decode(words, at, ours, events, n):  # type: ignore[no-untyped-def]
     """Reads packet blocks from word `at` of the file on into `events`, from number `n` on.
 
-    `ours[i]`: interface i has our link type and nanoseconds. Returns (at, n, why it stopped).
+    `ours[i]`: interface i has our link type and nanoseconds. The type of packets of version 1 is that of the chip.
+    Returns (at, n, why it stopped).
     """
     while at < words.shape[0]:
         if at + 3 > words.shape[0]:
@@ -210,12 +244,14 @@ def decode(words, at, ours, events, n):  # type: ignore[no-untyped-def]
         caught = np.int64(words[at + 5]) if length >= 4 * _BLOCK_WORDS else np.int64(-1)
         if caught < 0 or (caught + 3) // 4 > length // 4 - _BLOCK_WORDS:
             return at, n, TORN
+        if caught != words[at + 6]:
+            return at, n, FOREIGN  # a part of a frame
         if words[at + 2] >= ours.shape[0] or not ours[words[at + 2]] or not _fits(words, at + 7, caught):
             return at, n, FOREIGN
         e = events[n]
         e.time = np.uint64(words[at + 3]) << np.uint64(32) | np.uint64(words[at + 4])
         e.event = words[at + 7] >> 8 & 0xFF
-        e.type = words[at + 7] >> 16 & 0xFF
+        e.type = words[at + 7] >> 16 & 0xFF if words[at + 7] & 0xFF == _NEWEST else words[at + 11] >> 30
         e.port = words[at + 7] >> 24
         e.source = words[at + 8] & 0xFFFF
         e.target = words[at + 8] >> 16
@@ -240,6 +276,8 @@ def parse_options(data: bytes) -> Iterator[tuple[int, bytes]]:
     while at + 4 <= len(data):
         code, size = struct.unpack_from("<HH", data, at)
         if code == END_OF_OPTIONS:
+            return
+        if at + 4 + size > len(data):
             return
         yield code, data[at + 4 : at + 4 + size]
         at += 4 + size + -size % 4

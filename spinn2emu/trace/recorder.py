@@ -80,12 +80,11 @@ class Recorder:
 
     def drain(self) -> int:
         """Writes what all routers have sorted. Returns how many events."""
-        before = self.writer.written
-        if self.error is None:
-            sort_for_idle(self.captures.routers, self.captures.shared)
-            until = look(self.captures.routers, self.at, self.ends)
-            self.writer.add(lambda out, most, counts: self.put(until, out, most, counts))
-        return self.writer.written - before
+        if self.error is not None:
+            return 0
+        sort_for_idle(self.captures.routers, self.captures.shared)
+        until = look(self.captures.routers, self.at, self.ends)
+        return self.writer.add(lambda out, most, counts: self.put(until, out, most, counts))
 
     def put(self, until: int, out: NDArray[np.uint32], most: int, counts: NDArray[np.int64]) -> tuple[int, int, int]:
         """Of times before `until`; see `file.Put`."""

@@ -2,14 +2,16 @@
 
 One event is recorded where a PE sends a packet, and one for every copy of it, where that ends: with the PE that
 processes it, or where it is dropped. The copies of a packet share its source, tick and time of sending, which no other
-packet has: that is its id. `docs/traces.md` describes the fields for users; a test compares it with this file.
+packet has: that is its id. Besides, an event of its own kind says when a PE begins a phase. `docs/traces.md` describes
+the fields for users; a test compares it with this file.
 """
 
 from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,16 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
+from spinn2emu.errors import ConfigError
+from spinn2emu.packets import PacketType
 
-VERSION = 1
-"""Of the frame. It rises when the meaning or the place of a field changes."""
+VERSION = 2
+"""Of the frame. It rises when the meaning or the place of a field changes. In version 1 the numbers of types were
+fixed, and there were no phases; such files are read."""
 
 LINKTYPE = 147
 """LINKTYPE_USER0 of the registry of link types: for private use."""
 
 
 class Event(enum.IntEnum):
-    """What happened to a packet or a copy of it; from UNROUTED on it was dropped."""
+    """What happened to a packet or a copy of it; from UNROUTED to OFF_CHIP it was dropped."""
 
     SENT = 0
     RECEIVED = 1  # the target processes it in the next tick
@@ -36,6 +41,7 @@ class Event(enum.IntEnum):
     NOT_LIVE = 5
     FIFO_FULL = 6
     OFF_CHIP = 7
+    PHASE = 8  # no packet: the source begins the frame's phase in its tick
 
 
 DROPS = {
@@ -49,27 +55,35 @@ DROPS = {
 """Why a packet was dropped; the comment of its frame says so."""
 
 
-class Type(enum.IntEnum):
-    """What a packet is for, by the name of the output port that it was sent on, or its type on the chip."""
-
-    MULTICAST = 0
-    SPIKE = 1
-    ERROR = 2
-    GRADIENT = 3
-    WEIGHT = 4
-    CONTROL = 5
-    SILENT = 6
-    CORE_TO_CORE = 7
-    NEAREST_NEIGHBOUR = 8
-    GLOBAL = 9
+CHIP_TYPES = tuple(kind.name.lower() for kind in PacketType)
+"""The packet types of the chip, by number."""
+TYPES = 16
+"""Types that a trace can tell apart: those of the chip, then those of ports."""
 
 
-_PORT_TYPES = {t.name.lower(): t for t in list(Type)[Type.SPIKE : Type.CORE_TO_CORE]}
+def type_of_port(port: str) -> str:
+    """The type of packets that an output port of this name sends: the name without digits and an s at its end, in lower
+    case. `spikes`, `weights2` and `error` give spike, weight and error. Names of CHIP_TYPES stay the chip's.
+    """
+    name = re.sub(r"\W", "_", port.lower())
+    name = name.rstrip("0123456789").removesuffix("s") or name
+    return CHIP_TYPES[0] if name in CHIP_TYPES else name or CHIP_TYPES[0]
 
 
-def type_of_port(port: str) -> Type:
-    """The type of packets that a port of this name sends: `spikes`, `weights2` and `error` are known, and so on."""
-    return _PORT_TYPES.get(port.rstrip("0123456789").removesuffix("s"), Type.MULTICAST)
+def types_of_ports(ports: Iterable[str]) -> list[str]:
+    """Names of all types by number: those of the chip, then those of the ports, in the order of their first.
+
+    Raises ConfigError if they are more than TYPES.
+    """
+    names = list(dict.fromkeys([*CHIP_TYPES, *map(type_of_port, ports)]))
+    if len(names) > TYPES:
+        own, limit = names[len(CHIP_TYPES) :], TYPES - len(CHIP_TYPES)
+        raise ConfigError(
+            f"a trace tells packets of {limit} kinds of output ports apart, the programs have {len(own)}: "
+            f"{', '.join(own)}. Ports whose names differ only in digits at the end are of one kind",
+            limit=limit, types=own,
+        )  # fmt: skip
+    return names
 
 
 EVENT = np.dtype(
@@ -82,7 +96,7 @@ EVENT = np.dtype(
         ("source", "<u2"),  # PE id
         ("target", "<u2"),  # interface that the copy was for: PE id 1..152, LINK + 0..5; 0: none
         ("event", "u1"),  # Event
-        ("type", "u1"),  # Type
+        ("type", "u1"),  # number of its name in Meta.types
         ("port", "u1"),  # input port of the target, by number; NO_PORT: none
         ("phase", "u1"),  # of the sender, by number
         ("out", "u1"),  # output port of the sender, by number
@@ -101,6 +115,9 @@ FRAME = np.dtype(
     ]
 )  # fmt: skip
 """A frame of the file, 28 bytes, behind which the payload lies; fields as in EVENT, `latency` in ns since sending."""
+
+PHASE = np.dtype([("pe", "<u2"), ("tick", "<u4"), ("phase", "u1")])
+"""A PE begins a phase (by number) in a tick. Sorted by (tick, pe)."""
 
 ROUTER = 0
 """The interface of the event router; those of PEs have the PE's id."""
@@ -146,30 +163,59 @@ class PeInfo:
 
 def _pe_info(program: str, **names: Sequence[str]) -> PeInfo:
     """Of a file. Raises TypeError or ValueError for other types."""
-    if not all(isinstance(name, str) for several in ([program], *names.values()) for name in several):
+    return PeInfo(_text(program), **{kind: [_text(name) for name in several] for kind, several in names.items()})
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
         raise ValueError("names are texts")
-    return PeInfo(program, **{kind: list(several) for kind, several in names.items()})
+    return value
 
 
 @dataclass(frozen=True)
 class Meta:
-    """What a trace's first block says. `pes` by name; `filter`: what was recorded of all, as the user wrote it."""
+    """What a trace's first block says. `pes` by name; `filter`: what was recorded of all, as the user wrote it.
+
+    types: names of the types of packets, by number; without them those of the ports of `pes`. began: by PE, the number
+    of the phase that it was in when the trace began, and its first tick. version: of the file that it was read from.
+    """
 
     pes: dict[str, PeInfo] = field(default_factory=dict)
     filter: dict[str, Any] = field(default_factory=dict)
+    types: Sequence[str] = ()
+    began: dict[str, tuple[int, int]] = field(default_factory=dict)
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if not self.types:
+            ports = [port for info in self.pes.values() for port in info.outputs]
+            object.__setattr__(self, "types", types_of_ports(ports))
 
     def to_json(self) -> str:
-        """As text, the same for equal contents."""
-        pes = {name: vars(info) for name, info in self.pes.items()}
-        return json.dumps({"spinn2emu_trace": VERSION, "pes": pes, "filter": self.filter}, sort_keys=True)
+        """As text, the same for equal contents; each program once, `pes` has its number."""
+        infos = {json.dumps(vars(info), sort_keys=True): info for info in self.pes.values()}
+        number = {text: i for i, text in enumerate(infos)}
+        return json.dumps({
+            "spinn2emu_trace": VERSION, "types": self.types, "filter": self.filter,
+            "programs": [vars(info) for info in infos.values()],
+            "pes": {name: number[json.dumps(vars(info), sort_keys=True)] for name, info in self.pes.items()},
+            "began": self.began,
+        })  # fmt: skip
 
     @classmethod
     def from_json(cls, text: str) -> Meta:
         """Of a file's comment; empty if that is not ours."""
         try:
-            content = json.loads(text)
-            return cls({name: _pe_info(**info) for name, info in content["pes"].items()}, dict(content["filter"]))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            content = json.JSONDecoder().raw_decode(text)[0]
+            version = content["spinn2emu_trace"]
+            if version == 1:
+                pes = {name: _pe_info(**info) for name, info in content["pes"].items()}
+                return cls(pes, dict(content["filter"]), version=1)
+            programs = [_pe_info(**info) for info in content["programs"]]
+            began = {name: (int(phase), int(tick)) for name, (phase, tick) in content["began"].items()}
+            types = [re.sub(r"\W", "_", _text(name)) for name in content["types"]][:TYPES]
+            return cls({name: programs[i] for name, i in content["pes"].items()}, dict(content["filter"]), types, began)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, ConfigError):
             return cls()
 
     def name_of(self, kind: str, pe: int, number: int) -> str:
@@ -177,3 +223,17 @@ class Meta:
         info = self.pes.get(interface_name(pe))
         names: Sequence[str] = getattr(info, kind) if info else ()
         return names[number] if number < len(names) else str(number)
+
+    def type_names(self) -> list[str]:
+        """A name for every number below TYPES."""
+        return [*self.types, *(f"type{number}" for number in range(len(self.types), TYPES))]
+
+    def type_table(self) -> NDArray[np.uint8]:
+        """The type's number by source and output port, (INTERFACES, ports)."""
+        table = np.zeros((INTERFACES, spec.MAX_PORTS.value), np.uint8)
+        known = {name: number for number, name in enumerate(self.types)}
+        for number in range(INTERFACES):
+            if info := self.pes.get(interface_name(number)):
+                for port, name in enumerate(info.outputs[: spec.MAX_PORTS.value]):
+                    table[number, port] = known.get(type_of_port(name), 0)
+        return table

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from spinn2emu import geometry
-from spinn2emu.trace.schema import Type
 from spinn2host.cli.common import Pes, Ticks
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -44,12 +43,11 @@ class KeyMask(click.ParamType):
 
 def capture_options(prefix: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """What to record; the options' names begin with `prefix`."""
-    types = click.Choice([kind.name.lower() for kind in Type])
     several: dict[str, Any] = {"multiple": True}
     made = (
         ("events", {"type": click.Choice(["sent", "received", "dropped"]), **several, "help": "Only these."}),
-        ("type", {"type": types, **several, "help": "Only packets of this type."}),
-        ("without", {"type": types, **several, "help": "No packets of this type."}),
+        ("type", {"metavar": "TYPE", **several, "help": "Only packets of this type: spike for a port called spikes."}),
+        ("without", {"metavar": "TYPE", **several, "help": "No packets of this type."}),
         ("pe", {"type": Pes(), **several, "help": "Only packets from or to this PE, or quad."}),
         ("key", {"type": KeyMask(), "help": "Only these keys."}),
         ("ticks", {"type": Ticks(), "help": "Only packets sent in these ticks."}),
@@ -84,10 +82,15 @@ def take_capture(path: Path | None, options: dict[str, Any]) -> dict[str, Any] |
         return None
     capture: dict[str, Any] = {
         "path": path, "events": values["events"], "types": values["type"], "without": values["without"],
-        "pes": [geometry.name(pe) for pes in values["pe"] for pe in pes], "limit": values["limit"],
+        "pes": [_pe_or_quad(pes) for pes in values["pe"]], "limit": values["limit"],
     }  # fmt: skip
     if values["key"]:
         capture["key"], capture["mask"] = values["key"]
     if values["ticks"]:
         capture["first"], capture["last"] = values["ticks"]
     return capture
+
+
+def _pe_or_quad(pes: list[int]) -> str:
+    """What `Pes` was given."""
+    return geometry.name(pes[0]) if len(pes) == 1 else geometry.name(pes[0]).rpartition(".")[0]

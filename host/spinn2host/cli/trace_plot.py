@@ -101,7 +101,7 @@ def mesh(file: Path, expression: str, ticks: tuple[int, int | None] | None, out:
 @plot.command()
 @_common
 @pes_option
-@click.option("--quad", type=Quad(), help="The quad whose PEs are shown, with the one they exchange most packets with.")
+@click.option("--quad", type=Quad(), help="The quad whose PEs are shown, with those they exchange packets with.")
 def sequence(
     file: Path, expression: str, ticks: tuple[int, int | None] | None, out: Path | None, as_json: bool,
     pes: tuple[list[int], ...], quad: int | None,
@@ -151,8 +151,8 @@ def _figure(kind: str, file: Path, expression: str, out: Path | None, as_json: b
         options["ticks"] = first, (1 << 32 if last is None else last + 1)
     figure = draw(trace, **options)
     plots.save(figure, out)
-    for note in figure.notes:
-        stderr.print(note, markup=False)
+    if figure.notes:
+        stderr.print(f"Shown: {'; '.join(figure.notes)}", markup=False)
     if as_json:
         print_json({"file": str(out), "figure": kind, "events": len(trace.events), **figure.contents,
                     "notes": figure.notes, "problem": problem_of(trace)})  # fmt: skip

@@ -46,7 +46,7 @@ class Token(NamedTuple):
 class Expression:
     """A parsed expression; called with a trace, it gives the mask of the events that it chooses, (n,).
 
-    Raises ConfigError then if it names a port or phase that the trace does not have.
+    Raises ConfigError then if it names a type, port or phase that the trace does not have.
     """
 
     text: str
@@ -65,7 +65,7 @@ def select(trace: Trace, text: str) -> Trace:
     """The trace with the events that the expression chooses. Raises ConfigError as `parse`."""
     if not text.strip():
         return trace
-    return Trace(trace.events[parse(text)(trace)], trace.meta, trace.problem)
+    return trace.choose(parse(text)(trace), text.strip())
 
 
 class _Parser:

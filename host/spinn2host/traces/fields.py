@@ -23,7 +23,7 @@ from spinn2emu.errors import ConfigError
 from spinn2emu.packets import NO_PORT
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import INTERFACES, Event, latency_ns, payload_words
-from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, TYPE_NAMES, named, packet_ids, values
+from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, named, packet_ids, values
 
 Mask = NDArray[np.bool_]
 Column = Callable[[Trace], NDArray[Any]]
@@ -139,6 +139,21 @@ class Name(Field):
         return result
 
 
+class TypeName(Field):
+    """The type of the packet, by a name that the trace knows."""
+
+    def parse(self, text: str) -> str:
+        return text.lower().replace("-", "_")
+
+    def equal(self, trace: Trace, value: str) -> Mask:
+        names = trace.meta.type_names()
+        if value not in names:
+            known = trace.meta.types
+            raise ValueError(f"there is no {value!r}{nearest(value, known)}\npossible: {', '.join(known)}")
+        result: Mask = trace.events["type"] == names.index(value)
+        return result
+
+
 @dataclass(frozen=True)
 class Place(Field):
     """Where packets come from or go to; `columns`: fields of EVENT, one of which must be it."""
@@ -247,7 +262,7 @@ def _word(number: int) -> Number:
 
 FIELDS: dict[str, Field] = {
     "event": Name("what happened: sent, received, or why it was dropped", _raw("event"), EVENT_NAMES),
-    "type": Name("type of the packet: spike, error, …", _raw("type"), TYPE_NAMES),
+    "type": TypeName("type of the packet, by the name of its output port: spike, error, …"),
     "src": Place("the PE that sent it: 1.2.1, or 1.2 for the four PEs of a quad", ("source",)),
     "dst": Place("where the copy was going: a PE, a quad, router (so all that is sent), link0 to link5", ("target",)),
     "pe": Place("src or dst", ("source", "target")),

@@ -1,12 +1,11 @@
 """A trace for ui.perfetto.dev: Chrome's trace events, as JSON.
 
-A process per quad, a thread per PE; a slice of 1 ns per event, an arrow from each packet's sending to each of its
-copies, and the packets of each tick by type as a counter. Times are virtual µs.
+A process per quad, a thread per PE; a slice per phase of the PE, in it a slice of 1 ns per event, an arrow from each
+packet's sending to each of its copies, and the packets of each tick by type as a counter. Times are virtual µs.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,24 +15,27 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import INTERFACES, LINK, Event, Type, interfaces
-from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, TYPE_NAMES, packet_ids
+from spinn2emu.trace.schema import INTERFACES, LINK, TYPES, Event, interfaces
+from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, packet_ids
+from spinn2host.traces import phases
+from spinn2host.traces.files import open_for_writing
 
 BLOCK = 1 << 14
 ROUTER_PROCESS = 1
 """pid of the event router and the links; quad k has k + 2."""
 SLICE, START, FINISH = range(3)
+ENDS = ["" if name == "sent" else f" {name}" for name in EVENT_NAMES]
+"""Of the names of slices, by event."""
 
 
 def save(path: Path, trace: Trace) -> None:
-    """Writes the file, compressed by gzip. Raises OSError."""
-    with open(path, "wb") as raw, gzip.GzipFile("", "wb", 1, raw, mtime=0) as file:
+    """Writes the file, compressed by gzip if its name ends in .gz. Raises OSError."""
+    with open_for_writing(path) as file:
         file.write(b'{"displayTimeUnit":"ns","traceEvents":[\n')
         file.write(b",\n".join(_names(trace)))
-        for block in _events(trace):
-            file.write(b",\n" + ",\n".join(block).encode())
-        for block in _counters(trace.events):
-            file.write(b",\n" + ",\n".join(block).encode())
+        for part in (_phases, _events, _counters):
+            for block in part(trace):
+                file.write(b",\n" + ",\n".join(block).encode())
         file.write(b"\n]}\n")
 
 
@@ -45,8 +47,9 @@ _PLACES = [f'"pid":{_process(number)},"tid":{number + 1}' for number in range(IN
 
 
 def _names(trace: Trace) -> list[bytes]:
-    """Names of the processes and threads that have events."""
-    named = np.flatnonzero(np.bincount(np.concatenate([[0], trace.events["source"], interfaces(trace.events)])))
+    """Names of the processes and threads that have events or phases."""
+    with_events = np.concatenate([[0], trace.events["source"], interfaces(trace.events), _shown(trace)["pe"]])
+    named = np.flatnonzero(np.bincount(with_events.astype(np.int64)))
     processes = {ROUTER_PROCESS: "event router"}
     rows = []
     for number in named.tolist():
@@ -61,17 +64,40 @@ def _names(trace: Trace) -> list[bytes]:
     return [json.dumps(row, separators=(",", ":")).encode() for row in heads + rows]
 
 
+def _shown(trace: Trace) -> NDArray[np.void]:
+    """The phases of the ticks that the events are of."""
+    known = phases.stretches(trace)
+    if not len(trace.events):
+        return known[:0]
+    first, end = int(trace.events["tick"].min()), int(trace.events["tick"].max()) + 1
+    known = known[(known["begin"] < end) & (known["end"] > first)]
+    known["begin"], known["end"] = np.maximum(known["begin"], first), np.minimum(known["end"], end)
+    return known
+
+
+def _phases(trace: Trace) -> Iterator[list[str]]:
+    """A slice for each phase of each PE."""
+    known, us = _shown(trace), spec.TICK_NS.value // 1000
+    names = {pair: json.dumps(trace.meta.name_of("phases", *pair)) for pair in set(known[["pe", "phase"]].tolist())}
+    for first in range(0, len(known), BLOCK):
+        yield [
+            f'{{"ph":"X","name":{names[pe, phase]},"cat":"phase",{_PLACES[pe]},"ts":{us * begin},'
+            f'"dur":{us * (end - begin)},"args":{{"first_tick":{begin},"ticks":{end - begin}}}}}'
+            for pe, phase, begin, end in known[first : first + BLOCK].tolist()
+        ]
+
+
 def _events(trace: Trace) -> Iterator[list[str]]:
     """Slices, and the two ends of arrows, in order of time."""
-    events = trace.events
+    events, types = trace.events, trace.meta.type_names()
     kinds, rows, arrows = _in_order(events)
     for first in range(0, len(rows), BLOCK):
         part = slice(first, first + BLOCK)
         chosen = events[rows[part]]
         columns = (
             kinds[part].tolist(), arrows[part].tolist(), chosen["time"].tolist(), interfaces(chosen).tolist(),
-            chosen["event"].tolist(), chosen["type"].tolist(), chosen["key"].tolist(), chosen["source"].tolist(),
-            chosen["target"].tolist(), chosen["tick"].tolist(), chosen["sent"].tolist(),
+            chosen["event"].tolist(), [types[number] for number in chosen["type"].tolist()], chosen["key"].tolist(),
+            chosen["source"].tolist(), chosen["target"].tolist(), chosen["tick"].tolist(), chosen["sent"].tolist(),
         )  # fmt: skip
         yield [_row(*row) for row in zip(*columns, strict=True)]
 
@@ -96,37 +122,32 @@ def _in_order(events: NDArray[np.void]) -> tuple[NDArray[np.uint8], NDArray[np.i
     return kinds[order], rows[order], arrows[order]
 
 
-_SLICE_NAMES = [
-    [name if event == Event.SENT else f"{name} {EVENT_NAMES[event]}" for name in TYPE_NAMES] for event in Event
-]
-
-
 def _row(
-    kind: int, arrow: int, time: int, interface: int, event: int, type_: int, key: int, source: int, target: int,
+    kind: int, arrow: int, time: int, interface: int, event: int, type_: str, key: int, source: int, target: int,
     tick: int, sent: int,
 ) -> str:  # fmt: skip
     where = f'{_PLACES[interface]},"ts":{time // 1000}.{time % 1000:03d}'
     if kind == SLICE:
         return (
-            f'{{"ph":"X","name":"{_SLICE_NAMES[event][type_]}","cat":"{EVENT_NAMES[event]}",{where},"dur":0.001,"args":'
+            f'{{"ph":"X","name":"{type_}{ENDS[event]}","cat":"{EVENT_NAMES[event]}",{where},"dur":0.001,"args":'
             f'{{"key":"{key:#010x}","source":"{INTERFACE_NAMES[source]}","target":"{INTERFACE_NAMES[target]}",'
             f'"tick":{tick},"sent_ns":{sent}}}}}'
         )
     if kind == START:
-        return f'{{"ph":"s","name":"{TYPE_NAMES[type_]}","cat":"packet","id":{arrow},{where}}}'
-    return f'{{"ph":"f","bp":"e","name":"{TYPE_NAMES[type_]}","cat":"packet","id":{arrow},{where}}}'
+        return f'{{"ph":"s","name":"{type_}","cat":"packet","id":{arrow},{where}}}'
+    return f'{{"ph":"f","bp":"e","name":"{type_}","cat":"packet","id":{arrow},{where}}}'
 
 
-def _counters(events: NDArray[np.void]) -> Iterator[list[str]]:
+def _counters(trace: Trace) -> Iterator[list[str]]:
     """Packets sent in each tick, by type; 0 in the tick after them, if none are sent in that."""
-    sent = events[events["event"] == Event.SENT]
+    sent, names = trace.events[trace.events["event"] == Event.SENT], trace.meta.type_names()
     if not len(sent):
         return
-    types = [number for number in Type if (sent["type"] == number).any()]
+    types = np.unique(sent["type"])
     ticks, place = np.unique(sent["tick"].astype(np.int64), return_inverse=True)
-    counts = np.bincount(place * len(Type) + sent["type"], minlength=len(ticks) * len(Type)).reshape(-1, len(Type))
+    counts = np.bincount(place * TYPES + sent["type"], minlength=len(ticks) * TYPES).reshape(-1, TYPES)
     after = np.setdiff1d(ticks + 1, ticks)
-    template = ",".join(f'"{TYPE_NAMES[number]}":%d' for number in types)
+    template = ",".join(f'"{names[number]}":%d' for number in types)
     every = np.concatenate([ticks, after])
     table = np.concatenate([counts[:, types], np.zeros((len(after), len(types)), np.int64)])
     order = np.argsort(every)

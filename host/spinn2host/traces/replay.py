@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,10 @@ from numpy.typing import NDArray
 from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, SramOverflow
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import Event, Type, payload_words
+from spinn2emu.trace.schema import CHIP_TYPES, Event, Meta, interface_name, payload_words
 from spinn2host.chip import Chip, Keys, PeProgram
 
 PROGRAM = "spinn2fw.replay"
-PORT_OF = {
-    Type.MULTICAST: 0, Type.SPIKE: 1, Type.ERROR: 2, Type.GRADIENT: 3, Type.WEIGHT: 4, Type.CONTROL: 5, Type.SILENT: 6,
-}  # fmt: skip
-"""The program's output port for each type of packet."""
-PORTS = ("packets", "spikes", "errors", "gradients", "weights", "control", "silent")
-BYTES_PER_PACKET = 10
 
 
 def replay(chip: Chip, trace: Trace, begin: int = 0) -> dict[int, int]:
@@ -34,15 +28,15 @@ def replay(chip: Chip, trace: Trace, begin: int = 0) -> dict[int, int]:
         raise ConfigError(
             f"no packet was sent in tick {begin} or later, of {len(trace.events):,} events that were chosen"
         )
-    unknown = np.setdiff1d(events["type"], list(PORT_OF))
-    if len(unknown) or (payload_words(events) == 2).any():
+    others = (events["type"] > 0) & (events["type"] < len(CHIP_TYPES))
+    if others.any() or (payload_words(events) == 2).any():
         raise ConfigError("firmware sends multicast packets of 0, 4 or 16 bytes of payload: leave out the others")
     shift = int(chip.info()["tick"]) - begin
     ports = chip.routes()["ports"]
     programs = []
     for pe in np.unique(events["source"]).tolist():
         known = ports.get(str(pe), {}).get("outputs", {})
-        programs.append(_program(pe, events[events["source"] == pe], shift, known))
+        programs.append(_program(trace.meta, pe, events[events["source"] == pe], shift, known))
     try:
         chip.load_programs(programs, replace=True)
     except SramOverflow as error:
@@ -52,27 +46,32 @@ def replay(chip: Chip, trace: Trace, begin: int = 0) -> dict[int, int]:
     return {program.pe: len(program.data["tick"]) for program in programs}
 
 
-def _program(pe: int, events: NDArray[np.void], shift: int, known: Mapping[str, Any]) -> PeProgram:
-    """The program of one PE. `known`: keys of the output ports of the program that it has now."""
+def _program(meta: Meta, pe: int, events: NDArray[np.void], shift: int, known: Mapping[str, Any]) -> PeProgram:
+    """The program of one PE, with the output ports of the one that sent the packets. `known`: keys of the output ports
+    of the program that it has now."""
     sizes = payload_words(events)
-    index, port = np.zeros(len(events), np.uint32), np.zeros(len(events), np.uint8)
+    index = np.zeros(len(events), np.uint32)
     outputs: dict[str, Keys] = {}
-    for kind, keys, chosen in _by_type(events):
-        key, mask = _range(keys, known)
-        outputs[PORTS[PORT_OF[kind]]] = key, mask
-        index[chosen], port[chosen] = keys & np.uint32(~mask & 0xFFFFFFFF), PORT_OF[kind]
+    ports = _ports(meta, pe, int(events["out"].max()) + 1)
+    for port in np.unique(events["out"]).tolist():
+        chosen = events["out"] == port
+        keys = events["key"][chosen]
+        outputs[ports[port]] = _range(keys, known)
+        index[chosen] = keys & np.uint32(~outputs[ports[port]][1] & 0xFFFFFFFF)
     words = max(1, int(sizes.max()))
     data = {
-        "tick": (events["tick"].astype(np.int64) + shift).astype(np.uint32), "index": index, "port": port,
+        "tick": (events["tick"].astype(np.int64) + shift).astype(np.uint32), "index": index,
+        "port": events["out"],
         "size": sizes.astype(np.uint8), "payload": events["payload"][:, :words],
     }  # fmt: skip
-    return PeProgram(pe, PROGRAM, {"count": len(events), "words": int(sizes.max())}, {}, outputs, data)
+    return PeProgram(pe, PROGRAM, {"ports": ports, "count": len(events), "words": int(sizes.max())}, {}, outputs, data)
 
 
-def _by_type(events: NDArray[np.void]) -> Iterator[tuple[Type, NDArray[np.uint32], NDArray[np.bool_]]]:
-    for number in np.unique(events["type"]):
-        chosen = events["type"] == number
-        yield Type(number), events["key"][chosen], chosen
+def _ports(meta: Meta, pe: int, least: int) -> list[str]:
+    """Names of the PE's output ports, at least so many, also where the trace has none."""
+    info = meta.pes.get(interface_name(pe))
+    names = list(info.outputs if info else ())
+    return [*names, *(f"packets{number}" for number in range(len(names), least))]
 
 
 def _range(keys: NDArray[np.uint32], known: Mapping[str, Any]) -> Keys:

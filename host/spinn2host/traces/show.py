@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import DROPS, Event, latency_ns, payload_words
-from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, TYPE_NAMES, columns, named
+from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, columns, named
 
 BLOCK_LINES = 1 << 14
 RED, PLAIN = "\033[31m", "\033[0m"
@@ -57,7 +57,7 @@ class _Layout:
 
     def __init__(self, trace: Trace) -> None:
         events = trace.events
-        self._types = _padded(TYPE_NAMES, events["type"])
+        self._types = _padded(trace.meta.type_names(), events["type"])
         self._events = _padded(EVENT_NAMES, events["event"])
         self._template = (
             f"%{_digits(events['tick'])}d  %+{_digits(events['sent']) + 1}d ns  %s  %5s → %-6s  key %#010x  %s  %s  %s"

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry, mesh, spec
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import DROPS, INTERFACES, LINK, Event, Type, latency_ns
-from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, TYPE_NAMES
+from spinn2emu.trace.schema import DROPS, INTERFACES, LINK, TYPES, Event, latency_ns
+from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES
 
 PERCENTILES = {"min": 0, "p50": 50, "p90": 90, "p99": 99, "max": 100}
 SENT, RECEIVED, DROPPED = range(3)
 OUTCOMES = {"sent": SENT, "received": RECEIVED, "dropped": DROPPED}
 """What is counted: packets sent, copies received, copies dropped. `outcomes` gives each event's number."""
 
-Section = Callable[[NDArray[np.void]], Any]
+Section = Callable[[NDArray[np.void], list[str]], Any]
+"""Gets events, and the names of types by number."""
 
 
 def statistics(trace: Trace, sections: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def statistics(trace: Trace, sections: tuple[str, ...] = ()) -> dict[str, Any]:
     """
     result = {"total": _total(trace.events)}
     for name in sections or SECTIONS:
-        result[name] = SECTIONS[name](trace.events)
+        result[name] = SECTIONS[name](trace.events, trace.meta.type_names())
     return result
 
 
@@ -75,37 +76,37 @@ def _total(events: NDArray[np.void]) -> dict[str, Any]:
     return {"events": len(events), "first_tick": None, "last_tick": None, **ticks, "ms": ms, **_with_rates(counts, ms)}
 
 
-def _by_type(events: NDArray[np.void]) -> dict[str, dict[str, float]]:
-    counts, ms = _count(events["type"], events, len(Type)), _span_ms(events)
-    return {TYPE_NAMES[i]: _with_rates(counts[i], ms) for i in np.flatnonzero(counts.sum(1))}
+def _by_type(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, float]]:
+    counts, ms = _count(events["type"], events, TYPES), _span_ms(events)
+    return {types[i]: _with_rates(counts[i], ms) for i in np.flatnonzero(counts.sum(1))}
 
 
-def _by_event(events: NDArray[np.void]) -> dict[str, int]:
+def _by_event(events: NDArray[np.void], types: list[str]) -> dict[str, int]:
     counts = np.bincount(events["event"], minlength=len(Event))
     return {EVENT_NAMES[i]: int(counts[i]) for i in np.flatnonzero(counts)}
 
 
-def _by_pe(events: NDArray[np.void]) -> dict[str, dict[str, int]]:
+def _by_pe(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, int]]:
     place = np.where(events["event"] == Event.SENT, events["source"], events["target"])
     counts = _count(place, events, INTERFACES)
     return {INTERFACE_NAMES[i]: _named_counts(counts[i]) for i in np.flatnonzero(counts.sum(1))}
 
 
-def _by_route(events: NDArray[np.void]) -> list[dict[str, Any]]:
+def _by_route(events: NDArray[np.void], types: list[str]) -> list[dict[str, Any]]:
     copies = events[events["event"] != Event.SENT]
-    shape = len(Type), INTERFACES, INTERFACES
+    shape = TYPES, INTERFACES, INTERFACES
     codes = np.ravel_multi_index([copies[name].astype(np.int64) for name in ("type", "source", "target")], shape)
     counts = _count(codes, copies, int(np.prod(shape)))
     busy = np.flatnonzero(counts.any(1))
     busy = busy[np.argsort(-counts[busy].sum(1), kind="stable")]
     return [
-        {"type": TYPE_NAMES[type_], "source": INTERFACE_NAMES[source], "target": INTERFACE_NAMES[target],
+        {"type": types[type_], "source": INTERFACE_NAMES[source], "target": INTERFACE_NAMES[target],
          "received": int(counts[code, RECEIVED]), "dropped": int(counts[code, DROPPED])}
         for code, type_, source, target in zip(busy, *np.unravel_index(busy, shape), strict=True)
     ]  # fmt: skip
 
 
-def _by_tick(events: NDArray[np.void]) -> dict[str, dict[str, Any]]:
+def _by_tick(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, Any]]:
     """Only ticks with events are counted one by one: a damaged file may name any tick."""
     if not len(events):
         return {}
@@ -124,14 +125,14 @@ def _by_tick(events: NDArray[np.void]) -> dict[str, dict[str, Any]]:
     return result
 
 
-def _latencies(events: NDArray[np.void]) -> dict[str, dict[str, int]]:
+def _latencies(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, int]]:
     received = events[events["event"] == Event.RECEIVED]
-    latency, types = latency_ns(received), received["type"]
+    latency = latency_ns(received)
     result = {}
-    for number in np.flatnonzero(np.bincount(types)) if len(types) else []:
-        own = latency[types == number]
+    for number in np.unique(received["type"]):
+        own = latency[received["type"] == number]
         values = np.percentile(own, list(PERCENTILES.values()), method="higher")
-        result[TYPE_NAMES[number]] = {"copies": len(own), **dict(zip(PERCENTILES, map(int, values), strict=True))}
+        result[types[number]] = {"copies": len(own), **dict(zip(PERCENTILES, map(int, values), strict=True))}
     return result
 
 
@@ -150,12 +151,12 @@ def link_loads(events: NDArray[np.void]) -> dict[mesh.Link, int]:
     return mesh.link_loads(injected, np.bincount(flits % quads, minlength=quads))
 
 
-def _by_link(events: NDArray[np.void]) -> list[dict[str, Any]]:
+def _by_link(events: NDArray[np.void], types: list[str]) -> list[dict[str, Any]]:
     loads = sorted(link_loads(events).items(), key=lambda item: (-item[1], item[0]))
     return [{"from": f"{a[0]}.{a[1]}", "to": f"{b[0]}.{b[1]}", "packets": count} for (a, b), count in loads]
 
 
-def _drops(events: NDArray[np.void]) -> dict[str, dict[str, Any]]:
+def _drops(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, Any]]:
     counts = np.bincount(events["event"], minlength=len(Event))
     return {
         EVENT_NAMES[event]: {"copies": int(counts[event]), "reason": reason}

@@ -9,20 +9,15 @@ if pcall(function() assert(Dissector.get("s2")) end) then
     return -- it is installed, and named on the command line as well
 end
 
-local VERSION = 1
+local VERSION = 2
 local HEAD_BYTES = 28
 local USER0 = (wtap or wtap_encaps).USER0
 
 local EVENTS = {
-    [0] = "sent", "received", "unrouted", "other_type", "unclaimed", "not_live", "fifo_full", "off_chip",
+    [0] = "sent", "received", "unrouted", "other_type", "unclaimed", "not_live", "fifo_full", "off_chip", "phase",
 }
-local FIRST_DROP = 2
-local TYPES = {
-    [0] = "multicast", "spike", "error", "gradient", "weight", "control", "silent", "core_to_core",
-    "nearest_neighbour", "global",
-}
+local FIRST_DROP, LAST_DROP, PHASE = 2, 7, 8
 local PACKET_TYPES = { [0] = "multicast", "core_to_core", "nearest_neighbour", "global" }
-local CARRIES_FLOATS = { [2] = true, [3] = true, [4] = true } -- error, gradient, weight
 local PAYLOAD_WORDS = { [0] = 0, 1, 2, 4 }
 local NO_PORT = 255
 
@@ -78,6 +73,22 @@ local function interface_name(number)
     return INTERFACES[number] or format("interface%d", number)
 end
 
+-- Names of types by number: those of the chip, and those of the ports, which the description of each interface lists.
+local description = Field.new("frame.interface_description")
+local known_types = {}
+local function types()
+    local about = description()
+    local text = about and about.value or ""
+    if not known_types[text] then
+        local names = { [0] = PACKET_TYPES[0], PACKET_TYPES[1], PACKET_TYPES[2], PACKET_TYPES[3] }
+        for number, name in (text:match("types: (.*)$") or ""):gmatch("(%d+) ([^,]+)") do
+            names[tonumber(number)] = name
+        end
+        known_types[text] = names
+    end
+    return known_types[text]
+end
+
 -- What several fields and columns need of a frame, from one string instead of many calls.
 local function parse(tvb)
     local _, event, kind, port, s0, s1, d0, d1, t0, t1, t2, t3, n0, n1, n2, n3, _, _, _, control =
@@ -86,9 +97,9 @@ local function parse(tvb)
     local held = math.floor((tvb:len() - HEAD_BYTES) / 4)
     return {
         event = EVENTS[event] or format("event%d", event),
-        dropped = event >= FIRST_DROP,
-        type = TYPES[kind] or format("type%d", kind),
-        floats = CARRIES_FLOATS[kind],
+        is_phase = event == PHASE,
+        dropped = event >= FIRST_DROP and event <= LAST_DROP,
+        type = types()[kind] or format("type%d", kind),
         src = interface_name(s0 + 256 * s1),
         dst = event > 0 and interface_name(d0 + 256 * d1) or nil,
         tick = t0 + 256 * (t1 + 256 * (t2 + 256 * t3)),
@@ -114,7 +125,7 @@ local function add_fields(tvb, tree, p)
     local all = tree.visible
     if all or tree:referenced(f.event) then tree:add(f.event, tvb(1, 1), p.event) end
     if all or tree:referenced(f.dropped) then tree:add(f.dropped, tvb(1, 1), p.dropped) end
-    if all or tree:referenced(f.type) then tree:add(f.type, tvb(2, 1), p.type) end
+    if not p.is_phase and (all or tree:referenced(f.type)) then tree:add(f.type, tvb(2, 1), p.type) end
     if all or tree:referenced(f.src) then tree:add(f.src, tvb(4, 2), p.src) end
     if p.dst and (all or tree:referenced(f.dst)) then tree:add(f.dst, tvb(6, 2), p.dst) end
     if all or tree:referenced(f.pe) then
@@ -146,14 +157,18 @@ local function payload_text(tvb, p)
     local parts = {}
     for word = 0, p.words - 1 do
         local range = tvb(HEAD_BYTES + 4 * word, 4)
-        parts[word + 1] = p.floats and format("%.6g", range:le_float()) or format("0x%08x", range:le_uint())
+        parts[word + 1] = format("0x%08x (%.6g)", range:le_uint(), range:le_float())
     end
     return p.words > 0 and " = " .. table.concat(parts, ", ") or ""
 end
 
 local function set_columns(tvb, cols, p)
     cols.src = p.src
-    cols.dst = p.dst or ""
+    cols.dst = not p.is_phase and p.dst or ""
+    if p.is_phase then
+        cols.info = format("begins phase %d  tick %d", tvb(16, 1):uint(), p.tick)
+        return
+    end
     local drop = p.dropped and format("DROPPED (%s) ", p.event) or ""
     cols.info = format("%s%s  key 0x%08x%s  tick %d", drop, p.type, tvb(24, 4):le_uint(), payload_text(tvb, p), p.tick)
 end

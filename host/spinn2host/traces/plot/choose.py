@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import Type, interface_name
+from spinn2emu.trace.schema import interface_name
+from spinn2host.traces import phases
 
 Ticks = tuple[int, int]
 """First tick, and the one behind the last."""
@@ -22,12 +23,19 @@ TICKS_WITHOUT_STEPS = 200
 """What is shown of a trace in which no releases are."""
 
 
-def require(events: NDArray[np.void], what: str, of: NDArray[np.void]) -> None:
+def is_type(trace: Trace, events: NDArray[np.void], *names: str) -> NDArray[np.bool_]:
+    """Which of the events are of packets of one of these types, (n,)."""
+    result: NDArray[np.bool_] = np.isin(events["type"], [i for i, name in enumerate(trace.meta.types) if name in names])
+    return result
+
+
+def require(events: NDArray[np.void], what: str, trace: Trace) -> None:
     """Raises ConfigError if there are no events: what was looked for, and what is there instead."""
     if len(events):
         return
-    kinds = np.bincount(of["type"], minlength=len(Type))
-    there = ", ".join(f"{kinds[t]:,} {t.name.lower()}" for t in Type if kinds[t])
+    of, names = trace.events, trace.meta.type_names()
+    kinds = np.bincount(of["type"], minlength=len(names))
+    there = ", ".join(f"{kinds[i]:,} {names[i]}" for i in np.flatnonzero(kinds))
     raise ConfigError(
         f"nothing to draw: no {what} among {len(of):,} events" + (f" ({there})" if there else "")
         + "; take a wider --ticks, --pes or expression, or record more",
@@ -35,9 +43,10 @@ def require(events: NDArray[np.void], what: str, of: NDArray[np.void]) -> None:
     )  # fmt: skip
 
 
-def all_ticks(events: NDArray[np.void]) -> Ticks:
-    """The ticks in which something of at least one event was sent."""
-    return int(events["tick"].min()), int(events["tick"].max()) + 1
+def axis(trace: Trace, ticks: Ticks | None) -> Ticks:
+    """The ticks that a figure covers, however few events there are: those asked for, as far as the trace goes."""
+    first, end = trace.ticks
+    return (first, end) if ticks is None else (ticks[0], max(ticks[0] + 1, min(ticks[1], end)))
 
 
 def in_ticks(events: NDArray[np.void], ticks: Ticks | None) -> NDArray[np.void]:
@@ -47,16 +56,20 @@ def in_ticks(events: NDArray[np.void], ticks: Ticks | None) -> NDArray[np.void]:
     return events[(events["tick"] >= ticks[0]) & (events["tick"] < ticks[1])]
 
 
-def step_begins(events: NDArray[np.void]) -> NDArray[np.int64]:
-    """Ticks in which control packets were sent, with which training steps begin, ascending."""
-    begins: NDArray[np.int64] = np.unique(events["tick"][events["type"] == Type.CONTROL]).astype(np.int64)
-    return begins
+def step_begins(trace: Trace) -> NDArray[np.int64]:
+    """Ticks in which training steps begin, ascending: those before forward phases, in which samples are released. Of a
+    trace without phases those in which control packets were sent.
+    """
+    begins = phases.begins(trace, "forward")
+    if not len(begins):
+        begins = np.unique(trace.events["tick"][is_type(trace, trace.events, "control")]).astype(np.int64) + 1
+    return np.maximum(begins - 1, 0)
 
 
-def first_steps(events: NDArray[np.void], count: int, closing: bool = False) -> tuple[Ticks, str | None]:
+def first_steps(trace: Trace, count: int, closing: bool = False) -> tuple[Ticks, str | None]:
     """The ticks of the first steps, with the next release if `closing`; and what to say if these are not all ticks."""
-    whole = all_ticks(events)
-    begins = step_begins(events)
+    whole = trace.ticks
+    begins = step_begins(trace)
     if len(begins) > count:
         first, end = int(begins[0]), int(begins[count]) + closing
         what = f"the first {count} of {len(begins)} steps" if count > 1 else f"the first of {len(begins)} steps"

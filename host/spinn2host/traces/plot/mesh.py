@@ -37,12 +37,12 @@ def mesh(trace: Trace, ticks: choose.Ticks | None = None) -> TraceFigure:
     ticks: (first, end) of sending; None: all. Raises ConfigError if there are no events.
     """
     events = choose.in_ticks(trace.events, ticks)
-    choose.require(events, "packets in these ticks" if ticks else "packets", trace.events)
+    choose.require(events, "packets in these ticks" if ticks else "packets", trace)
     injected, delivered = traffic(events)
     loads = noc.link_loads(injected.tolist(), delivered.tolist())
     sent = injected[1:].reshape(-1, spec.PES_PER_QUAD.value).sum(1)
-    first, end = choose.all_ticks(events)
-    figure = new_figure(WIDTH, 4.9, [f"Ticks {first} to {end - 1}; {int(injected.sum()):,} packets sent."])
+    first, end = choose.axis(trace, ticks)
+    figure = new_figure(WIDTH, 4.9, trace, [f"ticks {first} to {end - 1}", f"{int(injected.sum()):,} packets sent"])
     axes = figure.add_subplot()
     quads, links = _scale(sent + delivered), _scale(np.array(list(loads.values()) or [0]))
     _draw_links(axes, loads, links)
@@ -143,8 +143,9 @@ def _frame(axes: Axes) -> None:
 
 
 def _bar(figure: TraceFigure, axes: Axes, scale: ScalarMappable, label: str) -> None:
-    bar = figure.colorbar(scale, ax=axes, shrink=0.9, pad=0.02, aspect=30, label=label)
     log = isinstance(scale.norm, LogNorm)
+    label += " (logarithmic)" if log else ""
+    bar = figure.colorbar(scale, ax=axes, shrink=0.9, pad=0.02, aspect=30, label=label)
     bar.locator = LogLocator(subs=(1, 2, 5) if scale.norm.vmax / scale.norm.vmin < 1000 else (1,)) if log else (  # type: ignore[operator]
         MaxNLocator(integer=True)
     )  # fmt: skip

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from spinn2emu import spec
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import Event, Type, interface_name
+from spinn2emu.trace.schema import Event, interface_name
+from spinn2host.traces import phases
 from spinn2host.traces.plot import choose
 from spinn2host.traces.plot.style import (
     BLACK,
@@ -66,17 +66,19 @@ def raster(trace: Trace, pes: Sequence[int] | None = None, ticks: choose.Ticks |
     """Spikes at the PE that sends them, and errors at the neuron that they are for, over virtual time.
 
     A neuron's number is in bits 15:0 of the key. In EventProp the error of a spike comes as long behind the middle of
-    a step as the spike before it. Size and direction of an error's triangle: its magnitude and sign.
+    a step as the spike before it. Shaded is the phase that most PEs of the chip
+    were in, whichever are shown. Size and direction of an error's triangle: its magnitude and sign.
     pes: ids; ticks: (first, end). Without them a part of a large trace is chosen, and the figure says which.
     Raises ConfigError if there are no spikes and errors.
     """
-    events = trace.events[np.isin(trace.events["type"], (Type.SPIKE, Type.ERROR))]
-    choose.require(events, "spikes or errors", trace.events)
+    events = trace.events[choose.is_type(trace, trace.events, "spike", "error")]
+    choose.require(events, "spikes or errors", trace)
     notes = []
     if ticks is None:
-        ticks, note = choose.first_steps(trace.events, STEPS)
+        ticks, note = choose.first_steps(trace, STEPS)
         notes += [note] if note else []
-    series = _series(events)
+    ticks = choose.axis(trace, ticks)
+    series = _series(trace, events)
     present = np.unique(np.concatenate([points.pe for points in series.values()]))
     if pes is None:
         pes, note = _first_quad(present)
@@ -86,39 +88,40 @@ def raster(trace: Trace, pes: Sequence[int] | None = None, ticks: choose.Ticks |
     heights = [max([0, *(int(p.neuron[p.pe == pe].max(initial=-1)) for p in of_rows.values())]) + 1 for pe in rows]
     shown = {name: p.where((p.tick >= ticks[0]) & (p.tick < ticks[1])) for name, p in of_rows.items()}
     if not sum(map(len, shown.values())):
-        choose.require(events[:0], "spikes or errors of these PEs and ticks", trace.events)
-    if notes:
-        notes = ["Shown: " + "; ".join(notes)]
+        choose.require(events[:0], "spikes or errors of these PEs and ticks", trace)
+    spans, unshaded = _phases(trace, ticks)
     height = float(np.clip(1.3 + 0.7 * len(rows), 2.8, 9))
-    figure = new_figure(WIDTH, height, notes)
+    figure = new_figure(WIDTH, height, trace, notes + unshaded)
     axes = figure.add_subplot()
     bands = _Bands(rows, heights)
-    handles = _draw_phases(axes, trace, rows, ticks) + _draw(axes, shown, bands)
+    handles = _draw_phases(axes, spans) + _draw(axes, shown, bands)
     _label_bands(axes, trace, bands, (height - 1.3) / bands.lower[-1])
-    _label_time(axes, trace, ticks)
+    _label_time(axes, ticks)
     legend_above(axes, handles, [str(handle.get_label()) for handle in handles])
     figure.contents = {
         "points": {name: len(points) for name, points in shown.items()},
         "pes": [interface_name(pe) for pe in rows], "ticks": [ticks[0], ticks[1] - 1],
+        "phases": [span._asdict() for span in spans],
     }  # fmt: skip
     return figure
 
 
-def _series(events: NDArray[np.void]) -> dict[str, _Points]:
+def _series(trace: Trace, events: NDArray[np.void]) -> dict[str, _Points]:
     """Spikes where they are sent, errors where they arrive (or the other way, if only that was recorded), drops."""
-    spike, error = events["type"] == Type.SPIKE, events["type"] == Type.ERROR
+    spike, error = choose.is_type(trace, events, "spike"), choose.is_type(trace, events, "error")
     sent, received = events["event"] == Event.SENT, events["event"] == Event.RECEIVED
     spikes = events[spike & sent] if (spike & sent).any() else events[spike & received]
     errors = events[error & received] if (error & received).any() else events[error & sent]
+    dropped = events["event"] >= Event.UNROUTED
     return {
-        "spike": _points(spikes),
-        "error": _points(errors, to_target=True),
-        "dropped": _points(events[events["event"] >= Event.UNROUTED], to_target=True),
+        "spike": _points(spikes, np.zeros(len(spikes), np.bool_)),
+        "error": _points(errors, np.ones(len(errors), np.bool_)),
+        "dropped": _points(events[dropped], error[dropped]),
     }
 
 
-def _points(events: NDArray[np.void], to_target: bool = False) -> _Points:
-    at_target = (events["type"] == Type.ERROR) & choose.is_pe(events["target"]) & to_target
+def _points(events: NDArray[np.void], to_target: NDArray[np.bool_]) -> _Points:
+    at_target = choose.is_pe(events["target"]) & to_target
     pe = np.where(at_target, events["target"], events["source"]).astype(np.int64)
     value = np.ascontiguousarray(events["payload"][:, 0]).view(np.float32)
     return _Points(events["tick"].astype(np.int64), pe, (events["key"] & choose.INDEX_BITS).astype(np.int64), value)
@@ -193,32 +196,24 @@ def _thinned(points: _Points) -> _Points:
     return points.where(chosen)
 
 
-def _draw_phases(axes: Axes, trace: Trace, rows: Sequence[int], ticks: choose.Ticks) -> list[Artist]:
-    """Shades the ticks in which most packets of these quads were sent in a phase named forward or backward."""
-    names = list(PHASE_COLOURS)
-    code = np.zeros((spec.PES.value + 1, 256), np.int64)
-    for pe in (pe for quad in np.unique(choose.quad_of(np.array(rows))) for pe in choose.pes_of_quad(int(quad))):
-        info = trace.meta.pes.get(interface_name(pe))
-        for number, name in enumerate(info.phases if info else ()):
-            code[pe, number] = 1 + names.index(name) if name in names else 0
-    events = choose.in_ticks(trace.events, ticks)
-    codes = code[events["source"], events["phase"]]
-    tick = events["tick"][codes > 0].astype(np.int64) - ticks[0]
-    if not len(tick):
-        return []
-    count = np.stack([np.bincount(tick[codes[codes > 0] == 1 + i], minlength=tick.max() + 1) for i in range(2)])
-    active = np.flatnonzero(count.sum(0))
-    phase = count[:, active].argmax(0)
-    begins = np.flatnonzero(np.diff(phase, prepend=-1))
-    ends = np.append(begins[1:], len(phase)) - 1
-    if len(begins) > SHADED:
-        return []
-    for begin, end in zip(begins, ends, strict=True):
-        axes.axvspan(
-            float(active[begin] + ticks[0]) - 0.5, float(active[end] + ticks[0]) + 0.5, lw=0, zorder=0,
-            color=PHASE_COLOURS[names[phase[begin]]], gid=f"phase {names[phase[begin]]}",
-        )  # fmt: skip
-    return [Patch(color=PHASE_COLOURS[names[i]], label=f"{names[i]} phase") for i in np.unique(phase)]
+def _phases(trace: Trace, ticks: choose.Ticks) -> tuple[list[phases.Span], list[str]]:
+    """The forward and backward phases of the chip within these ticks, and what to say if they are not drawn."""
+    spans = [
+        span._replace(begin=max(span.begin, ticks[0]), end=min(span.end, ticks[1]))
+        for span in phases.common(trace, list(PHASE_COLOURS))
+        if span.begin < ticks[1] and span.end > ticks[0]
+    ]
+    if len(spans) > SHADED:
+        return [], [f"without its {len(spans):,} phases (no more than {SHADED} are shaded)"]
+    return spans, []
+
+
+def _draw_phases(axes: Axes, spans: Sequence[phases.Span]) -> list[Artist]:
+    """Shades the phases."""
+    for name, begin, end in spans:
+        axes.axvspan(begin - 0.5, end - 0.5, lw=0, zorder=0, color=PHASE_COLOURS[name], gid=f"phase {name}")
+    used = [name for name in PHASE_COLOURS if any(span.name == name for span in spans)]
+    return [Patch(color=PHASE_COLOURS[name], label=f"{name} phase") for name in used]
 
 
 def _label_bands(axes: Axes, trace: Trace, bands: _Bands, inch: float) -> None:
@@ -249,8 +244,8 @@ def _label_bands(axes: Axes, trace: Trace, bands: _Bands, inch: float) -> None:
         axes.text(1.005, 1.015, "neuron", transform=axes.transAxes, fontsize=6.5, va="bottom")
 
 
-def _label_time(axes: Axes, trace: Trace, ticks: choose.Ticks) -> None:
-    low, high = ticks[0], min(ticks[1], int(trace.events["tick"].max()) + 1)
+def _label_time(axes: Axes, ticks: choose.Ticks) -> None:
+    low, high = ticks
     margin = 0.01 * (high - low) + 0.5
     axes.set_xlim(low - margin, high - 1 + margin)
     axes.set_xlabel(TIME_LABEL)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from spinn2emu import spec
 from spinn2emu.errors import ConfigError
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import DROPS, ROUTER, Event, Type, interface_name
+from spinn2emu.trace.schema import DROPS, ROUTER, Event, Meta, interface_name
 from spinn2host.traces.plot import choose
-from spinn2host.traces.plot.style import BLACK, GREY, TYPE_COLOURS, TraceFigure, new_figure, styled
+from spinn2host.traces.plot.style import BLACK, GREY, TraceFigure, colour_of_type, new_figure, styled
 
 LINES = 50
 """At most so many lines of arrows; with more, ticks are put together."""
@@ -26,6 +26,12 @@ GAP = 0.9
 """Lines that are left free where ticks are left out in which nothing was sent."""
 SPACE = 0.2
 """Lines between two ticks."""
+ARE_PACKETS = ("spike", "error")
+"""Types of which a packet is one; packets of others carry several, as weights, or none."""
+FIRST_TYPES = ("control", "weight")
+"""Of a tick, drawn before the others: with them a step begins."""
+HUB = 4
+"""A PE that exchanges packets with more others than these is shown, but not whoever else it talks to."""
 STUB = 0.3
 """Length of the arrow of what ends in the router, in columns."""
 
@@ -37,7 +43,9 @@ class _Arrow:
     row: int
     source: int
     targets: list[int]
-    type: Type
+    number: int
+    type: str
+    colour: str
     event: Event
     count: int
     tick: int
@@ -51,8 +59,8 @@ class _Arrow:
 
     def text(self) -> str:
         """What is written on it."""
-        name = self.type.name.lower().replace("_", "-")
-        plural = "" if self.count == 1 or self.type in (Type.CONTROL, Type.SILENT, Type.MULTICAST) else "s"
+        name = self.type.replace("_", "-") + ("" if self.type in ARE_PACKETS else " packet")
+        plural = "" if self.count == 1 else "s"
         why = f" dropped ({self.event.name.lower().replace('_', ' ')})" if self.event in DROPS else ""
         itself = " to itself" if self.targets == [self.source] else ""
         return f"{self.count:,} {name}{plural}{itself}{why}"
@@ -105,26 +113,25 @@ def sequence(
     Packets of a type that go the same way in the same tick are one arrow with their count; copies of a packet to
     several PEs share a line. If the chart is too long, neighbouring ticks are put together, and the figure says so.
     pes: ids, from left to right. Without them: those of a quad (number in `geometry.QUADS`; the first active one), and
-    the PE elsewhere that they exchange most packets with. ticks: (first, end); without: the first training step.
+    those that they exchange packets with. ticks: (first, end); without: the first training step.
     Raises ConfigError if these PEs exchange no packets then.
     """
     notes: list[str] = []
     if pes is None:
-        pes, note = _default_pes(trace.events, quad)
+        pes, note = _default_pes(trace, quad)
         notes += [note] if note else []
     if len(set(pes)) < len(pes) or len(pes) > MOST_PES:
         raise ConfigError(f"a chart is of at most {MOST_PES} different PEs, not of {len(pes)}; name those that matter")
     if ticks is None:
-        ticks, note = choose.first_steps(trace.events, 1, closing=True)
+        ticks, note = choose.first_steps(trace, 1, closing=True)
         notes += [note] if note else []
     events = _between(choose.in_ticks(trace.events, ticks), pes)
-    choose.require(events, f"packets between {', '.join(map(interface_name, pes))} in these ticks", trace.events)
-    chart = _fit(events, pes)
+    choose.require(events, f"packets between {', '.join(map(interface_name, pes))} in these ticks", trace)
+    chart = _fit(trace.meta, events, pes)
     if chart.width > 1:
         notes.append(f"{chart.width} ticks in a row where more than {LINES} lines would be needed")
     tops, height = chart.tops()
-    caption = ["Shown: " + "; ".join(notes)] if notes else []
-    figure = new_figure(max(4.2, 0.9 + COLUMN * len(pes)), 0.95 + LINE * height, caption)
+    figure = new_figure(max(4.2, 0.9 + COLUMN * len(pes)), 0.95 + LINE * height, trace, notes)
     axes = figure.add_subplot()
     _draw_life_lines(axes, trace, pes, chart, tops, height)
     for arrow in chart.arrows:
@@ -133,7 +140,7 @@ def sequence(
     figure.contents = {
         "pes": [interface_name(pe) for pe in pes], "ticks": [ticks[0], ticks[1] - 1], "ticks_per_row": chart.width,
         "rows": len(chart.first), "arrows": [
-            {"tick": int(chart.first[a.row]), "type": a.type.name.lower(), "event": a.event.name.lower(),
+            {"tick": int(chart.first[a.row]), "type": a.type, "event": a.event.name.lower(),
              "from": interface_name(pes[a.source]), "to": [interface_name(pes[t]) for t in a.targets], "count": a.count}
             for a in chart.arrows
         ],
@@ -141,23 +148,39 @@ def sequence(
     return figure
 
 
-def _default_pes(events: NDArray[np.void], quad: int | None) -> tuple[list[int], str | None]:
-    """A quad and its most important partner."""
-    copies = events[events["event"] == Event.RECEIVED]
-    choose.require(copies, "received packets", events)
+def _default_pes(trace: Trace, quad: int | None) -> tuple[list[int], str | None]:
+    """A quad, the PEs that its PEs exchange packets with, those that these do, and so on, but not beyond a HUB."""
+    events = trace.events
+    copies = events[(events["event"] == Event.RECEIVED) & (events["source"] != events["target"])]
+    copies = copies if len(copies) else events[events["event"] == Event.RECEIVED]
+    choose.require(copies, "received packets", trace)
     source, target = choose.quad_of(copies["source"]), choose.quad_of(copies["target"])
-    inside = source == target
     note = None
     if quad is None:
+        inside = source == target
         found = np.unique(source[inside]) if inside.any() else np.unique(source)
         quad = int(found[0])
-        if len(found) > 1:
+        if len(found) > 1 and inside.any():
             note = f"quad {choose.quad_name(quad)}, one of {len(found)} (see --quad)"
-    own = copies[(source == quad) | (target == quad)]
-    partners = np.bincount(np.concatenate([own["source"], own["target"]]), minlength=spec.PES.value + 1)
-    members = [pe for pe in choose.pes_of_quad(quad) if partners[pe]]
-    partners[choose.pes_of_quad(quad)] = 0
-    return members + ([int(partners.argmax())] if partners.any() else []), note
+    exchanged = np.zeros((spec.PES.value + 1, spec.PES.value + 1), np.int64)
+    np.add.at(exchanged, (copies["source"], copies["target"]), 1)
+    exchanged += exchanged.T.copy()
+    pes = [pe for pe in choose.pes_of_quad(quad) if exchanged[pe].any()]
+    follow, left = list(pes), 0
+    while follow:
+        own = exchanged[follow.pop(0)]
+        for other in np.argsort(-own, kind="stable")[: np.count_nonzero(own)].tolist():
+            if other in pes:
+                continue
+            if len(pes) == MOST_PES:
+                left += 1
+                continue
+            pes.append(other)
+            if np.count_nonzero(exchanged[other]) <= HUB:
+                follow.append(other)
+    if left:
+        note = "; ".join([*([note] if note else []), f"{MOST_PES} PEs, of more that exchange packets (see --pes)"])
+    return sorted(pes, key=lambda pe: (np.count_nonzero(exchanged[pe]) > HUB, pe)), note
 
 
 def _between(events: NDArray[np.void], pes: Sequence[int]) -> NDArray[np.void]:
@@ -166,41 +189,44 @@ def _between(events: NDArray[np.void], pes: Sequence[int]) -> NDArray[np.void]:
     return events[(events["event"] != Event.SENT) & np.isin(events["source"], pes) & to]
 
 
-def _fit(events: NDArray[np.void], pes: Sequence[int]) -> _Chart:
+def _fit(meta: Meta, events: NDArray[np.void], pes: Sequence[int]) -> _Chart:
     """The chart with as few ticks to a row as possible."""
     width = 1
     while True:
         rows = np.unique(events["tick"].astype(np.int64) // width)
         if len(rows) <= LINES:
-            chart = _chart(events, pes, width)
+            chart = _chart(meta, events, pes, width)
             chart.place()
             if sum(chart.lines) <= LINES or len(rows) == 1:
                 return chart
         width = max(width + 1, width * 5 // 4)
 
 
-def _chart(events: NDArray[np.void], pes: Sequence[int], width: int) -> _Chart:
+def _chart(meta: Meta, events: NDArray[np.void], pes: Sequence[int], width: int) -> _Chart:
     column = np.full(spec.PES.value + 1, -1)
     column[list(pes)] = np.arange(len(pes))
     rows, row = np.unique(events["tick"].astype(np.int64) // width, return_inverse=True)
     fields = np.stack([row, events["event"], events["type"], column[events["source"]]]).astype(np.int64)
     target = np.where(events["target"] == ROUTER, -1, column[np.minimum(events["target"], spec.PES.value)])
     groups, first, counts = np.unique(np.vstack([fields, target]), axis=1, return_index=True, return_counts=True)
+    names = meta.type_names()
     arrows: dict[tuple[int, ...], _Arrow] = {}
     ticks = events["tick"][first].tolist()
     for (at, event, kind, source, to), tick, count in zip(groups.T.tolist(), ticks, counts.tolist(), strict=True):
         side = (to > source) - (to < source)
         key = (tick, source, kind, event, side, count)
-        arrow = arrows.setdefault(key, _Arrow(at, source, [], Type(kind), Event(event), count, tick))
+        arrow = arrows.setdefault(
+            key, _Arrow(at, source, [], kind, names[kind], colour_of_type(meta, kind), Event(event), count, tick)
+        )
         if to >= 0:
             arrow.targets.append(to)
     return _Chart(rows * width, width, sorted(arrows.values(), key=_order))
 
 
 def _order(arrow: _Arrow) -> tuple[int, ...]:
-    """By tick; in it control and weights first, then from left to right."""
-    before = arrow.type not in (Type.CONTROL, Type.WEIGHT)
-    return arrow.row, arrow.tick, int(before), -int(arrow.type) if not before else 0, int(arrow.ends()[0]), arrow.type
+    """By tick; in it FIRST_TYPES, then from left to right, then by type."""
+    first = [*FIRST_TYPES, arrow.type].index(arrow.type)
+    return arrow.row, arrow.tick, first, int(arrow.ends()[0]), arrow.number
 
 
 def _draw_life_lines(
@@ -222,7 +248,6 @@ def _draw_life_lines(
 
 
 def _draw_arrow(axes: Axes, arrow: _Arrow, y: float) -> None:
-    colour = TYPE_COLOURS[arrow.type]
     dropped = arrow.event in DROPS
     targets: Iterable[float] = arrow.targets
     if not arrow.targets or arrow.targets == [arrow.source]:
@@ -230,7 +255,7 @@ def _draw_arrow(axes: Axes, arrow: _Arrow, y: float) -> None:
     for target in targets:
         patch = FancyArrowPatch(
             (arrow.source, y), (target, y), arrowstyle="-" if dropped else "-|>", mutation_scale=6.5, shrinkA=0,
-            shrinkB=0, lw=1.0, color=colour, gid=f"arrow {arrow.type.name.lower()}", zorder=2,
+            shrinkB=0, lw=1.0, color=arrow.colour, gid=f"arrow {arrow.type}", zorder=2,
         )  # fmt: skip
         axes.add_patch(patch)
         if dropped:
@@ -259,4 +284,4 @@ def _draw_ticks(axes: Axes, chart: _Chart, tops: Sequence[float], height: float,
     axes.tick_params("y", length=0)
     axes.spines[:].set_visible(False)
     axes.set_ylabel(f"tick of sending ({spec.TICK_NS.value / 1e6:g} ms each)")
-    axes.set_title("Messages of a sample")
+    axes.set_title("Messages between PEs")

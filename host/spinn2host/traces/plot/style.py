@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from io import BytesIO
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, ParamSpec, TypeVar
 
 from matplotlib import style
@@ -16,7 +17,8 @@ from matplotlib.figure import Figure
 
 from spinn2emu import spec
 from spinn2emu.errors import ConfigError
-from spinn2emu.trace.schema import Type
+from spinn2emu.trace.file import Trace
+from spinn2emu.trace.schema import Meta
 
 WIDTH = 7.2
 """Inches: both columns of a page of two."""
@@ -31,10 +33,13 @@ ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
 )  # fmt: skip
 """The palette of Okabe and Ito, which everybody can tell apart."""
 TYPE_COLOURS = {
-    Type.SPIKE: BLUE, Type.ERROR: VERMILLION, Type.GRADIENT: GREEN, Type.WEIGHT: ORANGE, Type.CONTROL: PURPLE,
-    Type.SILENT: SKY, Type.MULTICAST: BLACK, Type.CORE_TO_CORE: YELLOW, Type.NEAREST_NEIGHBOUR: GREY,
-    Type.GLOBAL: LIGHT,
+    "spike": BLUE, "error": VERMILLION, "gradient": GREEN, "weight": ORANGE, "control": PURPLE, "silent": SKY,
+    "multicast": BLACK, "core_to_core": YELLOW, "nearest_neighbour": GREY, "global": LIGHT,
 }  # fmt: skip
+"""Of types of packets that many programs send; others get one of OTHER_COLOURS by their number."""
+OTHER_COLOURS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499",
+                 "#661100", "#6699CC", "#888888")  # fmt: skip
+"""The palette of Tol for many colours ("muted")."""
 INTENSITY = "cividis_r"
 """Colour map of counts: the darker, the more."""
 
@@ -89,13 +94,30 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
     return inner
 
 
-def new_figure(width: float, height: float, notes: Iterable[str]) -> TraceFigure:
-    """An empty figure, in inches. The notes are written at its lower edge."""
+def new_figure(width: float, height: float, trace: Trace, notes: Iterable[str]) -> TraceFigure:
+    """An empty figure, in inches. At its lower edge stands where the events come from, and the notes: what is not shown
+    of them, and how."""
     figure = TraceFigure(figsize=(width, height), layout="constrained")
     figure.notes, figure.contents = list(notes), {}
-    if figure.notes:
-        figure.supxlabel("\n".join(figure.notes), x=0.01, ha="left", fontsize=6.5, color=GREY)
+    lines = [*_origin(trace), *(["Shown: " + "; ".join(figure.notes)] if figure.notes else [])]
+    columns = int(17 * width)  # characters of this size
+    wrapped = [part for line in lines for part in wrap(line, columns, subsequent_indent="    ")]
+    if wrapped:
+        figure.supxlabel("\n".join(wrapped), x=0.01, ha="left", fontsize=6.5, color=GREY)
     return figure
+
+
+def _origin(trace: Trace) -> list[str]:
+    """The file, what was recorded in it, and what was chosen of that."""
+    recorded = ", ".join(
+        f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in sorted(trace.meta.filter.items())
+    )
+    parts = [
+        trace.name, f"recorded: {recorded}" if recorded else "", f"only: {trace.chosen}" if trace.chosen else "",
+        "damaged" if trace.problem is not None else "",
+    ]  # fmt: skip
+    return [line] if (line := "; ".join(part for part in parts if part)) else []
 
 
 def legend_above(axes: Axes, handles: Iterable[Artist], labels: Iterable[str]) -> None:
@@ -110,6 +132,11 @@ def legend_above(axes: Axes, handles: Iterable[Artist], labels: Iterable[str]) -
     )  # fmt: skip
     lines = -(-len(handles) // columns)
     axes.set_title(axes.get_title(loc="left"), loc="left", pad=5 + 11.5 * lines)
+
+
+def colour_of_type(meta: Meta, number: int) -> str:
+    """The colour in which all figures of a trace show a type of packet."""
+    return TYPE_COLOURS.get(meta.type_names()[number], OTHER_COLOURS[number % len(OTHER_COLOURS)])
 
 
 def short(count: int) -> str:

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from spinn2emu import spec
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import Event, Type, interface_name
+from spinn2emu.trace.schema import TYPES, Event, interface_name
 from spinn2host.traces.plot import choose
 from spinn2host.traces.plot.style import (
     BLACK,
     INTENSITY,
     TIME_LABEL,
-    TYPE_COLOURS,
     WIDTH,
     TraceFigure,
+    colour_of_type,
     legend_above,
     new_figure,
     short,
@@ -45,41 +45,41 @@ def timeline(trace: Trace, ticks: choose.Ticks | None = None) -> TraceFigure:
     ticks: (first, end) of sending; None: all. Raises ConfigError if there are no events.
     """
     events = choose.in_ticks(trace.events, ticks)
-    choose.require(events, "packets in these ticks" if ticks else "packets", trace.events)
-    first, end = choose.all_ticks(events)
-    width = _bin_width(events, end - first)
+    choose.require(events, "packets in these ticks" if ticks else "packets", trace)
+    first, end = choose.axis(trace, ticks)
+    width = _bin_width(trace, end - first)
     bins = -(-(end - first) // width)
     place = (events["tick"].astype(np.int64) - first) // width
     edges = np.minimum(first + width * np.arange(bins + 1), end) - 0.5
     sent = events["event"] == Event.SENT
     packets = sent if sent.any() else events["event"] == Event.RECEIVED
-    by_type = _histogram(events["type"][packets], place[packets], len(Type), bins)
+    by_type = _histogram(events["type"][packets], place[packets], TYPES, bins)
     drops = np.bincount(place[events["event"] >= Event.UNROUTED], minlength=bins)
     by_pe = _by_pe(events, place, bins)
     active = _rows(by_pe)
-    mean = f"; mean of {width:,} ticks each" if width > 1 else ""
+    notes = [f"ticks {first} to {end - 1}", *([f"mean of {width:,} ticks each"] if width > 1 else [])]
     total = by_type.sum(0)
     log = bool(total.any() and total.max() > LOG_FROM * np.median(total[total > 0]))
-    mean += "; logarithmic, types before each other" if log else "; types stacked"
-    note = f"Ticks {first} to {end - 1}{mean}."
+    notes.append("types before each other on a logarithmic scale" if log else "types stacked")
     rows = float(np.clip(0.13 * len(active), 0.9, 2.6))
-    figure = new_figure(WIDTH, 2.7 + rows, [note])
+    figure = new_figure(WIDTH, 2.7 + rows, trace, notes)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.7, rows])
     counted = "sent" if sent.any() else "received"
-    _draw_types(upper, edges, by_type, drops, counted, log)
+    _draw_types(upper, trace, edges, by_type, drops, counted, log)
     _draw_pes(figure, lower, edges, by_pe[active] / np.diff(edges), active)
+    names = trace.meta.type_names()
     figure.contents = {
         "ticks": [first, end - 1], "ticks_per_bin": width, "bins": bins, "logarithmic": log,
-        "packets": {t.name.lower(): int(by_type[t].sum()) for t in Type if by_type[t].any()},
+        "packets": {names[i]: int(by_type[i].sum()) for i in np.flatnonzero(by_type.any(1))},
         "dropped": int(drops.sum()), "pes": [interface_name(int(pe)) for pe in active],
     }  # fmt: skip
     return figure
 
 
-def _bin_width(events: NDArray[np.void], span: int) -> int:
+def _bin_width(trace: Trace, span: int) -> int:
     """Ticks of a bin."""
     width = -(-span // BINS)
-    begins = choose.step_begins(events)
+    begins = choose.step_begins(trace)
     step = int(begins[1] - begins[0]) if len(begins) > 1 else 1
     return -(-width // step) * step if 4 * width > step else width
 
@@ -107,6 +107,7 @@ def _by_pe(events: NDArray[np.void], place: NDArray[np.int64], bins: int) -> NDA
 
 def _draw_types(
     axes: Axes,
+    trace: Trace,
     edges: NDArray[np.float64],
     counts: NDArray[np.int64],
     drops: NDArray[np.int64],
@@ -114,17 +115,18 @@ def _draw_types(
     log: bool,
 ) -> None:
     """Areas on each other, the largest type at the bottom; with `log`, before each other, the largest behind."""
-    totals = counts.sum(1)
-    order = [t for t in sorted(Type, key=lambda t: -totals[t]) if totals[t]]
+    totals, names = counts.sum(1), trace.meta.type_names()
+    order = [kind for kind in np.argsort(-totals, kind="stable").tolist() if totals[kind]]
+    colours = {kind: colour_of_type(trace.meta, kind) for kind in order}
     rates = counts / np.diff(edges)
     total = rates.sum(0)
     base = np.full(counts.shape[1], 0.7 * rates[rates > 0].min() if log else 0.0)
     for kind in order:
         above = np.maximum(base, rates[kind]) if log else base + rates[kind]
-        axes.stairs(above, edges, baseline=base, fill=True, color=TYPE_COLOURS[kind], gid=kind.name.lower())
+        axes.stairs(above, edges, baseline=base, fill=True, color=colours[kind], gid=names[kind])
         base = base if log else above
-    handles: list[Artist] = [Patch(color=TYPE_COLOURS[kind]) for kind in order]
-    labels = [f"{kind.name.lower().replace('_', ' ')} {short(int(totals[kind]))}" for kind in order]
+    handles: list[Artist] = [Patch(color=colours[kind]) for kind in order]
+    labels = [f"{names[kind].replace('_', ' ')} {short(int(totals[kind]))}" for kind in order]
     top = float(rates.max() if log else total.max()) or 1.0
     if drops.any():
         middle = (edges[:-1] + edges[1:])[drops > 0] / 2
@@ -136,7 +138,7 @@ def _draw_types(
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.set_ylim(base.min() if log else 0, (2.2 if log else 1.12) * top)
-    axes.set_ylabel(f"packets {counted} per tick")
+    axes.set_ylabel(f"packets {counted} per tick" + (" (logarithmic)" if log else ""))
     axes.set_title("Packets by type")
     legend_above(axes, handles, labels)
 
@@ -168,7 +170,8 @@ def _draw_pes(
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(TIME_LABEL)
     axes.set_title("Packets sent and received by each PE")
-    bar = figure.colorbar(image, ax=axes, pad=0.015, aspect=max(6, 0.3 * len(pes)), label="packets per tick")
+    label = "packets per tick" + (" (logarithmic)" if isinstance(norm, LogNorm) else "")
+    bar = figure.colorbar(image, ax=axes, pad=0.015, aspect=max(6, 0.3 * len(pes)), label=label)
     bar.formatter = FuncFormatter(lambda value, _: f"{value:,g}")
     bar.outline.set_linewidth(0.6)
     bar.update_ticks()
