@@ -448,3 +448,17 @@ def test_a_reader_and_a_runner_do_not_disturb_each_other(one: Chip, programs: di
     reader.join(60)
     assert not problems and not reader.is_alive()
     assert [one.read(pe, "n")[0] for pe in (5, 77)] == [999, 1000]
+
+
+def test_an_interrupted_run_has_ended_when_it_returns(chip: Chip, programs: dict[str, str]) -> None:
+    def interrupt(tick: int) -> None:
+        if tick > 1000:
+            raise KeyboardInterrupt
+
+    chip.load(programs["counter"], ["1.1.0"])
+    with pytest.raises(KeyboardInterrupt):
+        chip.run(1_000_000_000, interrupt)
+    info = chip.info()
+    assert info["idle"] and 1000 < info["tick"] < 1_000_000_000
+    chip.run(5)
+    assert chip.read("1.1.0", "ticks")[0] == info["tick"] + 5

@@ -181,8 +181,9 @@ def test_ctrl_c_ends_a_run_and_the_chip_stays(capsys: Capture, blink: str) -> No
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, "Traceback" in err) == (130, False)
-    wait_until("the run has ended", lambda: answer(capsys, "info")["chip"]["idle"])
-    run(["run", "--ticks", "5"])
+    chip = answer(capsys, "info")["chip"]
+    assert chip["idle"] and f"the run has ended in tick {chip['tick']}" in err
+    assert run(["run", "--ticks", "5"]) == 0
 
 
 # --- several chips ---------------------------------------------------------------------------------------------------

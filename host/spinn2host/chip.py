@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,13 @@ import numpy as np
 from spinn2emu import geometry, memory_map
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
 from spinn2emu.memory_map import MemoryMap
+from spinn2host.connection import WAIT_S, check_descriptors
 from spinn2host.directories import PRIVATE, base_directory, chip_directory, is_alive, new_directory, remove, running
 from spinn2host.recording import LOAD_DEADLINE_S, PeName, Recording, pe_id
 from spinn2host.start import await_supervisor, discard, start_supervisor
+
+INTERRUPT_DEADLINE_S = 10.0
+"""For a run to end that was told to."""
 
 Keys = tuple[int, int]
 """The keys k with k & mask == key: (key, mask)."""
@@ -102,6 +107,7 @@ class Chip(Recording):
         Raises ConfigError for a name that is taken and options that are none, PeDied or DeadlineExceeded if it does not
         come up; `load` raises ConfigError for cores that cannot be used.
         """
+        check_descriptors()
         options = _check_options({"cores": cores, "loop": loop, "strict": strict, "pes": _choose_pes(pes)})
         directory, lock = new_directory(name, private=not resident)
         process = None
@@ -223,10 +229,14 @@ class Chip(Recording):
     def run(self, ticks: int, progress: Callable[[int], None] | None = None) -> None:
         """Lets the chip's time advance by `ticks` and waits for it; `progress` gets the slowest PE's tick.
 
-        Raises PeDied, PeFailed or ChipStuck.
+        Raises PeDied, PeFailed or ChipStuck. Ctrl-C (KeyboardInterrupt) ends the run.
         """
         self.start(ticks)
-        self.wait(progress)
+        try:
+            self.wait(progress)
+        except KeyboardInterrupt:
+            self.interrupt()
+            raise
 
     def start(self, ticks: int) -> None:
         """As `run`, but does not wait."""
@@ -235,6 +245,23 @@ class Chip(Recording):
     def end_run(self) -> None:
         """Ends a run that somebody started, at the end of its present window of 2,048 ticks."""
         self.request("end_run")
+
+    def interrupt(self) -> int:
+        """Ends a run, and waits until time stands still; returns the tick.
+
+        Raises DeadlineExceeded if it has not ended after 10 s, or what made the run fail.
+        """
+        end = time.monotonic() + INTERRUPT_DEADLINE_S
+        self.request("end_run", INTERRUPT_DEADLINE_S)
+        while True:
+            reply = self.request("wait", timeout=WAIT_S)
+            if reply["idle"]:
+                return int(reply["tick"])
+            if time.monotonic() > end:
+                raise DeadlineExceeded(
+                    f"the run has not ended within {INTERRUPT_DEADLINE_S:.0f} s, a PE is at tick {reply['tick']}: it "
+                    "ends at the end of its window of 2,048 ticks", deadline=INTERRUPT_DEADLINE_S, tick=reply["tick"],
+                )  # fmt: skip
 
     # --- memory -----------------------------------------------------------------------------------------------------
 

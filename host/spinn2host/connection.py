@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
 import signal as signals
 import socket as sockets
@@ -17,8 +18,9 @@ from typing import Any
 import zmq
 
 from spinn2emu import link, pidfd
-from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
+from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied, Spinn2Error
 from spinn2host.directories import holds_lock, is_alive, log_tail, remove
+from spinn2host.files import explain
 from spinn2host.turns import Turns
 
 REQUEST_DEADLINE_S = 30.0
@@ -27,6 +29,8 @@ END_DEADLINE_S = 10.0
 """For a supervisor to end after it was told to."""
 WAIT_S = 0.05
 """How long a `wait` keeps the handle from other threads."""
+DESCRIPTORS = 12
+"""File descriptors that a connection may need at once."""
 LOOK_AFTER_S = 1.0
 """Without an answer for so long, a request looks what is wrong with the supervisor."""
 
@@ -43,10 +47,14 @@ class Connection:
         self._lock = lock
         self._next_id = 0
         self._turns = Turns()
+        check_descriptors()
         self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.set(zmq.LINGER, 0)
-        self._socket.connect(f"ipc://{directory / link.SOCKET_NAME}")
+        try:
+            self._socket = self._context.socket(zmq.DEALER)
+            self._socket.set(zmq.LINGER, 0)
+            self._socket.connect(f"ipc://{directory / link.SOCKET_NAME}")
+        except zmq.ZMQError as error:
+            raise Spinn2Error(f"no connection to chip {self.name}: {explain(error.errno or 0)}") from error
 
     @property
     def name(self) -> str:
@@ -184,6 +192,23 @@ class Connection:
                 progress(reply["tick"])
             if reply["idle"]:
                 return int(reply["tick"])
+
+
+def check_descriptors() -> None:
+    """Raises Spinn2Error unless some file descriptors are left: without, libzmq ends the whole process."""
+    numbers: list[int] = []
+    try:
+        while len(numbers) < DESCRIPTORS:
+            numbers.append(os.open("/", os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        raise Spinn2Error(
+            f"a connection to a chip needs {DESCRIPTORS} file descriptors, {len(numbers)} are left of {limit}: raise "
+            f"the limit (`ulimit -n {limit + 64}`), or close what you do not need", needed=DESCRIPTORS, limit=limit,
+        ) from error  # fmt: skip
+    finally:
+        for number in numbers:
+            os.close(number)
 
 
 def listener(path: Path) -> int | None:

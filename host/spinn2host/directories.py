@@ -6,6 +6,7 @@ Nothing here follows a link, or touches what is not the user's own: anybody may 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from spinn2emu import link
 from spinn2emu.errors import ConfigError, DeadlineExceeded, Spinn2Error
+from spinn2host.files import explain
 
 _MAX_IPC_PATH = 107
 """Bytes of a socket's path (sun_path of Linux's sockaddr_un, less the final 0)."""
@@ -195,10 +197,16 @@ def _lock(number: int) -> bool:
 
 @contextlib.contextmanager
 def _try_lock(directory: Path) -> Iterator[bool | None]:
-    """Holds the lock meanwhile, if it was free (True) and not held (False). None: there is none."""
+    """Holds the lock meanwhile, if it was free (True) and not held (False). None: there is none.
+
+    Raises Spinn2Error if that cannot be told, for want of file descriptors for example.
+    """
+    path = directory / "lock"
     try:
-        number = os.open(directory / "lock", os.O_RDWR | os.O_NOFOLLOW)
-    except OSError:
+        number = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES):
+            raise Spinn2Error(f"whether a chip runs cannot be told: {explain(error)}", path=str(path)) from error
         yield None
         return
     try:

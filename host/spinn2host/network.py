@@ -17,7 +17,6 @@ Paths are relative to the file.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, describe
 from spinn2host.chip import Keys, PeProgram
+from spinn2host.files import read_toml
 
 KEYS_PER_PE = 1 << 16
 """Keys of an output port of a PE, if the file does not say otherwise."""
@@ -82,10 +82,7 @@ class Network:
 def read_network(path: Path) -> Network:
     """The network that a TOML file describes. Raises ConfigError, naming the file and what is wrong in it."""
     try:
-        text = tomllib.loads(path.read_text())
-        description = Description.model_validate(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        description = Description.model_validate(read_toml(path))
     except pydantic.ValidationError as error:
         raise ConfigError(f"{path}: {describe(error)}") from error
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import pydantic
 from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError, describe
+from spinn2host.files import read_toml
 
 Positive = pydantic.PositiveFloat
 MAX_WIDTH = 65_535
@@ -116,10 +116,7 @@ def make_recipe(preset: str, file: Path | None = None, **changes: Any) -> Recipe
         raise ConfigError(f"unknown preset {preset!r}: there are {', '.join(PRESETS)}", preset=preset)
     values = dict(PRESETS[preset])
     if file is not None:
-        try:
-            values |= tomllib.loads(file.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{file}: {error}", file=str(file)) from error
+        values |= read_toml(file)
     values |= {name: value for name, value in changes.items() if value is not None}
     try:
         return Recipe.model_validate(values)

@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spinn2emu.errors import ConfigError
+from spinn2emu.errors import ConfigError, Spinn2Error
+from spinn2host.files import writing
 from spinn2host.training import Epoch, finite
 
 Weights = Sequence[NDArray[np.float32]]
@@ -38,13 +40,19 @@ class RunDirectory:
                 f"{path} is not empty: a run never overwrites another; choose another --out", path=str(path)
             )
         self.path = path
-        self._write_json("config.json", config)
-        self._write_weights("initial.npz", initial)
+        try:
+            self._write_json("config.json", config)
+            self._write_weights("initial.npz", initial)
+        except Spinn2Error as error:
+            self.discard()
+            raise ConfigError(f"{error.message}; choose another --out", **error.fields) from error
 
     def add_epoch(self, epoch: Epoch, weights: Weights) -> None:
-        """Appends the metrics of an epoch and replaces the final weights."""
-        with open(self.path / "metrics.jsonl", "a") as file:
-            file.write(json.dumps({**epoch._asdict(), "train_loss": finite(epoch.train_loss)}) + "\n")
+        """Appends the metrics of an epoch and replaces the final weights. Raises Spinn2Error, as `finish` does."""
+        line = json.dumps({**epoch._asdict(), "train_loss": finite(epoch.train_loss)}) + "\n"
+        path = self.path / "metrics.jsonl"
+        with self._writing(path.name), open(path, "a", encoding="utf-8") as file:
+            file.write(line)
         self._write_weights("final.npz", weights)
 
     def finish(self, summary: dict[str, Any]) -> None:
@@ -60,14 +68,22 @@ class RunDirectory:
         self.path.rmdir()
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
-        (self.path / name).write_text(json.dumps(content, indent=2) + "\n")
+        with self._writing(name):
+            (self.path / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     def _write_weights(self, name: str, weights: Weights) -> None:
         temporary = self.path / f".{name}"
-        with open(temporary, "wb") as file:
-            arrays: dict[str, Any] = {f"W{layer}": w for layer, w in enumerate(weights, 1)}
-            np.savez(file, **arrays)
-        os.replace(temporary, self.path / name)
+        arrays: dict[str, Any] = {f"W{layer}": w for layer, w in enumerate(weights, 1)}
+        with self._writing(name):
+            try:
+                with open(temporary, "wb") as file:
+                    np.savez(file, **arrays)
+                os.replace(temporary, self.path / name)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def _writing(self, name: str) -> AbstractContextManager[None]:
+        return writing(self.path / name, Spinn2Error)
 
 
 def free_name(base: Path) -> Path:

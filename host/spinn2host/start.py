@@ -14,6 +14,7 @@ from typing import Any
 
 from spinn2emu.errors import DeadlineExceeded, PeDied, Spinn2Error
 from spinn2host.directories import log_tail
+from spinn2host.files import explain
 
 START_DEADLINE_S = 60.0
 """For the supervisor to say that it is ready: it imports numba, which takes seconds on a busy machine."""
@@ -32,7 +33,7 @@ def start_supervisor(directory: Path, owner: int, options: dict[str, Any], lock:
                 text=True, encoding="utf-8", errors="replace", pass_fds=(lock,),
             )  # fmt: skip
     except OSError as error:
-        raise Spinn2Error(f"the chip's supervisor cannot be started in {directory}: {error.strerror}") from error
+        raise Spinn2Error(f"the chip's supervisor cannot be started in {directory}: {explain(error)}") from error
 
 
 def await_supervisor(process: subprocess.Popen[str], directory: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from spinn2host.chip import Chip
 from spinn2host.chip import discover as find_chips
 from spinn2host.cli.common import Pes, attach, cores_option, existing_file, pass_chip_name
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
+from spinn2host.files import read_toml
 
 CHIP_KEYS = {"name": str, "pes": (int, list), "cores": list, "loop": str, "strict": bool}
 """What a CHIP.toml may say, and of which type."""
@@ -54,10 +54,7 @@ def boot(file: Path | None, as_json: bool, **options: Any) -> None:
 
 
 def _read_chip(file: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(file.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file}: {error}") from error
+    content = read_toml(file)
     for key, value in content.items():
         if key not in CHIP_KEYS:
             raise ConfigError(f"{file}: unknown key {key!r}; there are {', '.join(CHIP_KEYS)}", key=key)

@@ -14,6 +14,7 @@ from spinn2emu.errors import ConfigError
 from spinn2host.cli.common import Assignment, Pes, attach, parse_value, pass_chip_name
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.cli.trace_options import take_capture, trace_option
+from spinn2host.files import writing
 
 TEMPLATE = Path(__file__).with_name("template.py")
 
@@ -32,10 +33,9 @@ def new_program(name: str) -> None:
         raise ConfigError(f"{path.stem!r} is no name for a program: use letters, digits and '_'")
     if path.exists():
         raise ConfigError(f"{path} exists already")
-    try:
-        path.write_text(TEMPLATE.read_text().replace("NAME", path.stem))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+    text = TEMPLATE.read_text(encoding="utf-8").replace("NAME", path.stem)
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
     stdout.print(f"wrote {path}")
     stderr.print(f"try it: spinn2emu boot && spinn2emu load {path} 1.1.0 && spinn2emu run --ticks 10", style="dim")
 
@@ -123,7 +123,9 @@ def run(
                 chip.start(ticks)
             tick = chip.info()["tick"] if detach else _wait(chip, ticks)
         except KeyboardInterrupt:
-            chip.end_run()
+            stderr.print("the run is ending …", style="dim")
+            tick = chip.interrupt()
+            stderr.print(f"the run has ended in tick {tick}; the chip is ready for another")
             raise
         seconds = time.monotonic() - begin
     if as_json:

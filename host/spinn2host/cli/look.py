@@ -18,6 +18,7 @@ from spinn2emu.memory_map import DATA_BASE, DATA_END
 from spinn2host.chip import Chip
 from spinn2host.cli.common import Address, Pes, attach, one_pe, parse_value, pass_chip_name
 from spinn2host.cli.output import json_option, jsonable, print_json, stderr, stdout
+from spinn2host.files import writing
 
 torn_option = click.option("--torn", is_flag=True, help="Do not wait for the PE to leave its kernel.")
 
@@ -87,11 +88,8 @@ def _reinterpret(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _save(path: Path, values: NDArray[Any]) -> None:
-    try:
-        with path.open("wb") as file:
-            np.save(file, values, allow_pickle=False)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+    with writing(path), path.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

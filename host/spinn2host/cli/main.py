@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -10,7 +11,8 @@ import click
 from spinn2emu.errors import Spinn2Error
 from spinn2emu.version import VERSION
 from spinn2host.cli.lazy import LazyGroup
-from spinn2host.cli.output import report_error
+from spinn2host.cli.output import report_error, show_anything
+from spinn2host.files import explain
 
 INTERRUPTED = 130
 
@@ -58,7 +60,9 @@ def cli(context: click.Context, chip_name: str | None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     try:
+        show_anything()
         result = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -71,11 +75,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Spinn2Error as error:
         report_error(error)
         return error.exit_code
+    except BrokenPipeError:  # `| head` has seen enough
+        return 1
+    except OSError as error:
+        report_error(Spinn2Error(f"the system refused something: {explain(error)}"))
+        return 1
+    except MemoryError as error:
+        report_error(Spinn2Error(f"the memory is used up; close some programs, or see `ulimit -v`. {error}".rstrip()))
+        return 1
 
 
 def main() -> None:
     """Entry point of the console script."""
-    sys.exit(run())
+    code = run()
+    try:
+        sys.stdout.flush()
+    except OSError:  # said already; or the interpreter would say it once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 if __name__ == "__main__":

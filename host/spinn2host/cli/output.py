@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -20,6 +21,13 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object to stdout; the rest goes to stderr."
 )
+
+
+def show_anything() -> None:
+    """What the terminal's character set lacks is shown as `?`, instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,8 @@ def yinyang(
     except Spinn2Error as error:
         fields = {name: error.fields.get(name) for name in ("epoch", "batch", "layer")}
         summary = about | {"failure": {"message": error.message, **fields}}
-        run.finish(summary)
+        with suppress(Spinn2Error):  # what failed was perhaps to write
+            run.finish(summary)
         if as_json:
             print_json(summary)
         raise
