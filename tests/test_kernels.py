@@ -213,9 +213,9 @@ def exact_loss(t: np.ndarray, y: int, a: float = A, b: float = B) -> tuple[float
     return ce, ce + a * (math.exp(t[y] / b) - 1)
 
 
-def loss_of(first: np.ndarray, y: int) -> tuple[float, float, np.ndarray, np.ndarray]:
+def loss_of(first: np.ndarray, y: int, a: float = A, b: float = B) -> tuple[float, float, np.ndarray, np.ndarray]:
     probability, errors = np.full(len(first), np.nan, f), np.full(len(first), np.nan, f)
-    ce, total = loss.first_spike_loss(first.astype(np.int16), y, f(XI), f(A), f(B), f(BATCH), probability, errors)
+    ce, total = loss.first_spike_loss(first.astype(np.int16), y, f(XI), f(a), f(b), f(BATCH), probability, errors)
     return ce, total, probability, errors
 
 
@@ -243,6 +243,17 @@ def test_loss_of_the_farthest_spikes_is_finite() -> None:
     ce, _, probability, errors = loss_of(np.array([0, 8000]), 1)
     assert ce == pytest.approx(8000 / XI, rel=1e-6)
     assert probability.tolist() == [1, 0] and np.isfinite(errors).all()
+
+
+@given(CASES)
+def test_without_its_weight_the_late_term_takes_no_part(case: tuple[np.ndarray, int]) -> None:
+    """a = 0: exp(t_y / b) is not computed; for a small b it would be infinite, and 0 times that no number."""
+    first, y = case
+    ce, total, _, errors = loss_of(first, y, 0.0, 0.01)
+    assert total == ce == loss_of(first, y)[0]
+    softmax = np.exp((first.min() - first) / XI) / np.exp((first.min() - first) / XI).sum()
+    expected = (np.eye(len(first))[y] - softmax) / XI / BATCH
+    np.testing.assert_allclose(errors, expected, rtol=1e-4, atol=1e-7)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=6))
@@ -297,3 +308,12 @@ def test_neurons_wake_after_their_patience() -> None:
     adam.wake_silent(W, silence, np.array([1, 0, 1], np.uint8), 4, 10, f(0.5))
     np.testing.assert_array_equal(W[:, 1], raised)
     assert silence.tolist() == [0, 4, 0]
+
+
+@pytest.mark.parametrize(("samples", "patience", "batches"), [(4, 8, 2), (4, 9, 3), (4, 4, 1), (1, 1, 1), (5, 4, 1)])
+def test_a_neuron_wakes_at_its_patience_and_not_before(samples: int, patience: int, batches: int) -> None:
+    W, silence = np.ones((2, 1), f), np.zeros(1, np.int32)
+    for batch in range(1, batches + 1):
+        assert W.tolist() == [[1], [1]], f"woken before batch {batch}"
+        adam.wake_silent(W, silence, np.zeros(1, np.uint8), samples, patience, f(0.5))
+    assert W.tolist() == [[1.5], [1.5]] and silence.tolist() == [0]

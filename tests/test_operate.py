@@ -99,6 +99,39 @@ def test_a_program_that_comes_later_disturbs_nobody(chip: Chip, programs: dict[s
         assert chip.counters()[name].tolist() == counters[name].tolist(), name
 
 
+def test_counters_go_on_after_a_load_and_hits_begin_again_with_other_entries(
+    chip: Chip, programs: dict[str, str]
+) -> None:
+    pes = [
+        PeProgram(5, programs["source"], {"count": 3}, {}, {"out": (0x40, SPACE)}),
+        PeProgram(9, programs["sink"], {}, {"in": (0x40, SPACE)}),
+    ]
+    first, second = (0x40, SPACE, [9]), (0x40, SPACE, [9, 77])
+
+    def counted() -> tuple[int, int, list[int], dict[int, int], list[int], list[int]]:
+        """Packets, copies, hits, copies by quad, packets that PE 5 sent, and what was delivered to PE 9."""
+        counters, quads = chip.counters(), chip.counters()["quads"]
+        router, pes = counters["router"], counters["pes"]
+        by_quad = {int(quad): int(quads[quad]) for quad in np.nonzero(quads)[0]}
+        return int(router[0]), int(router[1]), counters["hits"].tolist(), by_quad, pes[5].tolist(), pes[9].tolist()
+
+    chip.deploy(pes, [first])
+    chip.run(4)
+    expected = (12, 12, [12], {2: 12}, [12, 0, 0, 0], [0, 9, 0, 0])
+    assert counted() == expected
+    chip.load(programs["counter"], [77])  # the same entries
+    assert counted() == expected
+    ports = {"5": {"outputs": {"out": [0x40, SPACE]}}, "9": {"inputs": {"in": [[0x40, SPACE]]}}}
+    request(chip, "load", pes=[], entries=[list(second)], ports=ports)
+    assert counted() == (12, 12, [0], {2: 12}, [12, 0, 0, 0], [0, 9, 0, 0])
+    chip.run(2)
+    assert counted() == (18, 24, [6], {2: 18, 19: 6}, [18, 0, 0, 0], [0, 15, 0, 0])
+    chip.load(programs["counter"], [10])
+    assert counted()[2:4] == ([6], {2: 18, 19: 6})
+    chip.deploy(pes, [first])
+    assert counted() == (0, 0, [0], {}, [0] * 4, [0] * 4)
+
+
 def test_packets_in_flight_survive_a_load(chip: Chip, programs: dict[str, str]) -> None:
     pes = [
         PeProgram(5, programs["source"], {"count": 3}, {}, {"out": (0x40, SPACE)}),
@@ -193,11 +226,32 @@ def test_two_programs_on_a_pe_are_refused(one: Chip, programs: dict[str, str]) -
     assert {row["program"] for row in one.ps()} == {None, programs["sink"]}
 
 
-def test_overlapping_keys_are_refused(one: Chip, programs: dict[str, str]) -> None:
-    pes = [PeProgram(pe, programs["source"], {}, {}, {"out": (key, SPACE)}) for pe, key in ((5, 0x40), (9, 0x40))]
+@pytest.mark.parametrize(
+    ("one_keys", "other_keys"),
+    [
+        ((0x40, 0xFFFFFFF0), (0x40, 0xFFFFFFF0)),
+        ((0x40, 0xFFFFFFF0), (0x48, 0xFFFFFFFF)),  # one key of the other's sixteen
+        ((0x48, 0xFFFFFFFF), (0x40, 0xFFFFFFF0)),
+        ((0x40, 0xFFFFFFC0), (0x50, 0xFFFFFFF0)),
+        ((0x01, 0x0000000F), (0x40, 0xFFFFFFF0)),  # masks of which none holds the other: they share 0x41
+        ((0, 0), (0xFFFFFFFF, 0xFFFFFFFF)),
+    ],
+)
+def test_overlapping_keys_are_refused(
+    one: Chip, programs: dict[str, str], one_keys: tuple[int, int], other_keys: tuple[int, int]
+) -> None:
+    ports = ((5, one_keys), (7, (0x80000002, 0xFFFFFFFF)), (9, other_keys))
+    pes = [PeProgram(pe, programs["source"], {}, {}, {"out": keys}) for pe, keys in ports if pe != 7 or one_keys[1]]
     with pytest.raises(ConfigError, match=r"overlapping keys: port 'out' of PE 7\.5\.0 .* 6\.6\.0") as caught:
         one.deploy(pes, [])
     assert (caught.value.pe, caught.value.other) == (5, 9)
+
+
+def test_neighbouring_keys_are_no_overlap(one: Chip, programs: dict[str, str]) -> None:
+    keys = [(0x40, 0xFFFFFFF0), (0x50, 0xFFFFFFFF), (0x3F, 0xFFFFFFFF), (0x51, 0xFFFFFFFD), (0x100, 0xFFFFFF00)]
+    pes = [PeProgram(pe, programs["source"], {}, {}, {"out": own}) for pe, own in enumerate(keys, 5)]
+    one.deploy(pes, [])
+    assert len(one.info()["programs"]) == len(keys)
 
 
 def test_a_route_to_a_pe_without_a_program_is_refused(one: Chip, programs: dict[str, str]) -> None:
