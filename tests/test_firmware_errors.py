@@ -138,7 +138,7 @@ def player(packets: Sequence[Packet]) -> PeProgram:
         data["tick"][i], data["index"][i], data["size"][i] = tick, index, len(payload)
         data["payload"][i, : len(payload)] = np.array(payload, np.float32).view(np.uint32)
     return PeProgram(
-        PLAYER, "spinn2fw.replay", {"count": count, "words": 4}, outputs={"packets": (0, 0)}, data=data
+        PLAYER, "spinn2fw.replay", {"ports": ["packets"], "count": count, "words": 4}, outputs={"packets": (0, 0)}, data=data
     )  # fmt: skip
 
 
