@@ -49,6 +49,9 @@ ADAM = {
 UPDATE = 2 * ADAM["T"] + 1
 """Tick of the first update: release in tick 0, 2T ticks of training."""
 GRADIENTS = [gradient(UPDATE - 1, sample, i, 1.0, 2.0, 3.0, 4.0) for sample in range(2) for i in range(2)]
+"""Two packets of either sample."""
+NEXT_GRADIENTS = [(tick + UPDATE, *rest) for tick, *rest in GRADIENTS]
+"""Of the following step."""
 LAYER = {
     "n_in": 1, "n_out": 2, "T": 5, "alpha": 0.5, "beta": 0.5, "one_minus_alpha": 0.5, "one_minus_beta": 0.5,
     "tau_s": 5.0, "send_errors": False, "send_silent": False,
@@ -69,17 +72,28 @@ class Case(NamedTuple):
     logged: float | None = None
 
 
-def adam_case(packets: Sequence[Packet], code: int, logged: float | None = None, steps: int = 1, **data: Any) -> Case:
-    """The host has asked for one step and filled `steps` rates."""
-    state = {"state.to_train": 1, "state.rates": steps, "rates": np.full((4, 2), 0.1, np.float32), **data}
-    return Case("spinn2fw.eventprop.adam", ADAM, state, packets, code, UPDATE, logged)
+def adam_case(
+    packets: Sequence[Packet], code: int, logged: float | None = None, *, train: int = 1, rates: int = 4,
+    layers: Sequence[tuple[int, int]] = ((2, 3),), **data: Any,
+) -> Case:  # fmt: skip
+    """The last of `train` steps fails; the host has filled so many rates."""
+    state = {"state.to_train": train, "state.rates": rates, "rates": np.full((4, 2), 0.1, np.float32), **data}
+    parameters = {**ADAM, "layers": list(layers)}
+    return Case("spinn2fw.eventprop.adam", parameters, state, packets, code, train * UPDATE, logged)
 
 
 CASES: dict[str, Case] = {
     "adam: no gradient at all": adam_case([], adam.MISSING, 0),
-    "adam: a sample's gradient is missing": adam_case(GRADIENTS[:2], adam.MISSING, 1),
-    "adam: the end of a gradient is missing": adam_case(GRADIENTS[:3], adam.MISSING, 1),
-    "adam: no rate": adam_case(GRADIENTS, adam.NO_RATE, steps=0),
+    "adam: the first sample's gradient is missing": adam_case(GRADIENTS[2:], adam.MISSING, 0),
+    "adam: the last sample's gradient is missing": adam_case(GRADIENTS[:2], adam.MISSING, 1),
+    "adam: a gradient of one packet is missing": adam_case(GRADIENTS[:1], adam.MISSING, 1, layers=[(1, 3)]),
+    "adam: the end of the first gradient is missing": adam_case(
+        [GRADIENTS[0], *GRADIENTS[2:]], adam.MISSING, 0
+    ),
+    "adam: the end of the last gradient is missing, as it was not in the step before": adam_case(
+        [*GRADIENTS, *NEXT_GRADIENTS[:3]], adam.MISSING, 1, train=2
+    ),
+    "adam: no rate": adam_case([*GRADIENTS, *NEXT_GRADIENTS], adam.NO_RATE, train=2, rates=1),
     "adam: gradient": adam_case(
         [*GRADIENTS[:3], gradient(UPDATE - 1, 1, 1, np.nan, 1.0)], finite.GRADIENT
     ),
@@ -137,9 +151,8 @@ def player(packets: Sequence[Packet]) -> PeProgram:
     for i, (tick, index, payload) in enumerate(packets):
         data["tick"][i], data["index"][i], data["size"][i] = tick, index, len(payload)
         data["payload"][i, : len(payload)] = np.array(payload, np.float32).view(np.uint32)
-    return PeProgram(
-        PLAYER, "spinn2fw.replay", {"ports": ["packets"], "count": count, "words": 4}, outputs={"packets": (0, 0)}, data=data
-    )  # fmt: skip
+    parameters = {"ports": ["packets"], "count": count, "words": 4}
+    return PeProgram(PLAYER, "spinn2fw.replay", parameters, outputs={"packets": (0, 0)}, data=data)
 
 
 @pytest.fixture(params=["compiled", "python"])
