@@ -159,6 +159,9 @@ def parse(data: Any) -> Trace:
             sections.append((n, pcapng.meta_of(body) or Meta()))
         elif words[at] == pcapng.INTERFACE:
             ours.append(len(body) >= 8 and pcapng.describes_ours(body))
+            if sections and not sections[-1][1].pes and ours[-1]:  # a tool has left out the section's comment
+                begin, meta = sections[-1]
+                sections[-1] = begin, replace(meta, types=pcapng.types_of(body) or meta.types)
         at += int(words[at + 1]) // 4
     meta = _one_meta(events[:n], sections)
     packets = events[:n]["event"] != Event.PHASE

@@ -83,6 +83,13 @@ def describe(meta: Meta, number: int) -> str:
     return "; ".join([meta.pes[name].program, *types] if name in meta.pes else types)
 
 
+def types_of(body: bytes) -> list[str] | None:
+    """Names of types by number that an interface's description has; None if it has none."""
+    text = dict(parse_options(body[8:])).get(IF_DESCRIPTION, b"").decode(errors="replace").partition("types: ")[2]
+    own = [name.partition(" ")[2] for name in text.split(", ")] if text else []
+    return [*CHIP_TYPES, *own][:TYPES] if own and all(own) else None
+
+
 def meta_of(body: bytes) -> Meta | None:
     """What the comments of a section's header say; None without comments."""
     comments = [value.decode(errors="replace") for code, value in parse_options(body[16:]) if code == COMMENT]

@@ -49,6 +49,12 @@ def axis(trace: Trace, ticks: Ticks | None) -> Ticks:
     return (first, end) if ticks is None else (ticks[0], max(ticks[0] + 1, min(ticks[1], end)))
 
 
+def note_of(trace: Trace, ticks: Ticks) -> str:
+    """What to say of a figure of these ticks."""
+    (first, end), whole = ticks, trace.ticks
+    return f"ticks {first} to {end - 1}" + ("" if ticks == whole else f" of {whole[0]} to {whole[1] - 1}")
+
+
 def in_ticks(events: NDArray[np.void], ticks: Ticks | None) -> NDArray[np.void]:
     """The events whose packets were sent in these ticks."""
     if ticks is None:
@@ -78,7 +84,7 @@ def first_steps(trace: Trace, count: int, closing: bool = False) -> tuple[Ticks,
         what = "the first ticks"
     if (first, end) == whole:
         return whole, None
-    return (first, end), f"{what}, ticks {first} to {end - 1} of {whole[0]} to {whole[1] - 1} (see --ticks)"
+    return (first, end), f"{what}, {note_of(trace, (first, end))} (see --ticks)"
 
 
 def quad_of(pes: NDArray[np.integer]) -> NDArray[np.int64]:

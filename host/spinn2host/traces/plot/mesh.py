@@ -42,7 +42,9 @@ def mesh(trace: Trace, ticks: choose.Ticks | None = None) -> TraceFigure:
     loads = noc.link_loads(injected.tolist(), delivered.tolist())
     sent = injected[1:].reshape(-1, spec.PES_PER_QUAD.value).sum(1)
     first, end = choose.axis(trace, ticks)
-    figure = new_figure(WIDTH, 4.9, trace, [f"ticks {first} to {end - 1}", f"{int(injected.sum()):,} packets sent"])
+    figure = new_figure(
+        WIDTH, 4.9, trace, [choose.note_of(trace, (first, end)), f"{int(injected.sum()):,} packets sent"]
+    )
     axes = figure.add_subplot()
     quads, links = _scale(sent + delivered), _scale(np.array(list(loads.values()) or [0]))
     _draw_links(axes, loads, links)

@@ -77,6 +77,8 @@ def raster(trace: Trace, pes: Sequence[int] | None = None, ticks: choose.Ticks |
     if ticks is None:
         ticks, note = choose.first_steps(trace, STEPS)
         notes += [note] if note else []
+    elif choose.axis(trace, ticks) != trace.ticks:
+        notes.append(choose.note_of(trace, choose.axis(trace, ticks)))
     ticks = choose.axis(trace, ticks)
     series = _series(trace, events)
     present = np.unique(np.concatenate([points.pe for points in series.values()]))
@@ -158,7 +160,7 @@ def _draw(axes: Axes, shown: dict[str, _Points], bands: _Bands) -> list[Artist]:
         at = _thinned(spikes)
         handles += axes.plot(
             at.tick, bands.y(at.pe, at.neuron), "o", ms=2 * small, mew=0, color=BLUE, gid="spike", zorder=3,
-            rasterized=len(at) > MANY, label=f"{len(spikes):,} spikes",
+            rasterized=len(at) > MANY, label=f"{len(spikes):,} spike{_s(len(spikes))}",
         )  # fmt: skip
     largest = float(np.abs(errors.value[np.isfinite(errors.value)]).max(initial=0)) or 1.0
     for sign, marker, colour in (("positive", "^", VERMILLION), ("negative", "v", PURPLE)):
@@ -168,7 +170,7 @@ def _draw(axes: Axes, shown: dict[str, _Points], bands: _Bands) -> list[Artist]:
             size = 3 + 22 * small * np.sqrt(np.minimum(np.nan_to_num(np.abs(at.value), nan=largest) / largest, 1))
             points = axes.scatter(
                 at.tick, bands.y(at.pe, at.neuron), size, color=colour, marker=marker, lw=0, gid=f"error {sign}",
-                alpha=0.85, zorder=2, rasterized=len(at) > MANY, label=f"{len(some):,} {sign} errors",
+                alpha=0.85, zorder=2, rasterized=len(at) > MANY, label=f"{len(some):,} {sign} error{_s(len(some))}",
             )  # fmt: skip
             handles.append(points)
     if len(drops):
@@ -181,6 +183,10 @@ def _draw(axes: Axes, shown: dict[str, _Points], bands: _Bands) -> list[Artist]:
         axes.axhline(lower - 0.015, color=GREY, lw=0.4)
     axes.set_ylim(-0.02, bands.lower[-1])
     return handles
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 def _thinned(points: _Points) -> _Points:

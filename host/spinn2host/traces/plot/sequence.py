@@ -125,6 +125,8 @@ def sequence(
     if ticks is None:
         ticks, note = choose.first_steps(trace, 1, closing=True)
         notes += [note] if note else []
+    elif choose.axis(trace, ticks) != trace.ticks:
+        notes.append(choose.note_of(trace, choose.axis(trace, ticks)))
     events = _between(choose.in_ticks(trace.events, ticks), pes)
     choose.require(events, f"packets between {', '.join(map(interface_name, pes))} in these ticks", trace)
     chart = _fit(trace.meta, events, pes)
@@ -283,5 +285,5 @@ def _draw_ticks(axes: Axes, chart: _Chart, tops: Sequence[float], height: float,
     axes.set_xticks([])
     axes.tick_params("y", length=0)
     axes.spines[:].set_visible(False)
-    axes.set_ylabel(f"tick of sending ({spec.TICK_NS.value / 1e6:g} ms each)")
+    axes.set_ylabel(f"tick of sending ({spec.TICK_NS.value / 1e6:g} ms each)" if height > 14 else "tick")
     axes.set_title("Messages between PEs")

@@ -95,13 +95,15 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def new_figure(width: float, height: float, trace: Trace, notes: Iterable[str]) -> TraceFigure:
-    """An empty figure, in inches. At its lower edge stands where the events come from, and the notes: what is not shown
-    of them, and how."""
-    figure = TraceFigure(figsize=(width, height), layout="constrained")
-    figure.notes, figure.contents = list(notes), {}
-    lines = [*_origin(trace), *(["Shown: " + "; ".join(figure.notes)] if figure.notes else [])]
+    """An empty figure, in inches. Below it, on further lines, stands where the events come from, and the notes: what is
+    shown of them, and how.
+    """
+    notes = list(notes)
+    lines = [*_origin(trace), *(["Shown: " + "; ".join(notes)] if notes else [])]
     columns = int(17 * width)  # characters of this size
     wrapped = [part for line in lines for part in wrap(line, columns, subsequent_indent="    ")]
+    figure = TraceFigure(figsize=(width, height + 0.11 * len(wrapped)), layout="constrained")
+    figure.notes, figure.contents = notes, {}
     if wrapped:
         figure.supxlabel("\n".join(wrapped), x=0.01, ha="left", fontsize=6.5, color=GREY)
     return figure

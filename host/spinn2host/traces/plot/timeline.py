@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from spinn2emu import spec
@@ -57,7 +57,7 @@ def timeline(trace: Trace, ticks: choose.Ticks | None = None) -> TraceFigure:
     drops = np.bincount(place[events["event"] >= Event.UNROUTED], minlength=bins)
     by_pe = _by_pe(events, place, bins)
     active = _rows(by_pe)
-    notes = [f"ticks {first} to {end - 1}", *([f"mean of {width:,} ticks each"] if width > 1 else [])]
+    notes = [choose.note_of(trace, (first, end)), *([f"mean of {width:,} ticks each"] if width > 1 else [])]
     total = by_type.sum(0)
     log = bool(total.any() and total.max() > LOG_FROM * np.median(total[total > 0]))
     notes.append("types before each other on a logarithmic scale" if log else "types stacked")
@@ -137,6 +137,8 @@ def _draw_types(
     if log:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    elif top >= 3 or (np.diff(edges) == 1).all():
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(base.min() if log else 0, (2.2 if log else 1.12) * top)
     axes.set_ylabel(f"packets {counted} per tick" + (" (logarithmic)" if log else ""))
     axes.set_title("Packets by type")
