@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Chips
-from helpers import BOOTS, SPACE, alive, ring, wait_until
+from helpers import BOOTS, SPACE, alive, ring, wait_until, write_program
 from host_helpers import digest_of_a_run, open_network, rates, small, yinyang_samples
 from numpy.typing import NDArray
 
@@ -25,10 +25,11 @@ from spinn2emu import mesh
 from spinn2emu.errors import ConfigError, NoSuchChip, PeDied, Spinn2Error
 from spinn2emu.router.state import Counter, PeCounter
 from spinn2emu.trace.capture import ALL, MOST_NOTES, OFF, CaptureMemory, Filter, Place, make_room, wants_everything
-from spinn2emu.trace.file import TraceWriter, canonical_order, read_trace
+from spinn2emu.trace.file import Trace, TraceWriter, canonical_order, read_trace
 from spinn2emu.trace.recorder import Recorder
 from spinn2emu.trace.schema import CHIP_TYPES, EVENT, LINK, ROUTER, Event, Meta, interfaces, latency_ns
 from spinn2host.chip import Chip, PeProgram
+from spinn2host.traces.phases import common, stretches
 
 SOURCE, SINK, DOZING, DEAF = 5, 9, 77, 150
 COUNT = 8
@@ -182,6 +183,93 @@ def test_nothing_that_a_chip_computes_depends_on_the_trace(
 
     monkeypatch.setattr(chip, "run", run)
     assert digest_of_a_run(chip) == untraced and len(read_trace(tmp_path / "t.pcapng").events) > 100
+
+
+# --- phases -----------------------------------------------------------------------------------------------------------
+
+
+def phases_of(trace: Trace, pe: int) -> list[tuple[int, int]]:
+    """Tick and number of each phase that the PE begins."""
+    return [(int(tick), int(phase)) for who, tick, phase in trace.phases.tolist() if who == pe]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"events": ["sent"]}, {"types": ["multicast"]}, {"pes": [SOURCE], "last": 5}], ids=str
+)
+def test_every_phase_is_recorded_whatever_the_filter(
+    chip: Chip, programs: dict[str, str], tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """DOZING hears for 2 ticks and is deaf for 3; the others have one phase without end."""
+    chip.deploy(*everything(programs))
+    chip.run(4)
+    with chip.trace(tmp_path / "t.pcapng", **options):
+        chip.run(8)
+        chip.run(TICKS - 12)
+    trace = read_trace(tmp_path / "t.pcapng")
+    assert phases_of(trace, DOZING) == [(t, 0 if t % 5 == 0 else 1) for t in range(4, TICKS) if t % 5 in (0, 2)]
+    assert trace.meta.began == {"7.5.0": (0, 0), "6.6.0": (0, 0), "1.1.0": (1, 2), "5.3.1": (0, 0)}
+    known = [tuple(row) for row in stretches(trace).tolist() if row[0] == DOZING]
+    last = trace.ticks[1] if len(trace.events) else TICKS
+    assert known[:3] == [(DOZING, 1, 2, 5), (DOZING, 0, 5, 7), (DOZING, 1, 7, 10)]
+    assert (DOZING, SOURCE) == (77, 5) and known[-1][3] == max(last, known[-1][2] + 1)
+
+
+CHOOSER = """
+from spinn2emu.sdk import set_phase
+
+def regions(p, available):
+    return [Region("n", np.int64, (1,))]
+
+def tick(pe, ram, rx, t):  # waits until tick 3, then short, long, short, short, waits again
+    ram.n[0] = t
+    if t < 3 or t >= 14:
+        set_phase(pe, 0)
+    elif t == 3:
+        set_phase(pe, 1)
+    elif t == 5:
+        set_phase(pe, 2)
+    elif t == 9 or t == 11:
+        set_phase(pe, 1)
+    elif t == 13:
+        set_phase(pe, 0)
+    return 0
+
+program = Program(tick=tick, regions=regions, phases=lambda p: [
+    Phase("wait", 1, (), (), ("short",)),
+    Phase("short", 2, (), (), ("short", "long", "wait")),
+    Phase("long", 4, (), (), ("short",)),
+])
+"""
+
+
+def test_phases_that_a_program_chooses_are_recorded_but_not_each_tick_of_waiting(chip: Chip, tmp_path: Path) -> None:
+    chip.deploy([PeProgram(SOURCE, write_program(tmp_path, "chooser", CHOOSER))], [])
+    with chip.trace(tmp_path / "t.pcapng"):
+        chip.run(20)
+    trace = read_trace(tmp_path / "t.pcapng")
+    assert phases_of(trace, SOURCE) == [(0, 0), (4, 1), (6, 2), (10, 1), (12, 1), (14, 0)]
+    assert not len(trace.events) and trace.problem is None
+
+
+def test_the_schedule_of_a_training_is_in_its_trace(chip: Chip, tmp_path: Path) -> None:
+    """T + 1 ticks forward, T backward, and an update, in which the next step is released; evaluation goes forward only.
+    It is the same for every sample, and whatever packets are recorded."""
+    recipe = small(layers=(5, 12, 3), batch=3)
+    samples = yinyang_samples(recipe)
+    T = recipe.T
+    spans = []
+    for name, options in (("all", {}), ("few", {"types": ["gradient"]})):
+        network = open_network(chip, recipe, samples)
+        with chip.trace(tmp_path / f"{name}.pcapng", **options):
+            network.train(samples, rates(recipe).take(3))
+        trace = read_trace(tmp_path / f"{name}.pcapng")
+        spans.append(common(trace, ["forward", "backward"]))
+        layers = {tuple(phases_of(trace, pe)) for pe in (6, 7, 8, 10, 11, 12, 14, 15, 16)}
+        assert len(layers) == 1
+    step = 2 * T + 1
+    assert [span.begin for span in spans[0][:6]] == [0, T + 2, step + 1, step + T + 2, 2 * step + 1, 2 * step + T + 2]
+    assert [span.name for span in spans[0]] == ["forward", "backward"] * 3
+    assert [span[:2] for span in spans[0]] == [span[:2] for span in spans[1]]
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------

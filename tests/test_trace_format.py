@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from spinn2emu.trace.schema import (
     INTERFACES,
     LINK,
     LINKTYPE,
+    PHASE,
     TYPES,
     Event,
     Meta,
@@ -166,6 +168,29 @@ def test_meta_survives_and_what_is_not_ours_is_empty() -> None:
         assert Meta.from_json(text) == Meta()
 
 
+def test_each_program_stands_once_in_the_head_and_a_long_head_is_read_too(tmp_path: Path) -> None:
+    """152 PEs: with one program the head is short; with as many programs the JSON needs several options."""
+    names = [interface_name(pe) for pe in range(1, LINK)]
+    ports = [f"port_{'x' * 90}{i}" for i in range(8)]
+    same = Meta({name: PeInfo("p", ports, ports, ports) for name in names})
+    assert len(same.to_json()) < 8_000
+    many = Meta({name: PeInfo(f"a_package_{name}", ports, ports, ports) for name in names}, {"types": ["spike"]})
+    assert len(many.to_json()) > 5 * pcapng.MOST_OPTION_BYTES
+    for meta in (same, many):
+        write_trace(tmp_path / "t", Trace(SMALL, meta))
+        assert read_trace(tmp_path / "t").meta == meta
+    header = blocks_of((tmp_path / "t").read_bytes())[0][1]
+    comments = [value for code, value in pcapng.parse_options(header[16:]) if code == pcapng.COMMENT]
+    assert len(comments) == 6 and max(map(len, comments)) == pcapng.MOST_OPTION_BYTES < 1 << 16
+
+
+def test_a_comment_of_somebody_else_does_not_hide_ours() -> None:
+    about = pcapng.options((pcapng.COMMENT, b"taken on Monday"), (pcapng.COMMENT, META.to_json().encode()),
+                           (pcapng.COMMENT, b"and kept"))  # fmt: skip
+    section = pcapng.block(pcapng.SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + about)
+    assert parse(section).meta == META
+
+
 @pytest.mark.parametrize(
     ("port", "kind"),
     [("spikes", "spike"), ("spike", "spike"), ("weights12", "weight"), ("control", "control"), ("Votes", "vote"),
@@ -189,6 +214,22 @@ def test_every_drop_has_a_reason() -> None:
     assert list(DROPS) == [e for e in Event if e not in (Event.SENT, Event.RECEIVED, Event.PHASE)]
 
 
+def test_interfaces_say_what_the_types_numbers_mean() -> None:
+    """A dissector of single frames sees nothing else of the file."""
+    meta = Meta({"1.1.0": PeInfo("a.b", [], ["spikes", "votes"])})
+    assert pcapng.describe(meta, 77) == "a.b; types: 4 spike, 5 vote"
+    assert pcapng.describe(meta, 78) == "types: 4 spike, 5 vote"
+    assert pcapng.describe(Meta(), 78) == ""
+
+
+def test_a_section_that_lost_its_comment_keeps_its_types() -> None:
+    whole = pcapng.head(META)
+    size = struct.unpack_from("<I", whole, 4)[0]
+    bare = pcapng.block(pcapng.SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    trace = parse(bare + whole[size:] + encoded(SMALL))
+    assert trace.meta.types == META.types and not trace.meta.pes and len(trace.events) == len(SMALL)
+
+
 # --- there and back ---------------------------------------------------------------------------------------------------
 
 
@@ -204,6 +245,55 @@ def test_what_is_written_is_read(
     assert trace.problem is None and trace.meta == META
     assert trace.events.tobytes() == events.tobytes()
     assert (latency_ns(trace.events) == latency_ns(events)).all()
+
+
+def test_phases_are_written_and_read_and_are_no_events(tmp_path: Path) -> None:
+    phases = np.array([(77, 0, 0), (5, 3, 1), (77, 3, 1), (5, 299, 0)], PHASE)
+    write_trace(tmp_path / "t", Trace(SMALL, META, phases=phases))
+    trace = read_trace(tmp_path / "t")
+    assert trace.problem is None and trace.events.tobytes() == SMALL.tobytes()
+    assert trace.phases.tobytes() == phases.tobytes()
+    data = (tmp_path / "t").read_bytes()
+    frames = [body for kind, body in blocks_of(data) if kind == 6]
+    assert len(frames) == len(SMALL) + 4
+    begins = [body for body in frames if body[21] == 8]
+    # interface, time; version, event, type, port, source, target, tick, sent, phase, out, hops, control, latency, key
+    assert struct.unpack_from("<III", begins[1]) == (5, 0, 3_000_000)
+    assert begins[1][20:] == struct.pack("<BBBBHHIIBBBBII", 2, 8, 0, 255, 5, 5, 3, 0, 1, 0, 0, 0, 0, 0)
+    counted = [dict(pcapng.parse_options(body[12:])) for kind, body in blocks_of(data) if kind == 5]
+    assert sum(int.from_bytes(options[4], "little") for options in counted) == len(SMALL)
+
+
+OLD_TYPES = ["multicast", "spike", "error", "gradient", "weight", "control", "silent"]
+
+
+def old_file(events: NDArray[np.void], types: list[int]) -> bytes:
+    """A file of version 1, with the numbers that types had there."""
+    names = {"program": "layer", "inputs": [], "outputs": ["spikes", "ping", "weights2"], "phases": ["forward"]}
+    about = {"spinn2emu_trace": 1, "pes": {"1.1.0": names}, "filter": {"types": ["spike"]}}
+    data = encoded(events)
+    blocks = []
+    for (kind, body), number in zip(blocks_of(data), types, strict=True):
+        blocks.append(pcapng.block(kind, body[:20] + bytes([1, body[21], number]) + body[23:]))
+    head = pcapng.head(Meta())
+    size = struct.unpack_from("<I", head, 4)[0]
+    comment = pcapng.options((pcapng.COMMENT, json.dumps(about, sort_keys=True).encode()))
+    section = pcapng.block(pcapng.SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + comment)
+    return section + head[size:] + b"".join(blocks)
+
+
+def test_files_of_version_1_are_read(tmp_path: Path) -> None:
+    """Their types come from the names of the ports, which version 1 knew only some of."""
+    events = np.concatenate([event(source=77, out=out, time=out, sent=out, phase=0) for out in range(3)]
+                            + [event(source=77, control=0x80, time=9, sent=9)])  # fmt: skip
+    (tmp_path / "t").write_bytes(old_file(events, [1, 0, 4, 8]))
+    trace = read_trace(tmp_path / "t")
+    assert trace.problem is None and trace.meta.filter == {"types": ["spike"]}
+    assert [trace.meta.types[kind] for kind in trace.events["type"]] == ["spike", "ping", "weight", "nearest_neighbour"]
+    assert trace.meta.name_of("phases", 77, 0) == "forward" and not len(trace.phases)
+    write_trace(tmp_path / "u", trace)
+    again = read_trace(tmp_path / "u")
+    assert again.events.tobytes() == trace.events.tobytes() and again.meta == trace.meta
 
 
 def notes_of(events: NDArray[np.void]) -> NDArray[np.void]:
@@ -310,6 +400,22 @@ def test_bytes_do_not_depend_on_the_portions(
         assert kept == len(events)
     else:
         assert limit // 3 < len(data) <= limit and kept < len(events)
+
+
+def test_what_an_earlier_limited_trace_has_left_is_no_part_of_the_next(tmp_path: Path) -> None:
+    events = random_events(np.random.default_rng(3), 100)
+    (tmp_path / "t.older").write_bytes(b"of a chip that was killed")
+    writer = TraceWriter(tmp_path / "t", META, limit=10**8)
+    writer.add(put_events(events))
+    writer.close()
+    assert read_trace(tmp_path / "t").events.tobytes() == events.tobytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+
+
+def test_a_trace_without_limit_leaves_other_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "t.older").write_bytes(b"the user's")
+    write_trace(tmp_path / "t", Trace(SMALL, META))
+    assert (tmp_path / "t.older").read_bytes() == b"the user's"
 
 
 def test_a_limit_that_holds_nothing_is_refused(tmp_path: Path) -> None:
@@ -447,6 +553,78 @@ def test_what_others_wrote_is_left_out_and_said(tmp_path: Path) -> None:
         assert trace.problem is not None and trace.problem.position == position and words in trace.problem.text
     trace = parse(head + pcapng.block(0x0BAD, b"custom blocks are skipped...") + ours)
     assert trace.problem is None and trace.events.tobytes() == SMALL.tobytes()
+
+
+HEAD = pcapng.head(META)
+
+
+def changed(data: bytes, at: int, value: int) -> bytes:
+    """With another number of 32 bits at byte `at`."""
+    return data[:at] + struct.pack("<I", value) + data[at + 4 :]
+
+
+CONTRADICTIONS = {  # byte within the block, what is written there, whether reading can go on, words
+    "length shorter than the block": (4, lambda n: n - 4, False, "length of"),
+    "length longer than the block": (4, lambda n: n + 4, False, "length of"),
+    "length beyond the file": (4, lambda n: 1 << 20, False, "cut off"),
+    "length of nothing": (4, lambda n: 0, False, "length of 0 bytes"),
+    "length that is no multiple of 4": (4, lambda n: n + 1, False, "length of"),
+    "length near 2^32": (4, lambda n: 0xFFFFFFFC, False, "cut off"),
+    "other length at the end": (-4, lambda n: n + 4, False, "length of"),
+    "captured more than the block holds": (20, lambda n: n, False, "length of"),
+    "captured near 2^32": (20, lambda n: 0xFFFFFFFF, False, "length of"),
+    "captured less than the head": (20, lambda n: 20, True, "damaged"),
+    "captured less than there was": (24, lambda n: 1500, True, "damaged"),
+    "captured more than there was": (24, lambda n: 4, True, "damaged"),
+}
+
+
+@pytest.mark.parametrize("which", [0, 20, len(SMALL) - 2])
+@pytest.mark.parametrize("kind", CONTRADICTIONS)
+def test_contradictory_lengths_lose_the_block_or_what_follows(kind: str, which: int) -> None:
+    blocks = [pcapng.block(*b) for b in blocks_of(encoded(SMALL))]
+    at, value, goes_on, words = CONTRADICTIONS[kind]
+    block = blocks[which]
+    blocks[which] = changed(block, at % len(block), value(len(block)))
+    trace = parse(HEAD + b"".join(blocks))
+    others = np.delete(SMALL, which) if goes_on else SMALL[:which]
+    assert trace.events.tobytes() == others.tobytes()
+    assert trace.problem is not None and words in trace.problem.text
+    assert trace.problem.position == len(HEAD) + sum(map(len, blocks[:which]))
+
+
+def test_lengths_of_payloads_that_contradict_the_control_byte_lose_the_block() -> None:
+    for size in (0, 4, 8, 12, 16, 20):
+        for code in range(4):
+            frame = encoded(event(source=5, control=code << 4, time=1))[28 : 28 + 28] + bytes(size)
+            lengths = struct.pack("<5I", 5, 0, 1, len(frame), len(frame))
+            trace = parse(HEAD + pcapng.block(6, lengths + frame) + encoded(SMALL))
+            fits = size == (0, 4, 8, 16)[code]
+            assert (len(trace.events), trace.problem is None) == (len(SMALL) + fits, fits)
+
+
+@pytest.mark.parametrize("size", [5, 200, 0xFFFF])
+def test_an_option_longer_than_its_block_is_none(size: int) -> None:
+    """In the section's header: the comment is not ours then; in an interface: it has no nanoseconds then."""
+    fixed = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
+    comment = struct.pack("<HH", pcapng.COMMENT, size) + b"{}  "
+    assert list(pcapng.parse_options(comment)) == []
+    _, *others = blocks_of(HEAD)
+    interfaces = b"".join(pcapng.block(*b) for b in others)
+    trace = parse(pcapng.block(pcapng.SECTION, fixed + comment) + interfaces + encoded(SMALL))
+    assert trace.events.tobytes() == SMALL.tobytes() and not trace.meta.pes
+    resolution = struct.pack("<HH", pcapng.IF_TSRESOL, size) + bytes([9, 0, 0, 0])
+    interface = pcapng.block(1, struct.pack("<HHI", LINKTYPE, 0, 0) + resolution)
+    trace = parse(HEAD[: struct.unpack_from("<I", HEAD, 4)[0]] + interface + encoded(event(source=0, time=1)))
+    assert not len(trace.events) and trace.problem is not None and "without nanoseconds" in trace.problem.text
+
+
+def test_sections_of_different_types_are_read_as_one() -> None:
+    one, other = (Meta({"1.1.0": PeInfo("p", [], ports)}) for ports in (["spikes", "votes"], ["votes", "calls"]))
+    data = b"".join(pcapng.head(meta) + encoded(event(source=77, type=5, time=1)) for meta in (one, other))
+    trace = parse(data)
+    assert [trace.meta.type_names()[kind] for kind in trace.events["type"]] == ["vote", "call"]
+    assert list(trace.meta.types)[4:] == ["spike", "vote", "call"]
 
 
 def test_sections_behind_each_other_are_read_as_one() -> None:
