@@ -122,6 +122,35 @@ def test_csv(file: str, tmp_path: Path, capsys: Capture) -> None:
             np.testing.assert_array_equal([of(value) for value in read], column)
 
 
+@pytest.mark.parametrize(("format", "plain"), [("csv", "out.csv"), ("perfetto", "out.json")])
+def test_the_suffix_says_whether_a_file_is_compressed(
+    format: str, plain: str, file: str, tmp_path: Path, capsys: Capture
+) -> None:
+    for name in (plain, f"{plain}.gz", f"{plain.upper()}.GZ", "bare"):
+        exported(capsys, format, file, str(tmp_path / name))
+    content = (tmp_path / plain).read_bytes()
+    assert content[:1] in b"{t" and (tmp_path / "bare").read_bytes() == content
+    for name in (f"{plain}.gz", f"{plain.upper()}.GZ"):
+        assert gzip.decompress((tmp_path / name).read_bytes()) == content
+
+
+@pytest.mark.parametrize(
+    ("format", "out", "words"),
+    [("csv", "out.json.gz", "csv is written to files that end in .csv or .csv.gz"), ("csv", "out.gz", ".csv.gz"),
+     ("perfetto", "out.csv", ".json or .json.gz"), ("parquet", "out.csv", ".parquet"),
+     ("parquet", "o.parquet.gz", ".parquet"),
+     ("nir-events", "out.json", ".npz")],
+)  # fmt: skip
+def test_a_suffix_of_another_format_is_refused(
+    format: str, out: str, words: str, file: str, tmp_path: Path, capsys: Capture
+) -> None:
+    assert words in refusal(capsys, format, file, str(tmp_path / out))
+    assert not (tmp_path / out).exists()
+    with pytest.raises(ConfigError) as caught:
+        save(TRACE, tmp_path / out, format)
+    assert caught.value.path == str(tmp_path / out) and caught.value.format == format
+
+
 def test_parquet(file: str, tmp_path: Path, capsys: Capture) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "out.parquet"

@@ -23,12 +23,12 @@ from trace_helpers import OPTIMIZER, STEP_TICKS, Recording, T, Type, chain, exam
 from spinn2emu import mesh as noc
 from spinn2emu.errors import ConfigError
 from spinn2emu.trace.file import Trace, read_trace, write_trace
-from spinn2emu.trace.schema import EVENT, Event, interface_name
+from spinn2emu.trace.schema import EVENT, Event, Meta, PeInfo, interface_name
 from spinn2host.cli.main import run
 from spinn2host.traces import plot
 from spinn2host.traces.expression import select
 from spinn2host.traces.plot.mesh import traffic
-from spinn2host.traces.plot.style import BLUE, GREEN, MANY, ORANGE, PURPLE, VERMILLION, short, to_bytes
+from spinn2host.traces.plot.style import BLUE, GREEN, MANY, ORANGE, PURPLE, VERMILLION, colour_of_type, short, to_bytes
 from spinn2host.traces.stats import link_loads
 
 TRACE = example_trace()
@@ -447,6 +447,30 @@ def test_raster_without_spikes_says_what_there_is() -> None:
         plot.raster(TRACE, pes=[OPTIMIZER])
 
 
+def ring(members: int, quads: bool = False) -> Trace:
+    """A volley that goes round a ring of PEs, each in a quad of its own, or two in each."""
+    recording = Recording()
+    pes = [5 + (4 * i if not quads else 4 * (i // 2) + i % 2) for i in range(members)]
+    for tick in range(3 * members):
+        source, target = pes[tick % members], pes[(tick + 1) % members]
+        recording.send(tick, source, Type.SPIKE, 0x100 * source, {target: 0})
+    return recording.trace()
+
+
+@pytest.mark.parametrize("quads", [False, True])
+@pytest.mark.parametrize("members", [2, 4, 12])
+def test_sequence_finds_all_members_of_a_ring(members: int, quads: bool) -> None:
+    figure = plot.sequence(ring(members, quads))
+    assert len(figure.contents["pes"]) == members
+    assert sum(arrow["count"] for arrow in figure.contents["arrows"]) == 3 * members
+
+
+def test_sequence_of_a_large_ring_says_that_there_are_more() -> None:
+    figure = plot.sequence(ring(20))
+    assert len(figure.contents["pes"]) == 12
+    assert "12 PEs, of more that exchange packets (see --pes)" in figure.notes
+
+
 def test_sequence_refuses_too_many_pes() -> None:
     with pytest.raises(ConfigError, match="at most 12 different PEs, not of 13"):
         plot.sequence(TRACE, pes=range(1, 14))
@@ -466,6 +490,63 @@ def test_short(number: int, text: str) -> None:
 def test_no_figure_needs_a_window() -> None:
     script = "import sys, spinn2host.traces.plot; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_figures_name_file_filter_and_what_was_recorded(kind: str, tmp_path: Path) -> None:
+    meta = replace(TRACE.meta, filter={"without": ["silent", "weight"], "last": 20})
+    write_trace(tmp_path / "some.pcapng", replace(TRACE, meta=meta))
+    trace = select(select(read_trace(tmp_path / "some.pcapng"), "type in (spike, error)"), "pe == 7.5")
+    figure = FIGURES[kind](trace, ticks=(0, 10))
+    caption = " ".join(" ".join(texts(figure)).split())
+    assert (
+        "some.pcapng; recorded: last 20, without silent weight; only: (type in (spike, error)) and (pe == 7.5)"
+        in caption
+    )
+    assert "ticks 0 to 9 of 0 to 24" in caption and "ticks 0 to 9 of 0 to 24" in "; ".join(figure.notes)
+
+
+@pytest.mark.parametrize("kind", ["raster", "timeline"])
+def test_axes_stay_when_few_events_are_left(kind: str) -> None:
+    """Of a filter the axis of the trace; of --ticks these ticks, as far as the trace goes."""
+    few = select(TRACE, "type == error and tick == 7")
+    for ticks, first, last in ((None, 0, 24), ((2, 12), 2, 11), ((2, 1 << 32), 2, 24)):
+        figure = FIGURES[kind](few, ticks=ticks)
+        low, high = figure.axes[0].get_xlim()
+        assert first - 1 < low <= first - 0.5 and last + 0.5 <= high < last + 1
+        assert figure.contents["ticks"] == [first, last]
+
+
+def test_scales_say_that_they_are_logarithmic() -> None:
+    recording = Recording()
+    for tick in range(40):
+        for _ in range(1 if tick else 2000):
+            recording.send(tick, INPUT, Type.SPIKE, 0x10000000, {LAYER_1: 2, chain(1)[0]: 0} if tick else {LAYER_1: 2})
+    trace = recording.trace()
+    labels = "\n".join(texts(plot.timeline(trace)))
+    assert "packets sent per tick (logarithmic)" in labels and "packets per tick (logarithmic)" in labels
+    assert "packets over a link (arrows)" in "\n".join(texts(plot.mesh(trace)))
+    assert "logarithmic" not in "\n".join(texts(plot.timeline(TRACE)) + texts(plot.mesh(TRACE)))
+    links = [texts(plot.mesh(t)) for t in (trace, TRACE)]
+    assert ["packets over a link (arrows) (logarithmic)" in link for link in links] == [True, False]
+
+
+def test_one_error_is_no_errors() -> None:
+    recording = Recording()
+    recording.send(7, LAYER_2, Type.ERROR, 0x22000001, {LAYER_1: 3}, words_of([-0.5]))
+    recording.send(7, LAYER_2, Type.SPIKE, 0x22000001, {LAYER_1: 3})
+    assert {"1 negative error", "1 spike"} <= set(texts(plot.raster(recording.trace())))
+
+
+def test_a_users_types_have_colours_of_their_own() -> None:
+    meta = Meta({"7.5.0": PeInfo("p", [], [f"{letter}-s" for letter in "abcdefghijkl"])})
+    colours = [colour_of_type(meta, number) for number in range(16)]
+    assert len(set(colours)) == 16
+    assert [colour_of_type(TRACE.meta, kind) for kind in (Type.SPIKE, Type.ERROR, Type.GRADIENT)] == [
+        BLUE,
+        VERMILLION,
+        GREEN,
+    ]
 
 
 # --- command ----------------------------------------------------------------------------------------------------------

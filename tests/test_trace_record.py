@@ -15,7 +15,7 @@ from spinn2emu.errors import ConfigError
 from spinn2emu.geometry import name as name_of
 from spinn2emu.trace.file import Trace, read_trace
 from spinn2emu.trace.schema import Event
-from spinn2host.chip import Chip
+from spinn2host.chip import Chip, PeProgram
 from spinn2host.cli.main import run
 from spinn2host.onchip import OnChip
 from spinn2host.traces.expression import select
@@ -178,6 +178,36 @@ def test_layers_cannot_tell_a_recorded_optimizer(chip: Chip, tmp_path: Path, mon
     assert {types[kind] for kind in np.unique(a["type"])} >= {"spike", "error", "gradient"}
     assert traces[1].meta.types == types and traces[1].meta.pes[name_of(network.optimizer)].outputs[1] == "weights1"
     assert a[a["event"] == Event.SENT].tobytes() == b[b["event"] == Event.SENT].tobytes()
+
+
+VOTER = """
+def regions(p, available):
+    return [Region("n", np.int64, (1,))]
+
+def tick(pe, ram, rx, t):
+    send_float(pe, 2, t % 4, t * 0.5)
+    return 0
+
+program = Program(tick=tick, regions=regions, outputs=("calls", "unused", "votes2"))
+"""
+
+
+def test_a_users_own_ports_name_types_for_recording_and_replay(chip: Chip, tmp_path: Path) -> None:
+    program = write_program(tmp_path, "voter", VOTER)
+    chip.deploy([PeProgram(5, program, {}, {}, {"votes2": (0x40, 0xFFFFFFF0)})], [])
+    with chip.trace(tmp_path / "a.pcapng", types=["vote"]):
+        chip.run(6)
+    a = read_trace(tmp_path / "a.pcapng")
+    assert list(a.meta.types)[4:] == ["call", "unused", "vote"] and sent_per_tick(select(a, "type == vote")) == [1] * 6
+    with pytest.raises(ConfigError, match=r"'spike': there are multicast, core_to_core, .*, call, unused, vote"):
+        chip.start_trace(tmp_path / "b.pcapng", types=["spike"])
+    chip.signal("reset")
+    replay(chip, a)
+    with chip.trace(tmp_path / "b.pcapng", without=["call"]):
+        chip.run(6)
+    b = read_trace(tmp_path / "b.pcapng")
+    assert list(b.meta.pes["7.5.0"].outputs) == ["calls", "unused", "votes2"]
+    assert b.events.tobytes() == a.events.tobytes() and len(b.events) == 12
 
 
 @pytest.mark.usefixtures("ring")
