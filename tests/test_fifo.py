@@ -7,7 +7,9 @@ from conftest import Chips
 from helpers import SPACE, write_program
 
 from spinn2emu import geometry, mesh
+from spinn2emu.errors import ChipStuck
 from spinn2emu.router.state import Counter, PeCounter
+from spinn2emu.spec import FRAME_PACKETS
 from spinn2host.chip import Chip, PeProgram
 
 SINK = """
@@ -90,3 +92,36 @@ def test_a_fifo_that_is_emptied_at_each_packet_never_fills(
 ) -> None:
     assert heard(chip, programs, sink, depth=1, policy=policy, drain="interrupt") == [A0, A1, A2, B0, B1, B2]
     assert not chip.counters()["router"][[Counter.FIFO_DROPPED, Counter.FIFO_STALLED]].any()
+
+
+# --- the queue in the network ----------------------------------------------------------------------------------------
+
+
+def flood(programs: dict[str, str], counts: list[int]) -> tuple[list[PeProgram], list[tuple[int, int, list[int]]]]:
+    """Sources that send so many packets per tick each, all to the target."""
+    pes = [
+        PeProgram(9 + i, programs["source"], {"count": count}, {}, {"out": (i << 16, 0xFFFF0000)})
+        for i, count in enumerate(counts)
+    ]
+    target = PeProgram(TARGET, programs["sink"], {}, {"in": (0, 0)})
+    return [*pes, target], [(0, 0, [TARGET])]
+
+
+def test_more_packets_than_a_queue_holds_stop_the_chip(chip: Chip, programs: dict[str, str]) -> None:
+    chip.deploy(*flood(programs, [8000] * 8 + [1537]))
+    with pytest.raises(ChipStuck, match=r"the network stopped at PE 1\.1\.0: more than 65536 packets wait") as caught:
+        chip.run(3)
+    assert (caught.value.pe, caught.value.limit) == (TARGET, FRAME_PACKETS.value)
+    with pytest.raises(ChipStuck):
+        chip.run(1)
+    chip.deploy(*flood(programs, [5]))
+    chip.run(3)
+    assert chip.read(TARGET, "n").tolist() == [10]
+
+
+def test_as_many_packets_as_a_queue_holds_pass(chips: Chips, programs: dict[str, str]) -> None:
+    chip = chips()
+    chip.deploy(*flood(programs, [8000] * 8 + [1536]))
+    for _ in range(3):
+        chip.run(1)
+    assert chip.read(TARGET, "n").tolist() == [2 * FRAME_PACKETS.value]
