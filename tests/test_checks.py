@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,18 +15,13 @@ from spinn2fw.kernels.finite import GRADIENT, LOSS, MOMENTS, TEXTS, WEIGHTS, all
 from spinn2host.chip import Chip
 from spinn2host.events import NO_LABEL, Samples
 from spinn2host.recipe import Recipe
+from spinn2host.training import Data, train
 
 TINY = {"layers": (5, 8, 3), "batch": 2, "batches": 4}
 
 
-@pytest.fixture(scope="module")
-def chip() -> Iterator[Chip]:
-    with Chip.boot() as chip:
-        yield chip
-
-
 @pytest.fixture(params=["chip", "offchip"])
-def place(request: pytest.FixtureRequest) -> Chip | None:
+def where(request: pytest.FixtureRequest) -> Chip | None:
     return request.getfixturevalue("chip") if request.param == "chip" else None
 
 
@@ -59,8 +54,8 @@ def test_what_is_not_finite_ends_a_training_with_batch_and_layer(chip: Chip, wha
     samples, values = yinyang_samples(recipe), rates(recipe).take(4)
     edit(values)
     errors = []
-    for where in (chip, None):
-        network = open_network(where, recipe, samples)
+    for place in (chip, None):
+        network = open_network(place, recipe, samples)
         with pytest.raises(PeFailed, match=f"batch {batch} of the training.*{what}") as caught:
             network.train(samples, values)
         errors.append(caught.value)
@@ -75,18 +70,18 @@ def test_an_infinite_loss_ends_an_evaluation(chip: Chip) -> None:
     samples = yinyang_samples(recipe)
     samples.label[:5] = NO_LABEL  # the first two batches, and half of the third, have no loss
     messages = []
-    for where in (chip, None):
+    for place in (chip, None):
         with pytest.raises(PeFailed, match="batch 3 of the evaluation: the loss is not finite") as caught:
-            open_network(where, recipe, samples).evaluate(samples)
+            open_network(place, recipe, samples).evaluate(samples)
         messages.append(caught.value.message)
     assert messages[0] == messages[1]
 
 
-def test_large_numbers_that_are_finite_do_not_end_anything(place: Chip | None) -> None:
+def test_large_numbers_that_are_finite_do_not_end_anything(where: Chip | None) -> None:
     """The test of each entry, not of a sum."""
     recipe = small(**TINY, weight_decay=0.0)
     samples = yinyang_samples(recipe)
-    network = open_network(place, recipe, samples)
+    network = open_network(where, recipe, samples)
     values = rates(recipe).take(4)
     values[3] = 3e37, 1.0
     network.train(samples, values)
@@ -113,14 +108,14 @@ def weights_with(value: float, dtype: Any = np.float32) -> Callable[[Recipe], li
 
 
 @pytest.mark.parametrize("make", [weights_with(np.nan), weights_with(-np.inf), weights_with(1e300, np.float64)])
-def test_weights_that_are_not_finite_are_refused(place: Chip | None, make: Callable[[Recipe], Any]) -> None:
+def test_weights_that_are_not_finite_are_refused(where: Chip | None, make: Callable[[Recipe], Any]) -> None:
     from spinn2host.offchip import OffChip
     from spinn2host.onchip import OnChip
 
     recipe = small(**TINY)
     samples, weights = yinyang_samples(recipe), make(recipe)
     with pytest.raises(ConfigError, match="1 of 24 weights of layer 2 are NaN or infinite"):
-        OffChip(recipe, weights, samples) if place is None else OnChip(place, recipe, weights, samples)
+        OffChip(recipe, weights, samples) if where is None else OnChip(where, recipe, weights, samples)
 
 
 def changed(name: str, index: Any, value: Any) -> Callable[[Samples], Samples]:
@@ -170,12 +165,12 @@ def test_samples_that_are_none_are_refused_by_both(networks: list[tuple[Any, Rec
             open_network(getattr(network, "chip", None), recipe, bad)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def networks(chip: Chip) -> list[tuple[Any, Recipe, Samples]]:
     """One in each place."""
     recipe = small(**TINY)
     samples = yinyang_samples(recipe)
-    return [(open_network(where, recipe, samples), recipe, samples) for where in (chip, None)]
+    return [(open_network(place, recipe, samples), recipe, samples) for place in (chip, None)]
 
 
 def test_a_sample_with_more_spikes_than_the_largest_is_refused(networks: list[tuple[Any, Recipe, Samples]]) -> None:
@@ -210,3 +205,22 @@ def test_no_samples_are_no_work(networks: list[tuple[Any, Recipe, Samples]]) -> 
         none = samples.take(np.arange(0))
         assert network.evaluate(none).first.shape == network.train(none, np.zeros((0, 2), np.float32)).first.shape
         assert network.evaluate(none).loss.tolist() == []
+
+
+@pytest.mark.parametrize("on", ["chip", "offchip"])
+def test_the_sample_with_the_most_spikes_may_be_in_any_part_of_the_data(on: Any) -> None:
+    recipe = small(**TINY)
+    few, many = yinyang_samples(recipe), dense_samples(recipe, 0.5)
+    result = train(recipe, Data(few, many.take(np.arange(2)), few.take(np.arange(3))), on, seed=1)
+    assert 0 <= result.epochs[-1].validation_accuracy <= 1
+
+
+def test_data_that_do_not_fit_are_refused() -> None:
+    recipe = small(**TINY)
+    few = yinyang_samples(recipe)
+    for data, message in (
+        (Data(few.take(np.arange(1)), few, few), "a batch of 2 is larger than the 1 training samples"),
+        (Data(few, few, changed("label", 0, 9)(few)), r"label 9 is outside 0\.\.2"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train(recipe, data, "offchip", seed=1)

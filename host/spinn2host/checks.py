@@ -30,9 +30,14 @@ def check_samples(recipe: Recipe, samples: Samples, events_per_sample: int | Non
     if counts.max(initial=0) > events_per_sample:
         raise ConfigError(
             f"sample {int(counts.argmax())} has {int(counts.max())} input spikes; the network was made for at most "
-            f"{events_per_sample} per sample: give it the sample with the most when you make it (`largest`)",
+            f"{events_per_sample} per sample: give it a larger `events` when you make it",
             sample=int(counts.argmax()), limit=events_per_sample,
         )  # fmt: skip
+
+
+def max_events(samples: Samples) -> int:
+    """Input spikes of the sample that has the most; at least 1."""
+    return max(1, int(np.diff(samples.start).max(initial=1)))
 
 
 def check_rates(recipe: Recipe, samples: Samples, rates: NDArray[np.float32]) -> None:
@@ -47,6 +52,13 @@ def check_rates(recipe: Recipe, samples: Samples, rates: NDArray[np.float32]) ->
         )  # fmt: skip
     if not np.isfinite(rates).all():
         raise ConfigError("rates are NaN or infinite: use a smaller learning rate")
+
+
+def check_losses(recipe: Recipe, loss: NDArray[np.float32]) -> None:
+    """Raises PeFailed for a loss of an evaluation (in nats, one per sample) that is not finite."""
+    bad = np.flatnonzero(~np.isfinite(loss))
+    if len(bad):
+        raise not_finite(recipe, finite.LOSS, "evaluation", int(bad[0]) // recipe.batch)
 
 
 def not_finite(

@@ -2,60 +2,32 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spinn2emu import geometry, memory_map
+from spinn2emu import memory_map
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
 from spinn2emu.memory_map import MemoryMap
 from spinn2host.connection import WAIT_S, check_descriptors
+from spinn2host.counters import Counters
 from spinn2host.directories import PRIVATE, base_directory, chip_directory, is_alive, new_directory, remove, running
+from spinn2host.pe_program import PeProgram, pe_ids, ports_to_wire
 from spinn2host.recording import LOAD_DEADLINE_S, PeName, Recording, pe_id
-from spinn2host.start import await_supervisor, discard, start_supervisor
+from spinn2host.start import await_supervisor, check_options, discard, start_supervisor
+
+if TYPE_CHECKING:
+    from spinn2host.network import Network
 
 INTERRUPT_DEADLINE_S = 10.0
 """For a run to end that was told to."""
-
-Keys = tuple[int, int]
-"""The keys k with k & mask == key: (key, mask)."""
-
-
-@dataclass
-class PeProgram:
-    """What one PE is to run.
-
-    `program`: a module, or the path of a .py file. `inputs`: port → keys that it listens to, one range or several.
-    `outputs`: port → keys that it sends. `data`: initial contents of regions, instead of what the program declares.
-    """
-
-    pe: int
-    program: str
-    parameters: dict[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Keys | Sequence[Keys]] = field(default_factory=dict)
-    outputs: Mapping[str, Keys] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_wire(self) -> dict[str, Any]:
-        """The program as msgpack-able data."""
-        data = {name: memory_map.to_wire(np.asarray(values)) for name, values in self.data.items()}
-        program = os.path.abspath(self.program) if self.program.endswith(".py") else self.program
-        return {"pe": self.pe, "program": program, "parameters": self.parameters, "data": data,
-                **ports_to_wire(self.inputs, self.outputs)}  # fmt: skip
-
-
-def ports_to_wire(inputs: Mapping[str, Any], outputs: Mapping[str, Keys]) -> dict[str, Any]:
-    """The ports of a PE as msgpack-able data."""
-    several = {name: list(keys) if np.ndim(keys) == 2 or not len(keys) else [keys] for name, keys in inputs.items()}
-    return {"inputs": several, "outputs": dict(outputs)}
 
 
 @dataclass
@@ -108,7 +80,7 @@ class Chip(Recording):
         come up; `load` raises ConfigError for cores that cannot be used.
         """
         check_descriptors()
-        options = _check_options({"cores": cores, "loop": loop, "strict": strict, "pes": _choose_pes(pes)})
+        options = check_options({"cores": cores, "loop": loop, "strict": strict, "pes": pes})
         directory, lock = new_directory(name, private=not resident)
         process = None
         try:
@@ -178,17 +150,17 @@ class Chip(Recording):
     # --- programs ---------------------------------------------------------------------------------------------------
 
     def load(
-        self, program: str, pes: Iterable[PeName], parameters: Mapping[str, Any] | None = None,
-        data: Mapping[str, Any] | None = None, replace: bool = False,
+        self, program: str | os.PathLike[str], pes: PeName | Iterable[PeName],
+        parameters: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None, replace: bool = False,
     ) -> None:  # fmt: skip
         """Loads a program (a module's name, or the path of a .py file) on PEs, which begin it in the present tick.
 
-        parameters: of the program. data: region → initial contents, of the region's whole shape. replace: also where
-        another program runs. Its ports are not connected yet: see `load_network`.
+        pes: one PE, or several. parameters: of the program. data: region → initial contents, of the region's whole
+        shape. replace: also where another program runs. Its ports are not connected yet: see `load_network`.
 
         Raises ConfigError, SramOverflow, ProgramError before anything changes.
         """
-        items = [PeProgram(pe_id(pe), program, dict(parameters or {}), data=data or {}) for pe in pes]
+        items = [PeProgram(pe, program, dict(parameters or {}), data=data or {}) for pe in pe_ids(pes)]
         self.load_programs(items, replace)
 
     def load_programs(self, pes: Sequence[PeProgram], replace: bool = False) -> None:
@@ -202,10 +174,21 @@ class Chip(Recording):
         """
         self._load(pes, entries=entries, anew=True)
 
-    def load_network(self, network: Any, replace: bool = False) -> None:
-        """Loads the programs of a `spinn2host.network.Network`, connects its PEs, and replaces all routing entries."""
+    def load_network(self, network: str | os.PathLike[str] | Network, replace: bool = False) -> Network:
+        """Loads the programs of a network, connects its PEs, and replaces all routing entries.
+
+        network: the path of a NETWORK.toml, or what `read_network` makes of it. Returns the latter. replace: also where
+        another program runs. Raises as `load` does.
+        """
+        from spinn2host.network import Network, read_network
+
+        if isinstance(network, str | os.PathLike):
+            network = read_network(network)
+        if not isinstance(network, Network):
+            raise ConfigError(f"load_network wants the path of a TOML file, or a Network, not {type(network).__name__}")
         ports = {str(pe): ports_to_wire(*value) for pe, value in network.ports.items()}
         self._load(network.pes, entries=network.entries, ports=ports, replace=replace)
+        return network
 
     def _load(self, pes: Sequence[PeProgram], entries: Iterable[Any] | None = None, **options: Any) -> None:
         items = [pe.to_wire() for pe in pes]
@@ -214,15 +197,16 @@ class Chip(Recording):
         maps = [MemoryMap.from_wire(wire) for wire in reply["maps"]]
         self.maps = {int(pe): maps[number] for pe, number in reply["map_of"].items()}
 
-    def signal(self, signal: Literal["pause", "resume", "stop", "reset"], pes: Iterable[PeName] | None = None) -> None:
-        """Signals PEs (None: all that have a program). The chip must not be running.
+    def signal(
+        self, signal: Literal["pause", "resume", "stop", "reset"], pes: PeName | Iterable[PeName] | None = None
+    ) -> None:
+        """Signals PEs: one, several, or all that have a program (None). The chip must not be running.
 
         pause: the PE sleeps; time goes on without it, and what arrives for it is discarded and counted. resume: it goes
         on where it was. stop: its program ends, SRAM stays. reset: its program begins again, with its initial data, in
         the present tick; a reset of all PEs begins at tick 0, clears the counters, and heals a chip that has failed.
         """
-        names = None if pes is None else [pe_id(pe) for pe in pes]
-        self.request("signal", signal=signal, pes=names)
+        self.request("signal", signal=signal, pes=None if pes is None else pe_ids(pes))
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -302,42 +286,15 @@ class Chip(Recording):
 
     # --- network ----------------------------------------------------------------------------------------------------
 
-    def counters(self) -> dict[str, Any]:
-        """Router registers, hits per routing entry, counts per PE and quad."""
+    def counters(self) -> Counters:
+        """What routers and PEs have counted since tick 0, as arrays and by name: see `Counters`."""
         reply = self.request("counters")
-        return {key: np.array(reply[key]) for key in ("router", "hits", "pes", "quads", "frames", "activations")}
+        keys = ("router", "hits", "pes", "quads", "frames", "activations")
+        return Counters({key: np.array(reply[key], np.int64) for key in keys}, reply["names"])
 
     def routes(self) -> dict[str, Any]:
         """`entries`: [key, mask, PE ids, links, hits]; `ports` by PE id: inputs {name: [[key, mask]]}, outputs."""
         return self.request("routes")
-
-
-def _choose_pes(pes: Sequence[PeName] | int | None) -> list[int] | None:
-    most = len(geometry.PE_IDS)
-    if pes is None:
-        return None
-    if not isinstance(pes, int):
-        chosen = sorted({pe_id(pe) for pe in ([pes] if isinstance(pes, str) else pes)})
-        wrong = [pe for pe in chosen if pe not in geometry.PE_IDS]
-        if wrong or not chosen:
-            raise ConfigError(f"pes: PEs have ids 1 to {most}, not {wrong or 'none at all'}", pes=wrong)
-        return chosen
-    if not 1 <= pes <= most:
-        raise ConfigError(f"a chip has 1 to {most} PEs, not {pes}", pes=pes)
-    return sorted([*geometry.APPLICATION_IDS, *geometry.RESERVED_IDS][:pes])
-
-
-def _check_options(options: dict[str, Any]) -> dict[str, Any]:
-    """The options as JSON has them. Raises ConfigError for what they cannot be."""
-    cores, loop = options["cores"], options["loop"]
-    if loop not in ("compiled", "python"):
-        raise ConfigError(f"loop must be 'compiled' or 'python', not {loop!r}", loop=loop)
-    if cores is not None:
-        try:
-            options["cores"] = [operator.index(core) for core in cores]
-        except TypeError:
-            raise ConfigError(f"cores must be numbers of processor cores such as [0, 1], not {cores!r}") from None
-    return options | {"strict": bool(options["strict"])}
 
 
 def discover(deadline: float = 1.0) -> list[dict[str, Any]]:

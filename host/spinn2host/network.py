@@ -17,6 +17,7 @@ Paths are relative to the file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
@@ -29,8 +30,8 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, describe
-from spinn2host.chip import Keys, PeProgram
 from spinn2host.files import read_toml
+from spinn2host.pe_program import Keys, PeProgram
 
 KEYS_PER_PE = 1 << 16
 """Keys of an output port of a PE, if the file does not say otherwise."""
@@ -79,8 +80,9 @@ class Network:
     entries: list[tuple[int, int, list[int]]] = field(default_factory=list)
 
 
-def read_network(path: Path) -> Network:
+def read_network(path: str | os.PathLike[str]) -> Network:
     """The network that a TOML file describes. Raises ConfigError, naming the file and what is wrong in it."""
+    path = Path(path)
     try:
         description = Description.model_validate(read_toml(path))
     except pydantic.ValidationError as error:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from spinn2emu.errors import ConfigError
 from spinn2emu.jit import allocating, compiled_allocating, threaded
 from spinn2fw.kernels import adam, finite, lif, loss
-from spinn2host.checks import check_rates, check_samples, not_finite
+from spinn2host.checks import check_losses, check_rates, check_samples, max_events, not_finite
 from spinn2host.events import NO_LABEL, Samples
 from spinn2host.onchip import Outcome, Progress
 from spinn2host.recipe import Recipe, check_weights
@@ -257,20 +257,29 @@ def inspect(net, T, start, tick, neuron, label, sample, first, ce, total_loss): 
 
 
 class OffChip:
-    """A network off the chip, with the same methods as `onchip.OnChip`; the bits do not depend on `threads`."""
+    """A network off the chip, with the same methods as `onchip.OnChip`; the bits do not depend on `threads`.
+
+    weights: (n_out, n_in) of every layer, as of `Recipe.initial_weights`. events: input spikes that a sample may have;
+    None: as many as a sample of `largest` has at most. Raises ConfigError.
+    """
 
     on = "offchip"
     processes = 0
 
     def __init__(
-        self, recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples, threads: int = 1
+        self,
+        recipe: Recipe,
+        weights: Sequence[NDArray[np.float32]],
+        largest: Samples,
+        threads: int = 1,
+        events: int | None = None,
     ) -> None:
         check_weights(recipe, weights)
         if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
             raise ConfigError(f"{threads} threads: this machine has 1 to {numba.config.NUMBA_NUM_THREADS}")
         self.recipe, self.threads = recipe, threads
         check_samples(recipe, largest)
-        self.events_per_sample = int(np.diff(largest.start).max(initial=1))
+        self.events_per_sample = events or max_events(largest)
         self.net = _net(recipe, weights, self.events_per_sample, threads)
         nothing = largest.take(np.arange(0))  # compiles, or loads from the cache
         self._train(nothing, np.zeros((0, 2), np.float32))
@@ -302,9 +311,7 @@ class OffChip:
         """As `OnChip.evaluate`; raises the same."""
         check_samples(self.recipe, samples, self.events_per_sample)
         outcome = self._evaluate(samples)
-        bad = np.flatnonzero(~np.isfinite(outcome.loss))
-        if len(bad):
-            raise not_finite(self.recipe, finite.LOSS, "evaluation", int(bad[0]) // self.recipe.batch)
+        check_losses(self.recipe, outcome.loss)
         return outcome
 
     def _evaluate(self, samples: Samples) -> Outcome:

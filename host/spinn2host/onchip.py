@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError, PeFailed
 from spinn2fw.kernels import finite
-from spinn2host.checks import check_rates, check_samples, not_finite
+from spinn2host.checks import check_losses, check_rates, check_samples, max_events, not_finite
 from spinn2host.chip import Chip
 from spinn2host.events import Samples
 from spinn2host.mapping import Buffers, Kind, deploy
@@ -46,19 +46,29 @@ class Outcome:
 
 
 class OnChip:
-    """A network on a chip. `samples`, `events`: what a quad should hold at once, as far as it fits.
+    """A network on a chip; it replaces what the chip has.
+
+    weights: (n_out, n_in) of every layer, as of `Recipe.initial_weights`. largest: the most samples that the PEs should
+    hold at once, as far as they fit. events: input spikes that a sample may have; None: as many as one of `largest`
+    has at most.
 
     Raises ConfigError or SramOverflow before anything starts if the network does not fit.
     """
 
     on = "chip"
 
-    def __init__(self, chip: Chip, recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples) -> None:
+    def __init__(
+        self,
+        chip: Chip,
+        recipe: Recipe,
+        weights: Sequence[NDArray[np.float32]],
+        largest: Samples,
+        events: int | None = None,
+    ) -> None:
         check_weights(recipe, weights)
         check_samples(recipe, largest)
         self.chip, self.recipe = chip, recipe
-        counts = np.diff(largest.start)
-        self.events_per_sample = max(1, int(counts.max(initial=1)))
+        self.events_per_sample = events or max_events(largest)
         wanted = -(-len(largest) // recipe.batch)
         buffers = Buffers(wanted, wanted * self.events_per_sample, wanted)
         self.deployment = deploy(recipe, buffers)
@@ -96,7 +106,7 @@ class OnChip:
             batches = rates[done : done + steps]
             adam = [("rates", batches), ("state.step", 0), ("state.rates", steps), ("state.to_train", steps)]
             ticks = steps * (2 * self.recipe.T + 1)
-            parts.append(self._run("training", samples, index, adam, ticks, done, progress))
+            parts.append(self._run(samples, index, adam, ticks, done, progress))
             done += steps
         return Outcome.join(parts or [Outcome.empty(0, self.recipe.layers[-1])])
 
@@ -107,9 +117,10 @@ class OnChip:
         for index in self._chunks(samples, self.capacity):
             ticks = len(index) * (self.recipe.T + 1)
             adam = [("state.to_evaluate", len(index))]
-            parts.append(self._run("evaluation", samples, index, adam, ticks, done, progress))
+            parts.append(self._run(samples, index, adam, ticks, done, progress))
             done += len(index)
         joined = Outcome.join(parts or [Outcome.empty(0, self.recipe.layers[-1])])
+        check_losses(self.recipe, joined.loss)
         return Outcome(*(getattr(joined, name)[: len(samples)] for name in Outcome.__dataclass_fields__))
 
     def weights(self) -> list[NDArray[np.float32]]:
@@ -158,7 +169,7 @@ class OnChip:
             yield grid[first : first + rows]
 
     def _run(
-        self, job: str, samples: Samples, index: NDArray[np.int64], adam: list[tuple[str, Any]], ticks: int,
+        self, samples: Samples, index: NDArray[np.int64], adam: list[tuple[str, Any]], ticks: int,
         done: int, progress: Progress | None,
     ) -> Outcome:  # fmt: skip
         writes: list[tuple[int, str, Any]] = [(self.optimizer, name, values) for name, values in adam]
@@ -180,7 +191,7 @@ class OnChip:
                 raise
             batch = done + (error.tick - begin - 1) * rows // ticks  # the release is sent in tick `begin`
             read = partial(self.chip.read, self.optimizer)
-            raise not_finite(self.recipe, error.code, job, batch, read) from error
+            raise not_finite(self.recipe, error.code, "training", batch, read) from error
         names = ("first", "predicted", "ce", "loss")
         data = self.chip.read_many([(chain[-1], name) for name in names for chain in self.chains])
         B = len(self.chains)

@@ -1,23 +1,56 @@
-"""The start of a chip's supervisor."""
+"""The start of a chip: its options, and its supervisor."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import os
 import select
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spinn2emu.errors import DeadlineExceeded, PeDied, Spinn2Error
+from spinn2emu import geometry
+from spinn2emu.errors import ConfigError, DeadlineExceeded, PeDied, Spinn2Error
 from spinn2host.directories import log_tail
 from spinn2host.files import explain
+from spinn2host.pe_program import pe_ids
+from spinn2host.recording import PeName
 
 START_DEADLINE_S = 60.0
 """For the supervisor to say that it is ready: it imports numba, which takes seconds on a busy machine."""
+
+
+def _choose_pes(pes: Sequence[PeName] | int | None) -> list[int] | None:
+    most = len(geometry.PE_IDS)
+    if pes is None:
+        return None
+    if not isinstance(pes, int):
+        chosen = sorted(set(pe_ids(pes)))
+        wrong = [pe for pe in chosen if pe not in geometry.PE_IDS]
+        if wrong or not chosen:
+            raise ConfigError(f"pes: PEs have ids 1 to {most}, not {wrong or 'none at all'}", pes=wrong)
+        return chosen
+    if not 1 <= pes <= most:
+        raise ConfigError(f"a chip has 1 to {most} PEs, not {pes}", pes=pes)
+    return sorted([*geometry.APPLICATION_IDS, *geometry.RESERVED_IDS][:pes])
+
+
+def check_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of `Chip.boot` as JSON has them. Raises ConfigError for what they cannot be."""
+    cores, loop = options["cores"], options["loop"]
+    if loop not in ("compiled", "python"):
+        raise ConfigError(f"loop must be 'compiled' or 'python', not {loop!r}", loop=loop)
+    if cores is not None:
+        try:
+            options["cores"] = [operator.index(core) for core in cores]
+        except TypeError:
+            raise ConfigError(f"cores must be numbers of processor cores such as [0, 1], not {cores!r}") from None
+    return options | {"strict": bool(options["strict"]), "pes": _choose_pes(options["pes"])}
 
 
 def start_supervisor(directory: Path, owner: int, options: dict[str, Any], lock: int) -> subprocess.Popen[str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError, PeFailed
 from spinn2host import yinyang
+from spinn2host.checks import check_samples
 from spinn2host.chip import Chip
 from spinn2host.events import Samples
 from spinn2host.offchip import OffChip
@@ -71,7 +72,7 @@ class Result(NamedTuple):
 
 
 class Data(NamedTuple):
-    """The three parts of a data set."""
+    """The three parts of a data set; their inputs and labels must fit the recipe's layers."""
 
     train: Samples
     validation: Samples
@@ -104,15 +105,22 @@ def open_backend(
     weights: Sequence[NDArray[np.float32]],
     largest: Samples,
     machine: Machine = Machine(),  # noqa: B008
+    events: int | None = None,
 ) -> Iterator[Backend]:
-    """A network on a private chip, or off the chip. `largest`: the most samples that it will get at once."""
+    """A network on a private chip, or off the chip: see `OnChip` and `OffChip` for `weights`, `largest`, `events`.
+
+    >>> with open_backend("offchip", recipe, recipe.initial_weights(0), samples) as network:   # doctest: +SKIP
+    ...     outcome = network.train(samples, Rates(recipe.lr, recipe.gamma, recipe.beta1, recipe.beta2).take(batches))
+
+    Raises ConfigError, SramOverflow.
+    """
     if on == "offchip":
         if machine.trace is not None:
             raise ConfigError("off the chip there are no packets to record: leave out --trace, or train on the chip")
-        yield OffChip(recipe, weights, largest, machine.threads)
+        yield OffChip(recipe, weights, largest, machine.threads, events)
         return
     with Chip.boot(machine.cores, machine.loop) as chip:
-        network = OnChip(chip, recipe, weights, largest)
+        network = OnChip(chip, recipe, weights, largest, events)
         with nullcontext() if machine.trace is None else chip.trace(**machine.trace):
             yield network
 
@@ -126,18 +134,23 @@ def train(
     progress: Callable[[int, int], None] | None = None,
     machine: Machine = Machine(),  # noqa: B008
 ) -> Result:
-    """Trains and evaluates. The seed sets initial weights and the order of samples.
+    """Trains and evaluates on `data`, in place `on`. The seed sets initial weights and the order of samples.
 
     `on_epoch` gets each epoch's metrics and the weights after it; `progress` the epoch and its batches done so far.
 
-    Raises PeFailed, with epoch, batch and layer, for what is not finite.
+    Raises ConfigError for data that do not fit; PeFailed, with epoch, batch and layer, for what is not finite.
     """
     batches = len(data.train) // recipe.batch
+    if not batches:
+        raise ConfigError(f"a batch of {recipe.batch} is larger than the {len(data.train)} training samples")
+    for part in data:
+        check_samples(recipe, part)
+    events = max(int(np.diff(part.start).max(initial=1)) for part in data)
     rates = Rates(recipe.lr, recipe.gamma ** (1 / batches), recipe.beta1, recipe.beta2)
     shuffle = np.random.default_rng([seed, 1])
     largest = max(data, key=lambda part: len(part) if part is not data.train else batches * recipe.batch)
     epochs: list[Epoch] = []
-    with open_backend(on, recipe, recipe.initial_weights(seed), largest, machine) as backend:
+    with open_backend(on, recipe, recipe.initial_weights(seed), largest, machine, events) as backend:
         for number in range(1, recipe.epochs + 1):
             order = shuffle.permutation(len(data.train))[: batches * recipe.batch]
             part = data.train.take(order)
@@ -175,7 +188,7 @@ def finite(value: float) -> float | None:
 
 
 def _accuracy(outcome: Outcome, samples: Samples) -> float:
-    return float((outcome.predicted == samples.label).mean())
+    return float((outcome.predicted == samples.label).mean()) if len(samples) else math.nan
 
 
 def weights_sha256(weights: Sequence[NDArray[np.float32]]) -> str:

@@ -81,11 +81,11 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
         if i < s.T:
             return 0
         finish(ram)
-        if not np.isfinite(ram.loss[s.current]):
-            return finite.LOSS
-        if s.evaluating:
+        if s.evaluating:  # what is not finite then, the host finds: quads do not wait for each other
             set_phase(pe, FORWARD)
             return 0
+        if not np.isfinite(ram.loss[s.current]):
+            return finite.LOSS
         send_errors(pe, ram, s.T - 1)
     else:
         send_errors(pe, ram, s.T - 2 - i)

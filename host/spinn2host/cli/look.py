@@ -18,6 +18,7 @@ from spinn2emu.memory_map import DATA_BASE, DATA_END
 from spinn2host.chip import Chip
 from spinn2host.cli.common import Address, Pes, attach, one_pe, parse_value, pass_chip_name
 from spinn2host.cli.output import json_option, jsonable, print_json, stderr, stdout
+from spinn2host.counters import PE_COLUMNS
 from spinn2host.files import writing
 
 torn_option = click.option("--torn", is_flag=True, help="Do not wait for the PE to leave its kernel.")
@@ -233,22 +234,17 @@ def counters(name: str | None, command: tuple[str, ...], by_pe: bool, as_json: b
             table.add_row(register, f"{value:,}")
     stdout.print(table if table.rows else "nothing has been counted")
     if by_pe:
-        columns = ("sent", "delivered", "discarded", "fifo_lost")
-        table = Table("PE", *columns, box=None, pad_edge=False)
+        table = Table("PE", *PE_COLUMNS, box=None, pad_edge=False)
         for who, counts in now["pes"].items():
             if any(counts.values()):
-                table.add_row(who, *(f"{counts[column]:,}" for column in columns))
+                table.add_row(who, *(f"{counts[column]:,}" for column in PE_COLUMNS))
         stdout.print(table)
     return code
 
 
 def _count(chip: Chip) -> dict[str, Any]:
-    reply = chip.request("counters")
-    columns = ("sent", "delivered", "discarded", "fifo_lost")
-    return {
-        "router": dict(zip(reply["names"], reply["router"], strict=True)),
-        "pes": {geometry.name(pe): dict(zip(columns, reply["pes"][pe], strict=True)) for pe in geometry.PE_IDS},
-    }
+    counters = chip.counters()
+    return {"router": counters.registers, "pes": {geometry.name(pe): counters.of(pe) for pe in geometry.PE_IDS}}
 
 
 def _minus(now: Any, before: Any) -> Any:

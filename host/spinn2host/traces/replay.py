@@ -12,7 +12,8 @@ from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, SramOverflow
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import CHIP_TYPES, Event, Meta, interface_name, payload_words
-from spinn2host.chip import Chip, Keys, PeProgram
+from spinn2host.chip import Chip, PeProgram
+from spinn2host.pe_program import Keys
 
 PROGRAM = "spinn2fw.replay"
 

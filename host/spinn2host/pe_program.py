@@ -1,0 +1,62 @@
+"""What one PE is to run, as a host says it and as it travels to the chip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spinn2emu import memory_map
+from spinn2host.recording import PeName, pe_id
+
+Keys = tuple[int, int]
+"""The keys k with k & mask == key: (key, mask)."""
+
+
+@dataclass
+class PeProgram:
+    """What one PE is to run.
+
+    `program`: a module, or the path of a .py file. `inputs`: port → keys that it listens to, one range or several.
+    `outputs`: port → keys that it sends. `data`: initial contents of regions, instead of what the program declares.
+    """
+
+    pe: int
+    program: str | os.PathLike[str]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Keys | Sequence[Keys]] = field(default_factory=dict)
+    outputs: Mapping[str, Keys] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_wire(self) -> dict[str, Any]:
+        """The program as msgpack-able data."""
+        data = {name: memory_map.to_wire(np.asarray(values)) for name, values in self.data.items()}
+        program = os.fspath(self.program)
+        program = os.path.abspath(program) if program.endswith(".py") else program
+        return {"pe": self.pe, "program": program, "parameters": _plain(self.parameters), "data": data,
+                **ports_to_wire(self.inputs, self.outputs)}  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """Parameters without numpy's numbers and arrays, tuples and paths."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def ports_to_wire(inputs: Mapping[str, Any], outputs: Mapping[str, Keys]) -> dict[str, Any]:
+    """The ports of a PE as msgpack-able data."""
+    several = {name: list(keys) if np.ndim(keys) == 2 or not len(keys) else [keys] for name, keys in inputs.items()}
+    return {"inputs": several, "outputs": dict(outputs)}
+
+
+def pe_ids(pes: PeName | Iterable[PeName]) -> list[int]:
+    """The ids of one PE or several, given by name or id. Raises ConfigError for a name that is none."""
+    return [pe_id(pe) for pe in ([pes] if isinstance(pes, str | int) else pes)]
