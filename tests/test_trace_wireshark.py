@@ -24,6 +24,7 @@ from spinn2emu.trace.schema import (
     EVENT,
     INTERFACES,
     LINK,
+    PHASE,
     ROUTER,
     TYPES,
     Event,
@@ -266,6 +267,41 @@ def test_columns_say_what_a_packet_is(tmp_path: Path) -> None:
         ["S2", "1.2.1", "1.2.0", "spike  key 0x11000003  tick 31"],
         ["S2", "1.2.1", "", "control  key 0x50000000 = 0x00000007 (9.80909e-45), 0x000000ff (3.57331e-43)  tick 32"],
     ]
+
+
+def test_types_are_those_of_the_programs_and_phases_are_no_packets(tmp_path: Path) -> None:
+    source, target = geometry.pe_id("1.2.1"), geometry.pe_id("2.2.0")
+    meta = Meta({"1.2.1": PeInfo("a, b; types: 9 x", ["in"], ["votes", "calls2"])})
+    events = in_order(np.concatenate([
+        packet(3, 10, source, 4, 0x40, words(0), [(target, Event.RECEIVED)]),
+        packet(3, 20, source, 5, 0x41, words(0), [(ROUTER, Event.UNROUTED)]),
+        packet(4, 10, source, 6, 0x42, words(0), []),
+    ]))  # fmt: skip
+    phases = np.array([(source, 3, 0), (target, 5, 7)], PHASE)
+    path = tmp_path / "own.pcapng"
+    write_trace(path, Trace(events, meta, phases=phases))
+    assert rows(path, "s2.src", "s2.event", "s2.type", "s2.tick", "s2.phase") == [
+        ["1.2.1", "phase", "", "3", "0"], ["1.2.1", "sent", "vote", "3", "0"], ["1.2.1", "sent", "call", "3", "0"],
+        ["1.2.1", "received", "vote", "3", "0"], ["1.2.1", "unrouted", "call", "3", "0"],
+        ["1.2.1", "sent", "type6", "4", "0"], ["2.2.0", "phase", "", "5", "7"],
+    ]  # fmt: skip
+    assert len(rows(path, "frame.number", show='s2.type == "vote"')) == 2
+    assert len(rows(path, "frame.number", show="s2.dropped == 1")) == 1
+    assert columns(path)[-1] == ["S2", "2.2.0", "", "begins phase 7  tick 5"]
+    both = tmp_path / "both.pcapng"
+    tool("mergecap", "-w", both, path, written(network_events(), tmp_path / "other.pcapng"))
+    merged = Counter(row[0] for row in rows(both, "s2.type"))
+    assert merged["vote"] == 2 and merged["error"] == (network_events()["type"] == Type.ERROR).sum() > 100
+
+
+def test_a_long_head_is_read(tmp_path: Path) -> None:
+    """Longer than an option: Wireshark shows several comments."""
+    ports = [f"port_{'x' * 90}{i}" for i in range(8)]
+    meta = Meta({interface_name(pe): PeInfo(f"program{pe}", ports, ["spikes"], ports) for pe in geometry.PE_IDS})
+    path = tmp_path / "long.pcapng"
+    write_trace(path, Trace(in_order(packet(3, 10, 5, 4, 0x40, words(0), [])), meta))
+    assert len(meta.to_json()) > 3 * pcapng.MOST_OPTION_BYTES and read_trace(path).meta == meta
+    assert rows(path, "s2.type") == [["spike"]]
 
 
 def test_frames_that_are_not_ours_give_a_note_and_no_error(tmp_path: Path) -> None:

@@ -85,8 +85,9 @@ def describe(meta: Meta, number: int) -> str:
 
 def types_of(body: bytes) -> list[str] | None:
     """Names of types by number that an interface's description has; None if it has none."""
-    text = dict(parse_options(body[8:])).get(IF_DESCRIPTION, b"").decode(errors="replace").partition("types: ")[2]
-    own = [name.partition(" ")[2] for name in text.split(", ")] if text else []
+    text = dict(parse_options(body[8:])).get(IF_DESCRIPTION, b"").decode(errors="replace")
+    _, found, listed = text.rpartition("types: ")
+    own = [name.partition(" ")[2] for name in listed.split(", ")] if found else []
     return [*CHIP_TYPES, *own][:TYPES] if own and all(own) else None
 
 

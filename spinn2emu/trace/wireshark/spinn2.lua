@@ -81,7 +81,7 @@ local function types()
     local text = about and about.value or ""
     if not known_types[text] then
         local names = { [0] = PACKET_TYPES[0], PACKET_TYPES[1], PACKET_TYPES[2], PACKET_TYPES[3] }
-        for number, name in (text:match("types: (.*)$") or ""):gmatch("(%d+) ([^,]+)") do
+        for number, name in (text:match("^.*types: (.*)$") or ""):gmatch("(%d+) ([^,]+)") do
             names[tonumber(number)] = name
         end
         known_types[text] = names
