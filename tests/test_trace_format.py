@@ -164,6 +164,11 @@ def test_meta_survives_and_what_is_not_ours_is_empty() -> None:
         '{"pes": {"1.1.0": {"program": 1, "inputs": 3}}, "filter": {}}',
         '{"pes": 3, "filter": {}}',
         '{"pes": {"1.1.0": {"x": 1}}, "filter": {}}',
+        META.to_json().replace('"began": {}', '"began": {"9.9.9": [0, 0]}'),
+        META.to_json().replace('"began": {}', '"began": {"1.1.0": [0, 1e400]}'),
+        META.to_json().replace('"began": {}', '"began": {"1.1.0": [-1, 3]}'),
+        META.to_json().replace('"began": {}', '"began": {"1.1.0": 3}'),
+        META.to_json().replace('"pes": {"1.1.0": 0', '"pes": {"1.1.0": 1'),
     ):
         assert Meta.from_json(text) == Meta()
 
@@ -294,6 +299,9 @@ def test_files_of_version_1_are_read(tmp_path: Path) -> None:
     write_trace(tmp_path / "u", trace)
     again = read_trace(tmp_path / "u")
     assert again.events.tobytes() == trace.events.tobytes() and again.meta == trace.meta
+    many = {"program": "p", "inputs": [], "outputs": [f"{letter}-port" for letter in "abcdefghijklmn"], "phases": []}
+    meta = Meta.from_json(json.dumps({"spinn2emu_trace": 1, "pes": {"1.1.0": many}, "filter": {}}))
+    assert len(meta.types) == TYPES and meta.pes["1.1.0"].outputs == many["outputs"]
 
 
 def notes_of(events: NDArray[np.void]) -> NDArray[np.void]:

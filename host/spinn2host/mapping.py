@@ -9,6 +9,9 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
 from spinn2host.chip import PeProgram
@@ -41,6 +44,16 @@ SAMPLE_PES = range(geometry.APPLICATION_IDS[0], OPTIMIZER)
 def key(kind: Kind, layer: int, sample: int = 0) -> int:
     """First key of a route."""
     return kind << 28 | layer << 24 | sample << 16
+
+
+def index_of(keys: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Which neuron, or which part of an array, each key is about, (n,)."""
+    return (keys & np.uint32(~ROUTE & 0xFFFFFFFF)).astype(np.int64)
+
+
+def layer_of(keys: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """The layer of each key, (n,)."""
+    return (keys >> np.uint32(24) & np.uint32(0xF)).astype(np.int64)
 
 
 class Entry(NamedTuple):

@@ -166,6 +166,14 @@ def _pe_info(program: str, **names: Sequence[str]) -> PeInfo:
     return PeInfo(_text(program), **{kind: [_text(name) for name in several] for kind, several in names.items()})
 
 
+def _began(name: str, phase: int, tick: int) -> tuple[int, int]:
+    """Of a file. Raises ConfigError, TypeError or ValueError for what cannot be."""
+    geometry.pe_id(name)
+    if not 0 <= phase < 1 << 8 or not 0 <= tick < 1 << 32:
+        raise ValueError("phases are numbered, and ticks have 32 bits")
+    return int(phase), int(tick)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("names are texts")
@@ -210,9 +218,11 @@ class Meta:
             version = content["spinn2emu_trace"]
             if version == 1:
                 pes = {name: _pe_info(**info) for name, info in content["pes"].items()}
-                return cls(pes, dict(content["filter"]), version=1)
+                ports = [type_of_port(port) for info in pes.values() for port in info.outputs]
+                types = list(dict.fromkeys([*CHIP_TYPES, *ports]))[:TYPES]
+                return cls(pes, dict(content["filter"]), types, version=1)
             programs = [_pe_info(**info) for info in content["programs"]]
-            began = {name: (int(phase), int(tick)) for name, (phase, tick) in content["began"].items()}
+            began = {name: _began(name, *at) for name, at in content["began"].items()}
             types = [re.sub(r"\W", "_", _text(name)) for name in content["types"]][:TYPES]
             return cls({name: programs[i] for name, i in content["pes"].items()}, dict(content["filter"]), types, began)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, ConfigError):

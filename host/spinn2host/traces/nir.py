@@ -13,9 +13,7 @@ from spinn2emu import spec
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import Event, interface_name, payload_words
 from spinn2emu.trace.table import extra, values
-
-INDEX_BITS = 0xFFFF
-"""Bits of a key that number what a port sends (`spinn2host.mapping`)."""
+from spinn2host.mapping import index_of
 
 
 class Events(NamedTuple):
@@ -48,7 +46,7 @@ def sent_events(trace: Trace) -> Iterator[Events]:
             continue
         events = sent[rows]
         source, out = int(events["source"][0]), int(events["out"][0])
-        idx = (events["key"] & INDEX_BITS).astype(np.int64)[None]
+        idx = index_of(events["key"])[None]
         value = values(events)[None] if payload_words(events).any() else None
         port = trace.meta.name_of("outputs", source, out)
         times = _seconds(events["time"].astype(np.int64))[None]

@@ -11,14 +11,12 @@ from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import interface_name
+from spinn2host.mapping import layer_of
 from spinn2host.traces import phases
 
 Ticks = tuple[int, int]
 """First tick, and the one behind the last."""
 
-LAYER_SHIFT, LAYER_BITS = 24, 0xF
-INDEX_BITS = 0xFFFF
-"""Of keys: see `spinn2host.mapping`."""
 TICKS_WITHOUT_STEPS = 200
 """What is shown of a trace in which no releases are."""
 
@@ -114,7 +112,7 @@ def pe_labels(trace: Trace, pes: Sequence[int]) -> list[str]:
     """What each PE is: its program's name, with the layer's number from the keys that it sends if there are several."""
     programs = {pe: trace.meta.pes[interface_name(pe)].program for pe in pes if interface_name(pe) in trace.meta.pes}
     layers = np.full(spec.PES.value + 1, -1)
-    layers[trace.events["source"]] = trace.events["key"] >> LAYER_SHIFT & LAYER_BITS
+    layers[trace.events["source"]] = layer_of(trace.events["key"])
     labels = []
     for pe in pes:
         program = programs.get(pe, "").removesuffix(".py").rpartition(".")[2].rpartition("/")[2]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import Event, interface_name
+from spinn2host.mapping import index_of
 from spinn2host.traces import phases
 from spinn2host.traces.plot import choose
 from spinn2host.traces.plot.style import (
@@ -126,7 +127,7 @@ def _points(events: NDArray[np.void], to_target: NDArray[np.bool_]) -> _Points:
     at_target = choose.is_pe(events["target"]) & to_target
     pe = np.where(at_target, events["target"], events["source"]).astype(np.int64)
     value = np.ascontiguousarray(events["payload"][:, 0]).view(np.float32)
-    return _Points(events["tick"].astype(np.int64), pe, (events["key"] & choose.INDEX_BITS).astype(np.int64), value)
+    return _Points(events["tick"].astype(np.int64), pe, index_of(events["key"]), value)
 
 
 def _first_quad(present: NDArray[np.int64]) -> tuple[list[int], str | None]:
