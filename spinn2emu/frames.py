@@ -21,12 +21,12 @@ class Kind(enum.IntEnum):
     REPORT = 1  # PE → router: packets and horizons; the PE now waits for a GRANT
     PART = 2  # PE → router: packets and horizons; the PE goes on by itself (its transmit buffer was filling up)
     FAILED = 3  # PE → router → supervisor: the kernel reported an error; the PE has stopped
-    GRANT = 4  # router → PE: packets; run up to tick `end`; the chip's time ends at tick `need`
-    RUN = 5  # supervisor → router: run to tick `end` (exclusive)
-    IDLE = 6  # router → supervisor: every PE has reached tick `end`
+    GRANT = 4  # router → PE: packets; run up to tick `end`
+    RUN = 5  # supervisor → router: run to tick `limit` (exclusive)
+    IDLE = 6  # router → supervisor: every PE has reached tick `limit`
     FAULT = 7  # router → supervisor: the network itself failed, `status` says how
     PASSED = 8  # router → router: packets that a PE has sent to PEs of the other router, and the PE's horizons
-    DONE = 9  # router → router: everything before tick `end` has been passed on
+    DONE = 9  # router → router: everything before tick `limit` has been passed on
 
 
 FRAME = np.dtype(
@@ -35,12 +35,14 @@ FRAME = np.dtype(
         ("version", "u1"),
         ("pe", "<u2"),  # id of the PE that sends, or that is meant
         ("count", "<u4"),  # PACKET records that follow
-        ("tick", "<i8"),  # next tick that the PE will run
-        ("need", "<i8"),  # see Kind
-        ("end", "<i8"),  # see Kind
+        ("tick", "<i8"),  # REPORT: the next tick that the PE will run
+        ("need", "<i8"),  # REPORT: the tick up to which it would like to run
+        ("end", "<i8"),  # REPORT: the last tick that it could use; GRANT: that it may run
         ("live", "<u4"),  # bit p set: input port p is live in the ticks asked for
-        ("status", "<u4"),  # FAILED: the error code
-        ("reserved", "<u8", (3,)),
+        ("status", "<u4"),  # FAILED: the error code; FAULT: the `router.state.Fault`
+        ("limit", "<i8"),  # the tick at which the chip's time ends: RUN, GRANT, IDLE, DONE
+        ("router", "<u4"),  # DONE: the router's number
+        ("reserved", "<u4", (3,)),
         ("horizon", "<i8", (spec.MAX_PORTS.value,)),  # per output port: nothing more is sent before this tick
     ]
 )
@@ -51,6 +53,8 @@ HEADER_PACKETS = FRAME.itemsize // PACKET.itemsize
 FOREVER = 1 << 60
 """A horizon or end that is never reached."""
 
+MAX_ROUTERS = 8
+"""Router processes of a chip, at most. They share the work of the one router that the chip has."""
 SUPERVISOR = 0
 """The supervisor's id on the network: that of the management core."""
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import Any
 
 import llvmlite.binding
 import zmq
-from numba import types
+
+from spinn2emu.jit import External
 
 EINTR = errno.EINTR
 SNDMORE = int(zmq.SNDMORE)
@@ -27,7 +27,7 @@ def _library() -> str:
 llvmlite.binding.load_library_permanently(_library())
 
 # int zmq_recv(void *socket, void *buffer, size_t length, int flags): returns the message's full size, or -1
-zmq_recv: Any = types.ExternalFunction("zmq_recv", types.int32(types.intp, types.intp, types.uintp, types.int32))
+zmq_recv = External("zmq_recv", "int32", "intp", "intp", "uintp", "int32")
 # int zmq_send(void *socket, const void *buffer, size_t length, int flags)
-zmq_send: Any = types.ExternalFunction("zmq_send", types.int32(types.intp, types.intp, types.uintp, types.int32))
-zmq_errno: Any = types.ExternalFunction("zmq_errno", types.int32())
+zmq_send = External("zmq_send", "int32", "intp", "intp", "uintp", "int32")
+zmq_errno = External("zmq_errno", "int32")

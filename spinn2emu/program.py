@@ -11,14 +11,8 @@ this tick (ordered by source PE and sequence), `t` the tick. It returns 0, or an
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import linecache
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -122,40 +116,15 @@ class Program:
 
 
 def load_program(name: str) -> Program:
-    """The program in module `name`, or in the file `name` if it ends in .py. Raises ProgramError."""
-    module = _load_file(Path(name)) if name.endswith(".py") else _import(name)
-    program = getattr(module, "program", None)
+    """The program in module `name`, or in the file `name` if it ends in .py. Raises ProgramError.
+
+    To be called in a process that ends: what the program imports stays as it is for the rest of its life.
+    """
+    from spinn2emu.program_files import load_module
+
+    program = getattr(load_module(name), "program", None)
     if not isinstance(program, Program):
         raise ProgramError(f"{name} has no variable `program` of type spinn2emu.program.Program", program=name)
     object.__setattr__(program, "name", name)
     program.check_ports()
     return program
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except (Exception, SystemExit, KeyboardInterrupt) as error:
-        raise ProgramError(
-            f"program {name} cannot be imported: {type(error).__name__}: {error}", program=name
-        ) from error
-
-
-def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ProgramError(f"program file {path} does not exist", program=str(path))
-    # Read here, never from Python's bytecode cache, which takes an edit within the same second for the old file.
-    # Named by its content: compiled kernels that are cached on disk refer to the module by name.
-    linecache.checkcache(str(path))
-    text = path.read_text(errors="replace")
-    module_name = f"spinn2_program_{path.stem}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    module = ModuleType(module_name)
-    module.__file__ = str(path)
-    sys.modules[module_name] = module
-    try:
-        exec(compile(text, str(path), "exec"), module.__dict__)
-    except (Exception, SystemExit, KeyboardInterrupt) as error:
-        raise ProgramError(
-            f"program {path} cannot be loaded: {type(error).__name__}: {error}", program=str(path)
-        ) from error
-    return module

@@ -7,11 +7,13 @@ processes were scheduled.
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 import numpy as np
 
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER
+from spinn2emu.memory_map import MemoryMap, Symbol
 from spinn2emu.program import Region
 
 
@@ -37,6 +39,9 @@ class Register(enum.IntEnum):
     LOG_COUNT = 7  # entries ever written; the ring holds the last LOG_ENTRIES
     PACKETS_IN = 8
     PACKETS_OUT = 9
+    PE = 10  # id
+    INDEX = 11  # of the PE in its population
+    SIZE = 12  # of the population
 
 
 class PhaseWord(enum.IntEnum):
@@ -72,19 +77,44 @@ NO_PHASE = -1
 
 LOG = np.dtype([("tick", "<u4"), ("code", "<i4"), ("value", "<f8")])
 REGISTERS = 16
+_PORTS, _PHASES = spec.MAX_PORTS.value, spec.MAX_PHASES.value
+
+_REGIONS = [
+    Region("sys", np.int64, (REGISTERS,), "register"),
+    Region("keys", np.uint32, (_PORTS,), "first key of each output port"),
+    Region("spaces", np.uint32, (_PORTS,), "key bits that may vary on each output port"),
+    Region("phases", np.int64, (_PHASES, PhaseWord.QUIET + _PORTS), "see PhaseWord"),
+    Region("log", LOG, (spec.LOG_ENTRIES.value,), "tick, code, value"),
+    Region("random", np.uint64, (4,), "KISS64: x, c, y, z"),
+]
 
 
 def system_regions() -> list[Region]:
     """The regions that every program has, in this order, at the start of the data space."""
-    ports, phases = spec.MAX_PORTS.value, spec.MAX_PHASES.value
-    return [
-        Region("sys", np.int64, (REGISTERS,), "register"),
-        Region("keys", np.uint32, (ports,), "first key of each output port"),
-        Region("spaces", np.uint32, (ports,), "key bits that may vary on each output port"),
-        Region("phases", np.int64, (phases, PhaseWord.QUIET + ports), "see PhaseWord"),
-        Region("log", LOG, (spec.LOG_ENTRIES.value,), "tick, code, value"),
-        Region("random", np.uint64, (4,), "KISS64: x, c, y, z"),
-    ]
+    return list(_REGIONS)
+
+
+def align(address: int) -> int:
+    """The next multiple of the DMA alignment, as the linker places regions."""
+    unit = spec.DMA_ALIGNMENT.value
+    return -(-address // unit) * unit
+
+
+def _system() -> np.dtype[Any]:
+    registers = [(register.name.lower(), "<i8") for register in Register]
+    rest = [("reserved", "<i8", (REGISTERS - len(registers),))]
+    formats = [np.dtype([*registers, *rest]), *((np.dtype(r.dtype), r.shape) for r in _REGIONS[1:])]
+    offsets = [sum(align(region.nbytes) for region in _REGIONS[:i]) for i in range(len(_REGIONS))]
+    return np.dtype({"names": [region.name for region in _REGIONS], "formats": formats, "offsets": offsets})
+
+
+SYSTEM = _system()
+"""The system regions as one record, as compiled code sees them: `sys` is a record with the registers by name."""
+
+
+def own_symbols(memory: MemoryMap) -> list[Symbol]:
+    """The regions that a program has declared, without the system's and the FIFO."""
+    return list(memory.symbols[len(_REGIONS) + 1 :])
 
 
 def wake_up(sys: np.ndarray, tick: int) -> None:

@@ -6,7 +6,6 @@ declarations in the program.
 
 from __future__ import annotations
 
-import enum
 from collections import namedtuple
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from spinn2emu import spec
 from spinn2emu.jit import inlined
 from spinn2emu.packets import NO_PORT, PORT_BITS, PacketType, control_byte
-from spinn2emu.registers import Register, SystemError
+from spinn2emu.registers import SystemError
 
 kernel = inlined
 """Decorator for a program's compiled functions other than `tick`.
@@ -22,103 +21,106 @@ kernel = inlined
 They allocate nothing, return no arrays and see no Python object.
 """
 
-
-class Context(enum.IntEnum):
-    """Words of the table that the runtime shares with a program's entry: process-private, not SRAM."""
-
-    RX_ADDRESS = 0
-    RX_COUNT = 1
-    RX_NEXT = 2
-    TX_ADDRESS = 3
-    TX_CAPACITY = 4
-    TX_COUNT = 5
-    SEQUENCE = 6  # packets sent in this tick
-    GRANT_END = 7  # last tick for which the live ports are complete
-    GRANT_LIVE = 8  # the ports for which that holds
-    LIMIT = 9  # the chip's time ends before this tick
-    UNTIL = 10  # last tick of this call
-    PE = 11
-    LAST_PHASE = 12  # that began, and in which tick
-    LAST_BEGIN = 13
-    HORIZON = 16  # + port: earliest tick at which the port may send again, as promised
-    REGIONS = 32  # then four words for each region: address and up to three sizes
-
-
+TX_PACKETS = 8192
+"""Transmit buffer: half of it is sent off as a PART frame, all of it in one tick is an error."""
+MAX_REGIONS = 100
+"""Of a program, without the system's (own choice)."""
 REGION_WORDS = 4
-CONTEXT_WORDS = 512
 
-Pe = namedtuple("Pe", ["sys", "keys", "spaces", "phases", "log", "random", "tx", "context"])
+CONTEXT = np.dtype([
+    ("pe", "<i8"),  # id
+    ("rx_frame", "<i8"),  # addresses of the receive and the transmit frame, and of the packets in them
+    ("rx_packets", "<i8"),
+    ("tx_frame", "<i8"),
+    ("tx_packets", "<i8"),
+    ("rx_count", "<i8"),
+    ("rx_next", "<i8"),
+    ("tx_count", "<i8"),
+    ("sequence", "<i8"),  # packets sent in this tick
+    ("grant_end", "<i8"),  # last tick for which the live ports are complete
+    ("grant_live", "<i8"),  # the ports for which that holds
+    ("limit", "<i8"),  # the chip's time ends before this tick
+    ("until", "<i8"),  # last tick of this call
+    ("last_phase", "<i8"),  # that began, and in which tick
+    ("last_begin", "<i8"),
+    ("sram", "<i8"),  # address of the system regions
+    ("horizon", "<i8", (spec.MAX_PORTS.value,)),  # earliest tick at which a port may send again, as promised
+    ("regions", "<i8", (MAX_REGIONS, REGION_WORDS)),  # of each own region: address and up to three sizes
+])  # fmt: skip
+"""What the runtime shares with a program's entry: process-private, not SRAM."""
 
-_SEQUENCE, _TX_COUNT, _HORIZON, _PE = (
-    int(Context.SEQUENCE), int(Context.TX_COUNT), int(Context.HORIZON), int(Context.PE),
-)  # fmt: skip
-_TICK, _PHASE, _NEXT, _ERROR, _LOG_COUNT, _OUT, _START = (
-    int(Register.TICK), int(Register.PHASE), int(Register.NEXT_PHASE), int(Register.ERROR), int(Register.LOG_COUNT),
-    int(Register.PACKETS_OUT), int(Register.PHASE_START),
-)  # fmt: skip
+Pe = namedtuple("Pe", ["sram", "tx", "context"])
+"""The handle: the system regions (`registers.SYSTEM`), the transmit buffer (PACKET), CONTEXT."""
+
 _FULL, _KEY_RANGE, _PROMISE = int(SystemError.TX_FULL), int(SystemError.KEY_RANGE), int(SystemError.PROMISE)
 _MC0, _MC4, _MC16 = (control_byte(PacketType.MULTICAST, size) for size in (0, 4, 16))
-_NO_PORT, _PORT_BITS = NO_PORT, PORT_BITS
+_NO_PORT, _PORT_BITS, _LOG_ENTRIES, _MOST = NO_PORT, PORT_BITS, spec.LOG_ENTRIES.value, TX_PACKETS
 # A PE injects at most one packet per cycle of the mesh's clock (own choice): 10/3 ns apart at 300 MHz.
 _NOC_HZ, _SECOND_NS = spec.NOC_CLOCK_HZ.value, 1_000_000_000
 
 
 @inlined
 def _new_packet(pe, port, index, control):  # type: ignore[no-untyped-def]
-    n = pe.context[_TX_COUNT]
-    if n >= pe.tx.shape[0]:
-        pe.sys[_ERROR] = _FULL
+    """All of a packet but its payload; int64 arguments, so that one compilation serves all."""
+    sram, sys, context = pe.sram, pe.sram.sys, pe.context
+    n = context.tx_count
+    if n >= _MOST:
+        sys.error = _FULL
         n = 0
     key = np.uint32(index)
-    if np.int64(index) != np.int64(key) or key & ~pe.spaces[port]:
-        pe.sys[_ERROR] = _KEY_RANGE
-    if pe.sys[_TICK] < pe.context[_HORIZON + port]:
-        pe.sys[_ERROR] = _PROMISE
+    if index != np.int64(key) or key & ~sram.spaces[port]:
+        sys.error = _KEY_RANGE
+    if sys.tick < context.horizon[port]:
+        sys.error = _PROMISE
     packet = pe.tx[n]
     packet.control = control
     packet.port = _NO_PORT
-    packet.source = pe.context[_PE]
-    packet.origin = pe.sys[_PHASE] << _PORT_BITS | port
-    packet.key = pe.keys[port] | key
-    packet.tick = pe.sys[_TICK]
-    packet.time = pe.context[_SEQUENCE] * _SECOND_NS // _NOC_HZ
-    pe.context[_TX_COUNT] = n + 1
-    pe.context[_SEQUENCE] += 1
-    pe.sys[_OUT] += 1
+    packet.source = context.pe
+    packet.origin = sys.phase << _PORT_BITS | port
+    packet.key = sram.keys[port] | key
+    packet.tick = sys.tick
+    packet.time = context.sequence * _SECOND_NS // _NOC_HZ
+    context.tx_count = n + 1
+    context.sequence += 1
+    sys.packets_out += 1
     return packet
+
+
+@inlined
+def _send(pe, port, index, control, word0, word1, word2, word3):  # type: ignore[no-untyped-def]
+    payload = _new_packet(pe, port, index, control).payload
+    payload[0] = word0
+    payload[1] = word1
+    payload[2] = word2
+    payload[3] = word3
 
 
 @inlined
 def send(pe, port, index):  # type: ignore[no-untyped-def]
     """Sends a multicast packet without payload, with key `index` within the port's key space."""
-    packet = _new_packet(pe, port, index, _MC0)
-    packet.payload[0] = packet.payload[1] = packet.payload[2] = packet.payload[3] = 0
+    zero = np.uint32(0)
+    _send(pe, np.int64(port), np.int64(index), _MC0, zero, zero, zero, zero)
 
 
 @inlined
 def send_word(pe, port, index, word):  # type: ignore[no-untyped-def]
     """Sends a multicast packet with a 32-bit word as its 4-byte payload."""
-    packet = _new_packet(pe, port, index, _MC4)
-    packet.payload[0] = word
-    packet.payload[1] = packet.payload[2] = packet.payload[3] = 0
+    zero = np.uint32(0)
+    _send(pe, np.int64(port), np.int64(index), _MC4, np.uint32(word), zero, zero, zero)
 
 
 @inlined
 def send_float(pe, port, index, value):  # type: ignore[no-untyped-def]
     """Sends a multicast packet with a float32 as its 4-byte payload."""
-    packet = _new_packet(pe, port, index, _MC4)
-    packet.payload[0] = np.float32(value).view(np.uint32)
-    packet.payload[1] = packet.payload[2] = packet.payload[3] = 0
+    zero = np.uint32(0)
+    _send(pe, np.int64(port), np.int64(index), _MC4, np.float32(value).view(np.uint32), zero, zero, zero)
 
 
 @inlined
 def send_words(pe, port, index, word0, word1, word2, word3):  # type: ignore[no-untyped-def]
     """Sends a multicast packet with 16 bytes of payload, four 32-bit words."""
-    packet = _new_packet(pe, port, index, _MC16)
-    packet.payload[0] = word0
-    packet.payload[1] = word1
-    packet.payload[2] = word2
-    packet.payload[3] = word3
+    words = np.uint32(word0), np.uint32(word1), np.uint32(word2), np.uint32(word3)
+    _send(pe, np.int64(port), np.int64(index), _MC16, words[0], words[1], words[2], words[3])
 
 
 @inlined
@@ -142,26 +144,38 @@ def float_word(packet, word):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def current_phase(pe):  # type: ignore[no-untyped-def]
+    """The number of the current phase, as the program declares them."""
+    return pe.sram.sys.phase
+
+
+@inlined
 def phase_tick(pe, t):  # type: ignore[no-untyped-def]
     """Ticks since the current phase began: 0 in its first tick."""
-    return t - pe.sys[_START]
+    return t - pe.sram.sys.phase_start
 
 
 @inlined
 def set_phase(pe, phase):  # type: ignore[no-untyped-def]
     """The phase numbered `phase` begins in the next tick. A phase that is left
     before its end must be followed by one that listens to the same ports."""
-    pe.sys[_NEXT] = phase
+    pe.sram.sys.next_phase = phase
 
 
 @inlined
 def log(pe, code, value):  # type: ignore[no-untyped-def]
     """Writes an entry (tick, code, value) to the log ring."""
-    entry = pe.log[pe.sys[_LOG_COUNT] % pe.log.shape[0]]
-    entry.tick = pe.sys[_TICK]
+    _log(pe, np.int64(code), np.float64(value))
+
+
+@inlined
+def _log(pe, code, value):  # type: ignore[no-untyped-def]
+    sys = pe.sram.sys
+    entry = pe.sram.log[sys.log_count % _LOG_ENTRIES]
+    entry.tick = sys.tick
     entry.code = code
     entry.value = value
-    pe.sys[_LOG_COUNT] += 1
+    sys.log_count += 1
 
 
 @inlined
@@ -169,7 +183,7 @@ def random_word(pe):  # type: ignore[no-untyped-def]
     """The next 64 bits (uint64) of the PE's generator, KISS64 (Marsaglia 2009): multiply-with-carry + xorshift +
     congruential, each modulo 2^64. Its state is the system region `random`, seeded with the PE's id at load.
     """
-    state = pe.random
+    state = pe.sram.random
     t = (state[0] << np.uint64(58)) + state[1]
     state[1] = state[0] >> np.uint64(6)
     state[0] += t

@@ -12,20 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from spinn2emu import spec
 from spinn2emu.errors import ProgramError, SramOverflow
 from spinn2emu.memory_map import DATA_BASE, DATA_END, MemoryMap, Symbol
 from spinn2emu.program import Program, Region
-from spinn2emu.registers import system_regions
-
-MAX_REGIONS = 100
-"""Own choice; bounds the context table of `sdk.py`."""
-
-
-def align(address: int) -> int:
-    """The next multiple of the DMA alignment."""
-    unit = spec.DMA_ALIGNMENT.value
-    return -(-address // unit) * unit
+from spinn2emu.registers import align, system_regions
+from spinn2emu.sdk import MAX_REGIONS
 
 
 def _check(program: Program, region: Region) -> None:

@@ -24,8 +24,8 @@ from helpers import PROGRAMS, write_program
 from hypothesis import settings
 from zmq import ZMQError
 
-from spinn2emu.cache import cache_root
 from spinn2emu.errors import Spinn2Error
+from spinn2emu.jit.store import store_root
 from spinn2host.chip import Chip
 from spinn2host.cli.main import run
 from spinn2host.directories import base_directory, running
@@ -84,7 +84,7 @@ def emptied(chip: Chip) -> bool:
 def place() -> Iterator[Path]:
     """Where this run's private chips live, apart from those of other runs and of the user. None is left there."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="s2-") as folder:
-        patch.setenv("SPINN2EMU_CACHE", str(cache_root()))  # also for tests with another home
+        patch.setenv("SPINN2EMU_CACHE", str(store_root()))  # also for tests with another home
         patch.setenv("XDG_RUNTIME_DIR", folder)
         patch.delenv("SPINN2EMU_CHIP", raising=False)
         yield Path(folder)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 from conftest import Chips
@@ -146,13 +146,13 @@ def test_threads_off_the_chip_change_no_bit(layers: tuple[int, ...], batch: int)
     samples, weights = yinyang_samples(recipe), recipe.initial_weights(3)
     one = OffChip(recipe, weights, samples)
     expected = one.train(samples, rates(recipe).take(BATCHES)), one.evaluate(samples)
-    for threads in range(2, numba.config.NUMBA_NUM_THREADS + 1):
+    for threads in range(2, len(os.sched_getaffinity(0)) + 1):
         several = OffChip(recipe, weights, samples, threads)
         assert_same(several.train(samples, rates(recipe).take(BATCHES)), expected[0])
         assert_same(several.evaluate(samples), expected[1])
         assert weights_sha256(several.weights()) == weights_sha256(one.weights())
     with pytest.raises(ConfigError, match="this machine has"):
-        OffChip(recipe, weights, samples, numba.config.NUMBA_NUM_THREADS + 1)
+        OffChip(recipe, weights, samples, len(os.sched_getaffinity(0)) + 1)
 
 
 def test_how_far_inputs_play_ahead_changes_nothing(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spinn2emu.chip.loading import phase_table
+from spinn2emu.chip.declare import phase_table
 from spinn2emu.errors import ConfigError
 from spinn2emu.frames import FOREVER
 from spinn2emu.program import NoParameters, Phase, Program

@@ -11,7 +11,7 @@ from spinn2emu.registers import SystemError
 from spinn2host.chip import Chip, PeProgram
 
 PROGRAM = """
-from spinn2emu.sdk import set_phase
+from spinn2emu.sdk import current_phase, set_phase
 
 class Parameters(pydantic.BaseModel, extra="forbid"):
     send_at: int = -1
@@ -23,7 +23,7 @@ def regions(p, available):
             Region("seen", np.int64, (20,), "phase by tick")]
 
 def tick(pe, ram, rx, t):
-    ram.seen[t] = pe.sys[2]
+    ram.seen[t] = current_phase(pe)
     if t == ram.plan[0]:
         send(pe, 0, 0)
     if t == ram.plan[1]:

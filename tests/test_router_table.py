@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spinn2emu.errors import ConfigError
+from spinn2emu.jit import Array, native
 from spinn2emu.program import Fifo
 from spinn2emu.router.state import Endpoint, Link, find_links
-from spinn2emu.router.table import NO_ENTRY, Entry, Table, build_table, lookup
+from spinn2emu.router.table import NO_ENTRY, TABLE, Entry, build_table, lookup
 
 words = st.integers(0, 2**32 - 1)
 
 
-@numba.njit
-def lookup_all(table, keys):  # type: ignore[no-untyped-def]
-    """Entry number for each key."""
-    found = np.empty(keys.shape[0], np.int64)
+@native(TABLE, Array(np.dtype("u4")), Array(np.dtype("i8")), returns=False)
+def look_up(table, keys, found):  # type: ignore[no-untyped-def]
     for i in range(keys.shape[0]):
         found[i] = lookup(table, keys[i])
+
+
+def lookup_all(entries: list[Entry], keys: np.ndarray) -> np.ndarray:
+    """Entry number for each key."""
+    found = np.zeros(len(keys), np.int64)
+    look_up(build_table(entries)[0], keys, found)
     return found
 
 
@@ -40,7 +44,7 @@ def to_entry(mask: int, key: int) -> Entry:
 
 
 def check(entries: list[Entry], keys: list[int]) -> None:
-    found = lookup_all(build_table(entries), np.array(keys, np.uint32))
+    found = lookup_all(entries, np.array(keys, np.uint32))
     assert found.tolist() == [first_match(entries, key) for key in keys]
 
 
@@ -65,22 +69,23 @@ def test_lookup_in_one_group_with_collisions(keys: list[int], others: list[int])
 
 def test_a_repeated_entry_never_hides_the_first() -> None:
     entries = [Entry(5, 0xFF, (1,)), Entry(0, 0, (2,)), Entry(5, 0xFF, (3,))]
-    assert lookup_all(build_table(entries), np.array([0x105, 6], np.uint32)).tolist() == [0, 1]
+    assert lookup_all(entries, np.array([0x105, 6], np.uint32)).tolist() == [0, 1]
 
 
 def test_an_empty_table_matches_nothing() -> None:
-    assert lookup_all(build_table([]), np.array([0, 2**32 - 1], np.uint32)).tolist() == [NO_ENTRY] * 2
+    assert lookup_all([], np.array([0, 2**32 - 1], np.uint32)).tolist() == [NO_ENTRY] * 2
 
 
 def test_a_full_table_finds_each_of_its_entries() -> None:
     entries = [Entry(number << 3, 0xFFFFFFF8, (1 + number % 152,)) for number in range(16384)]
     keys = np.array([entry.key + 5 for entry in entries], np.uint32)
-    assert lookup_all(build_table(entries), keys).tolist() == list(range(16384))
+    assert lookup_all(entries, keys).tolist() == list(range(16384))
 
 
 def test_targets_of_an_entry_are_its_pes_in_ascending_order() -> None:
-    table: Table = build_table([Entry(0, 1, (9, 3)), Entry(1, 1, ()), Entry(1, 3, (152,))])
-    targets = [table.targets[table.start[e] : table.start[e + 1]].tolist() for e in range(3)]
+    table = build_table([Entry(0, 1, (9, 3)), Entry(1, 1, ()), Entry(1, 3, (152,))])[0]
+    start = table["start"]
+    targets = [table["targets"][start[e] : start[e + 1]].tolist() for e in range(3)]
     assert targets == [[3, 9], [], [152]]
 
 

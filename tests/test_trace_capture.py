@@ -485,12 +485,12 @@ def test_after_each_run_the_file_can_be_read(chips: Chips, programs: dict[str, s
 
 
 def test_a_router_that_finds_no_room_ends_the_trace_and_goes_on(tmp_path: Path) -> None:
-    captures = CaptureMemory(1)
+    captures = CaptureMemory()
     wants_everything(captures)
     captures.restart(1, 0)
     captures.filter[Filter.ON] = ALL
     captures.places[0, Place.NOTES] = MOST_NOTES  # of ticks that some PE has not reached
-    assert not make_room(captures.of_router(0))
+    assert not make_room(*captures.of_router(0))
     assert captures.filter[Filter.ON] == OFF
     ours, theirs = socket.socketpair()
     with ours, theirs:

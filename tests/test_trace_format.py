@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from spinn2emu import spec
 from spinn2emu.errors import ConfigError
-from spinn2emu.frames import FOREVER
+from spinn2emu.frames import FOREVER, MAX_ROUTERS
 from spinn2emu.packets import PACKET
-from spinn2emu.pe.process import TX_PACKETS
+from spinn2emu.sdk import TX_PACKETS
 from spinn2emu.trace import file as trace_file
 from spinn2emu.trace import pcapng
 from spinn2emu.trace.capture import MOST_NOTES, CaptureMemory, Place, put_in_order
@@ -93,7 +93,9 @@ def blocks_of(data: bytes) -> list[tuple[int, bytes]]:
 def encoded(events: NDArray[np.void]) -> bytes:
     out = np.zeros(len(events) * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
     counts = np.zeros((INTERFACES, 2), np.int64)
-    return out[: pcapng.encode(events, 0, out, len(events), counts)[0]].tobytes()
+    done = np.zeros(2, np.int64)
+    pcapng.encode(events, 0, out, len(events), counts, done)
+    return out[: done[0]].tobytes()
 
 
 def test_a_received_error_has_these_bytes() -> None:
@@ -326,23 +328,24 @@ def test_notes_in_any_order_become_the_events_in_order(seed: int, count: int) ->
     events["time"] = events["tick"].astype(np.uint64) * 1_000_000 + events["sent"] + late.astype(np.uint64)
     events = events[canonical_order(events)]
     notes = notes_of(events)[rng.permutation(len(events))]
-    captures = CaptureMemory(3)
+    captures = CaptureMemory()
     captures.restart(2, 0)
     halves = np.split(notes, [rng.integers(0, count + 1)])
-    for router, half in zip(captures.routers, halves, strict=False):
-        router["notes"][0, : len(half)] = half.view(np.uint64).reshape(-1, NOTE_WORDS)
-        router["place"][Place.NOTES] = len(half)
-        put_in_order(router, 200 << TIME_BITS)
+    for number, half in enumerate(halves):
+        own = captures.of_router(number).own
+        own["notes"][0, : len(half)] = half.view(np.uint64).reshape(-1, NOTE_WORDS)
+        own["place"][Place.NOTES] = len(half)
+        put_in_order(own, 200 << TIME_BITS)
     n = int((events["tick"] < 200).sum())
     assert captures.places[:2, Place.NOTES].sum() == count - n
     out, counts = np.zeros(count * pcapng.MAX_BLOCK_BYTES // 4, np.uint32), np.zeros((INTERFACES, 2), np.int64)
-    at, ends = np.zeros((2, 3), np.int64)
+    at, ends, written = np.zeros(MAX_ROUTERS, np.int64), np.zeros(MAX_ROUTERS, np.int64), np.zeros(2, np.int64)
     until, done, data = look(captures.routers, at, ends), 0, b""
     assert until >= 200 << TIME_BITS and ends.sum() == n
     while done < n:  # in portions
-        words, blocks, time = encode_notes(
-            captures.routers, at, ends, until, out, int(rng.integers(1, count + 1)), counts
-        )
+        most = int(rng.integers(1, count + 1))
+        blocks = encode_notes(captures.routers, at, ends, until, out, most, counts, written)
+        words, time = written
         data, done = data + out[:words].tobytes(), done + blocks
         assert time == events["time"][done - 1]
     assert data == encoded(events[:n])
@@ -353,13 +356,13 @@ def test_notes_in_any_order_become_the_events_in_order(seed: int, count: int) ->
 @settings(max_examples=20)
 def test_what_the_recorder_has_not_read_stays_until_it_has(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
-    captures = CaptureMemory(1)
+    captures = CaptureMemory()
     captures.restart(1, 0)
-    router, place = captures.routers[0], captures.places[0]
+    router, place = captures.of_router(0).own, captures.places[0]
     words = np.zeros((count, NOTE_WORDS), np.uint64)
     words[:, 3] = rng.permutation(count) * 40  # ticks, more than a key can tell apart
     router["notes"][0, :count], place[Place.NOTES] = words, count
-    at, ends, seen = np.zeros(1, np.int64), np.zeros(1, np.int64), list[int]()
+    at, ends, seen = np.zeros(MAX_ROUTERS, np.int64), np.zeros(MAX_ROUTERS, np.int64), list[int]()
     while place[Place.NOTES] or place[Place.LAST] > place[Place.READ]:
         put_in_order(router, FOREVER)
         look(captures.routers, at, ends)
@@ -367,9 +370,10 @@ def test_what_the_recorder_has_not_read_stays_until_it_has(seed: int, count: int
         put_in_order(router, FOREVER)  # not read yet, if there are any
         assert (place[[Place.SIDE, Place.LAST, Place.NOTES]] == before).all() or at[0] == ends[0]
         out = np.zeros(count * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
-        size, _, _ = encode_notes(captures.routers, at, ends, FOREVER, out, count, np.zeros((INTERFACES, 2), np.int64))
+        counts, written = np.zeros((INTERFACES, 2), np.int64), np.zeros(2, np.int64)
+        encode_notes(captures.routers, at, ends, FOREVER, out, count, counts, written)
         put_read(captures.routers, at)
-        seen += [int(tick) for tick in out[:size].reshape(-1, 15)[:, 9]]
+        seen += [int(tick) for tick in out[: written[0]].reshape(-1, 15)[:, 9]]
     assert seen == [40 * i for i in range(count)]
 
 

@@ -383,9 +383,10 @@ def test_a_file_that_was_cut_off_is_read_up_to_there(tmp_path: Path, cut: int) -
     """Statistics at the end left out, so that the cut hits a packet."""
     events = network_events()
     packed = np.empty(len(events) * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
-    size, _, _ = pcapng.encode(events, 0, packed, len(events), np.zeros((INTERFACES, 2), np.int64))
+    done = np.zeros(2, np.int64)
+    pcapng.encode(events, 0, packed, len(events), np.zeros((INTERFACES, 2), np.int64), done)
     path = tmp_path / "cut.pcapng"
-    path.write_bytes((pcapng.head(META) + packed[:size].tobytes())[:-cut])
+    path.write_bytes((pcapng.head(META) + packed[: done[0]].tobytes())[:-cut])
     command = ["tshark", "-X", f"lua_script:{DISSECTOR}", "-r", str(path), "-T", "fields", "-e", "s2.key"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     keys = [int(line, 16) for line in done.stdout.splitlines()]

@@ -35,9 +35,9 @@ class Application(NamedTuple):
             pe = assignment.pe
             if pe in pes and asleep.get(pe) != "stopped":
                 raise ConfigError(
-                    f"PE {geometry.name(pe)} has a program, {pes[pe].loaded.program.name}: stop it first "
+                    f"PE {geometry.name(pe)} has a program, {pes[pe].program.name}: stop it first "
                     f"(`spinn2emu signal stop {geometry.name(pe)}`), or replace it (`load --replace`)",
-                    pe=pe, program=pes[pe].loaded.program.name,
+                    pe=pe, program=pes[pe].program.name,
                 )  # fmt: skip
             asleep.pop(pe, None)
             pes[pe] = assignment

@@ -5,6 +5,7 @@ Anonymous shared mappings, made before the processes are forked: the system free
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import time
 from collections.abc import Iterable, Iterator
@@ -15,47 +16,69 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError, DeadlineExceeded
-from spinn2emu.packets import PACKET
-from spinn2emu.pe.guard import GUARD_WORDS, Guard, hold, release
-from spinn2emu.router.state import MAX_IDS, MAX_ROUTERS, Counter, PeCounter, Registers
-from spinn2emu.trace.capture import Capture, CaptureMemory
+from spinn2emu.frames import MAX_ROUTERS
+from spinn2emu.pe.guard import GUARD, HOLD, RELEASE, guarded
+from spinn2emu.router.state import MAX_IDS, QUEUES, REGISTERS
+from spinn2emu.trace.capture import CaptureMemory
 
 HOLD_DEADLINE_S = 1.0
 """How long the host waits for a PE to leave its kernel."""
 NOTE_BYTES = 512
 
 
-class ChipMemory:
-    """`sram`: uint8 (153, 131072), row = PE id. `guards`: int64 (153, GUARD_WORDS). `registers`: by router process.
+GUARD_BYTES = 1 << 20
+"""On both sides of a PE's SRAM nothing lies for at least so many bytes, as its process sees it."""
+_PAGE = mmap.PAGESIZE
+_PROT_NONE, _MAP_FIXED, _MAP_NORESERVE = 0, 0x10, 0x4000
+_mmap = ctypes.CDLL(None, use_errno=True).mmap
+_mmap.restype = ctypes.c_void_p
+_mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64)
 
-    `notes`: uint8 (153, NOTE_BYTES), what PEs that failed have to say beyond their code, UTF-8.
-    `queued` (153,) packets wait for each PE, in `queues` (153, FRAME_PACKETS). `captures`: what routers record.
+
+class ChipMemory:
+    """`sram`: uint8 (153, 131072), row = PE id. `guards` (153,) of `guard.GUARD`. `registers` (MAX_ROUTERS,) of
+    `router.state.REGISTERS`, by router process. `notes`: uint8 (153, NOTE_BYTES), what PEs that failed have to say
+    beyond their code, UTF-8. `queues`: a record `router.state.QUEUES`, what waits for each PE. `captures`: what routers
+    record.
     """
 
     def __init__(self) -> None:
-        sizes = (len(Counter), spec.ROUTER_ENTRIES.value, MAX_IDS * len(PeCounter), 8)
-        sram_bytes = MAX_IDS * spec.SRAM_BYTES.value
-        words = MAX_IDS * (GUARD_WORDS + 1) + MAX_ROUTERS * sum(sizes)
-        self._mappings = [mmap.mmap(-1, sram_bytes + 8 * words + MAX_IDS * NOTE_BYTES)]
-        # Memory is committed only where packets really lie.
-        self._mappings.append(mmap.mmap(-1, MAX_IDS * spec.FRAME_PACKETS.value * PACKET.itemsize))
-        memory, queues = (np.frombuffer(mapping, np.uint8) for mapping in self._mappings)
-        self.sram = memory[:sram_bytes].reshape(MAX_IDS, spec.SRAM_BYTES.value)
-        self.queues = queues.view(PACKET).reshape(MAX_IDS, -1)
-        split = [MAX_IDS * GUARD_WORDS, MAX_IDS * (GUARD_WORDS + 1)]
-        guards, self.queued, registers = np.split(memory[sram_bytes:][: 8 * words].view(np.int64), split)
-        self.notes = memory[sram_bytes + 8 * words :].reshape(MAX_IDS, NOTE_BYTES)
-        self.guards = guards.reshape(MAX_IDS, GUARD_WORDS)
-        self.captures = CaptureMemory(MAX_ROUTERS)
-        self.registers = [
-            _registers(np.split(block, np.cumsum(sizes)[:-1]), self.captures.of_router(r))
-            for r, block in enumerate(registers.reshape(MAX_ROUTERS, -1))
-        ]
+        size = spec.SRAM_BYTES.value
+        self._sram = mmap.mmap(-1, 2 * GUARD_BYTES + MAX_IDS * size)
+        self._control = mmap.mmap(-1, MAX_IDS * _PAGE)  # a page for each PE: its guard and its note
+        self._queues = mmap.mmap(-1, QUEUES.itemsize)  # memory is committed only where packets really lie
+        self._registers = mmap.mmap(-1, MAX_ROUTERS * REGISTERS.itemsize)
+        self.sram = np.frombuffer(self._sram, np.uint8, MAX_IDS * size, GUARD_BYTES).reshape(MAX_IDS, size)
+        self.guards = np.ndarray(MAX_IDS, GUARD, self._control, 0, (_PAGE,))
+        self.notes = np.ndarray((MAX_IDS, NOTE_BYTES), np.uint8, self._control, GUARD.itemsize, (_PAGE, 1))
+        self.queues = np.frombuffer(self._queues, QUEUES, 1).reshape(())
+        self.registers = np.frombuffer(self._registers, REGISTERS)
+        self.captures = CaptureMemory()
 
     def clear(self) -> None:
         """All bytes 0, as after a reset."""
-        for mapping in self._mappings:
+        for mapping in (self._sram, self._control, self._queues, self._registers):
             mapping.madvise(mmap.MADV_REMOVE)
+
+    def guard(self, pe: int) -> np.ndarray:
+        """The guard of a PE, a record."""
+        return self.guards[pe : pe + 1].reshape(())
+
+    def of_router(self, number: int) -> np.ndarray:
+        """The registers of a router process, a record."""
+        return self.registers[number : number + 1].reshape(())
+
+    def keep_only(self, pe: int) -> None:
+        """In the process of a PE: nothing of all this remains but its own SRAM, guard and note. Where the others' were,
+        an access is a fault. Raises OSError.
+        """
+        size, own = spec.SRAM_BYTES.value, GUARD_BYTES + pe * spec.SRAM_BYTES.value
+        _close(self._sram, 0, own)
+        _close(self._sram, own + size, len(self._sram))
+        _close(self._control, 0, pe * _PAGE)
+        _close(self._control, (pe + 1) * _PAGE, len(self._control))
+        for mapping in (self._queues, self._registers, self.captures.mapping):
+            _close(mapping, 0, len(mapping))
 
     def range(self, pe: int, address: int, size: int) -> np.ndarray:
         """Bytes of a PE's SRAM, writable. Raises ConfigError if they are not all on the chip."""
@@ -74,13 +97,12 @@ class ChipMemory:
 
         Raises DeadlineExceeded, naming the PE, if one does not return from its kernel.
         """
-        guards = [self.guards[pe] for pe in set(pes)]
+        guards = {pe: self.guard(pe) for pe in pes}
         deadline = time.monotonic() + HOLD_DEADLINE_S
         try:
-            for guard in guards:
-                while hold(guard):
+            for pe, guard in guards.items():
+                while guarded(guard, HOLD):
                     if time.monotonic() > deadline:
-                        pe = next(pe for pe in pes if self.guards[pe, Guard.BUSY])
                         raise DeadlineExceeded(
                             f"PE {geometry.name(pe)} has not left its kernel for {HOLD_DEADLINE_S} s, what is read or "
                             "written now may be half done: ask again, or accept that (`--torn`)",
@@ -89,25 +111,31 @@ class ChipMemory:
                     time.sleep(1e-5)
             yield
         finally:
-            for guard in guards:
-                release(guard)
+            for guard in guards.values():
+                guarded(guard, RELEASE)
 
     def activity(self) -> int:
         """A number that grows as long as anything happens on the network."""
-        return int(self.activations.sum() + sum(registers.activity.sum() for registers in self.registers))
+        return int(
+            sum(values.sum() for values in (self.activations, self.registers["frames"], self.registers["grants"]))
+        )
 
     @property
     def activations(self) -> NDArray[np.int64]:
         """How often each PE has been woken, (153,)."""
-        return self.guards[:, Guard.ACTIVATIONS]
+        activations: NDArray[np.int64] = self.guards["activations"]
+        return activations
 
-    def total(self) -> Registers:
-        """The registers, summed over the router processes."""
-        counts = [own[:-1] for own in self.registers]
-        sums = map(sum, zip(*counts, strict=True))
-        return self.registers[0]._replace(**dict(zip(Registers._fields, sums, strict=False)))
+    def total(self, field: str) -> NDArray[np.int64]:
+        """A field of the registers, summed over the router processes."""
+        total: NDArray[np.int64] = self.registers[field].sum(axis=0)
+        return total
 
 
-def _registers(blocks: list[NDArray[np.int64]], capture: Capture) -> Registers:
-    counters, hits, pe_counts, activity = blocks
-    return Registers(counters, hits, pe_counts.reshape(MAX_IDS, len(PeCounter)), activity, capture)
+def _close(mapping: mmap.mmap, begin: int, end: int) -> None:
+    """Takes a part of a mapping out of this process; its addresses stay taken, and every access there is a fault."""
+    if begin < end:
+        address = np.frombuffer(mapping, np.uint8).ctypes.data + begin
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED | _MAP_NORESERVE
+        if _mmap(address, end - begin, _PROT_NONE, flags, -1, 0) != address:
+            raise OSError(ctypes.get_errno(), "a PE's process cannot give up what is not its own")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,16 +20,21 @@ from spinn2emu.chip.tracing import Tracing
 from spinn2emu.chip.watch import pe_failed
 from spinn2emu.errors import ChipStuck, ConfigError, PeDied, Spinn2Error
 from spinn2emu.frames import SUPERVISOR, VERSION, Kind, header, identity, new_buffer
-from spinn2emu.packets import PACKET
+from spinn2emu.jit import prepare
 from spinn2emu.pe import debug as pe_debug
 from spinn2emu.pe import process as pe_process
-from spinn2emu.pe.guard import Guard
+from spinn2emu.pe.guard import guarded
 from spinn2emu.registers import Register, wake_up
 from spinn2emu.router import debug as router_debug
 from spinn2emu.router import process as router_process
-from spinn2emu.router.state import Counter, Fault, PeCounter, build, build_queues, find_links
+from spinn2emu.router.loop import run as run_router
+from spinn2emu.router.state import Counter, Fault, PeCounter, build, find_links
+from spinn2emu.trace import recorder
 from spinn2emu.trace.capture import record_packets
 from spinn2emu.trace.schema import Event
+
+NATIVES = (run_router, pe_process.run, guarded)
+"""What every chip needs, compiled."""
 
 
 class Options(NamedTuple):
@@ -43,6 +48,8 @@ class Options(NamedTuple):
     """Kernels check every index."""
     pes: list[int] | None = None
     """The PEs that programs may be loaded on; None: all."""
+    seed: int = 0
+    """Of the PEs' random numbers."""
 
 
 LOOPS = ("compiled", "python")
@@ -62,6 +69,7 @@ class Network:
         self.sockets: list[zmq.Socket[bytes]] = []
         self.failure: Spinn2Error | None = None
         self.tracing: Tracing | None = None
+        self.report: Callable[[str], None] | None = None
         self.tick, self.idle = 0, True
         self._loads = 0
         self._window, self._reached = 0, 0
@@ -105,8 +113,7 @@ class Network:
             self.failure, self.tick = None, 0
         elif list(entries) != list(self.application.entries):
             self.quads = self._quads()
-            for own in self.memory.registers:
-                own.hits[:] = 0
+            self.memory.registers["hits"] = 0
         self.memory.notes[:] = 0
         self._settle(application, fresh)
         self.application, self.idle = application, True
@@ -117,22 +124,23 @@ class Network:
         # would take the supervisor's identity there.
         self._loads += 1
         where = [f"ipc://{self.directory / link.NETWORK_NAME}{self._loads}-{r}" for r in range(len(shares))]
-        registers = self.memory.registers
-        queues = build_queues(self.memory.queues, self.memory.queued, len(shares))
-        router_process.prepare(shares[0], ports, queues, registers[0])
-        pe_process.prepare()
+        prepare(NATIVES, self.report)
         processes.prepare_to_fork()
         for r, share in enumerate(shares):
-            body = partial(router_process.main, r, share, ports, queues, registers[r], where)
-            if plain:
-                body = partial(router_debug.main, endpoints, entries, links, queues, registers[0], where[0])
             label = "router" if len(shares) == 1 else f"router {r}"
+            body = partial(
+                router_process.main, r, share, ports, self.memory.queues, self.memory.of_router(r),
+                self.memory.captures.of_router(r), where,
+            )  # fmt: skip
+            if plain:
+                body = partial(
+                    router_debug.main, endpoints, entries, links, self.memory.queues, self.memory.of_router(0),
+                    self.memory.captures.of_router(0), where[0],
+                )  # fmt: skip
             self.children.append(processes.fork(label, 0, body, cores[r] if pin else None))
         for assignment in awake:
             pe, router = assignment.pe, int(home[assignment.pe])
-            sram, guard = self.memory.sram[pe], self.memory.guards[pe]
-            serve = pe_debug.main if plain or self.options.strict else pe_process.main
-            body = partial(serve, loading.image(assignment), sram, guard, self.memory.notes[pe], where[router])
+            body = partial(self._serve, assignment, where[router])
             self.children.append(processes.fork(f"pe {geometry.name(pe)}", pe, body, cores[router] if pin else None))
         for address in where:
             socket = self.context.socket(zmq.DEALER)
@@ -142,30 +150,39 @@ class Network:
             self.sockets.append(socket)
         self.run(0)
 
+    def _serve(self, assignment: loading.Assignment, endpoint: str) -> None:
+        """The body of a PE's process."""
+        pe, memory = assignment.pe, self.memory
+        memory.keep_only(pe)
+        slow = self.options.loop == "python" or self.options.strict
+        serve = pe_debug.main if slow else pe_process.main
+        serve(loading.image(assignment), memory.sram[pe], memory.guard(pe), memory.notes[pe], endpoint)
+
     def _settle(self, application: Application, fresh: Collection[int]) -> None:
         """Brings every PE's SRAM and queue to the present tick."""
-        total = self.memory.registers[0]
-        for pe in geometry.PE_IDS:
+        first, queues = self.memory.registers[0], self.memory.queues
+        for pe in np.flatnonzero(queues["length"][: len(self.memory.sram)]).tolist():
             if pe in fresh or pe in application.asleep or pe not in application.pes:
-                total.counters[Counter.NOT_LIVE] += self.memory.queued[pe]
-                total.pe_counts[pe, PeCounter.DISCARDED] += self.memory.queued[pe]
-                waiting = self.memory.queues[pe, : self.memory.queued[pe]]
-                words = waiting.view(np.uint64).reshape(len(waiting), PACKET.itemsize // 8)
-                record_packets(total.capture, waiting, words, int(Event.NOT_LIVE), pe, waiting["time"])
-                self.memory.queued[pe] = 0
+                count = int(queues["length"][pe])
+                first["counters"][Counter.NOT_LIVE] += count
+                first["pe_counts"][pe, PeCounter.DISCARDED] += count
+                waiting, words = queues["packets"][pe, :count], queues["words"][pe, :count]
+                capture = self.memory.captures.of_router(0)
+                record_packets(*capture, waiting, words, int(Event.NOT_LIVE), pe, np.ascontiguousarray(waiting["time"]))
+                queues["length"][pe] = 0
         for pe, assignment in application.pes.items():
             if pe in fresh:
-                loading.initialise(assignment, self.memory, self.tick)
+                loading.initialise(assignment, self.memory, self.tick, self.options.seed)
             else:
                 loading.write_keys(assignment, self.memory)
             if pe not in application.asleep:
-                wake_up(assignment.loaded.memory["sys"].view(self.memory.sram[pe]), self.tick)
+                wake_up(assignment.memory["sys"].view(self.memory.sram[pe]), self.tick)
 
     def stop(self) -> None:
         """Ends all processes: PEs first, routers last."""
         processes.kill(sorted(self.children, key=lambda child: child.pe == 0))
         self.children = []
-        self.memory.guards[:, Guard.BUSY] = 0
+        self.memory.guards["busy"] = 0
         for socket in self.sockets:
             socket.close(linger=0)
         self.sockets = []
@@ -185,7 +202,7 @@ class Network:
         self._window = min(self.tick, (self._window // size + 1) * size)
         self._reached = 0
         head = header(self._frame)[0]
-        head["kind"], head["version"], head["pe"], head["end"] = Kind.RUN, VERSION, SUPERVISOR, self._window
+        head["kind"], head["version"], head["pe"], head["limit"] = Kind.RUN, VERSION, SUPERVISOR, self._window
         for socket in self.sockets:
             socket.send(self._frame.tobytes())
 
@@ -195,9 +212,9 @@ class Network:
             self._hear_frame(header(np.frombuffer(socket.recv(), self._frame.dtype))[0])
 
     def _hear_frame(self, head: np.void) -> None:
-        pe = int(head["need"])
+        pe = int(head["pe"])
         if head["kind"] == Kind.IDLE:
-            self._reached += int(head["end"]) == self._window
+            self._reached += int(head["limit"]) == self._window
             if self._reached == len(self.sockets):
                 self._end_window()
         elif head["kind"] == Kind.FAILED:
@@ -225,6 +242,7 @@ class Network:
         """Begins a trace; see `tracing.TraceOptions`. Raises ConfigError."""
         if self.tracing is not None:
             raise ConfigError(f"the chip is traced to {self.tracing.path} already", path=str(self.tracing.path))
+        prepare(recorder.NATIVES, self.report)
         self.tracing = Tracing(options, self.memory, self.assignments, len(self.sockets), self.tick)
 
     def hear_recorder(self) -> None:
@@ -245,21 +263,20 @@ class Network:
 
     def counters(self) -> dict[str, list[Any]]:
         """All counters. A quad gets one copy of a packet for all its PEs; `frames` and `activations` tell of effort."""
-        total = self.memory.total()
-        hits = total.hits[: len(self.application.entries)]
+        total = self.memory.total
         return {
             "names": [counter.name.lower() for counter in Counter],
-            "router": total.counters.tolist(),
-            "hits": hits.tolist(),
-            "pes": total.pe_counts.tolist(),
+            "router": total("counters").tolist(),
+            "hits": total("hits")[: len(self.application.entries)].tolist(),
+            "pes": total("pe_counts").tolist(),
             "quads": self._quads().tolist(),
-            "frames": total.activity[:2].tolist(),
+            "frames": [int(total("frames")), int(total("grants"))],
             "activations": self.memory.activations.tolist(),
         }
 
     def _quads(self) -> NDArray[np.int64]:
         """Copies that each quad got, from the hits of the present entries and those before them."""
-        quads, hits = self.quads.copy(), self.memory.total().hits
+        quads, hits = self.quads.copy(), self.memory.total("hits")
         for entry, count in zip(self.application.entries, hits, strict=False):
             quads[list({(pe - 1) // spec.PES_PER_QUAD.value for pe in entry.pes})] += count
         return quads
@@ -277,10 +294,10 @@ class Network:
         self.children.remove(child)
         os.close(child.pidfd)
         if child.pe:
-            self.memory.guards[child.pe, Guard.BUSY] = 0
+            self.memory.guards["busy"][child.pe] = 0
             assignment = self.assignments[child.pe]
-            tick = int(assignment.loaded.memory["sys"].view(self.memory.sram[child.pe])[Register.TICK])
-            program = assignment.loaded.program.name
+            tick = int(assignment.memory["sys"].view(self.memory.sram[child.pe])[Register.TICK])
+            program = assignment.program.name
             who = f"PE {geometry.name(child.pe)} ({program}) died in tick {tick}"
         else:
             program, tick, who = "", slowest, f"the {child.label} process died"

@@ -18,7 +18,6 @@ from spinn2emu.chip.network import Network
 from spinn2emu.chip.watch import Watch
 from spinn2emu.errors import ConfigError, ProtocolError
 from spinn2emu.memory_map import Symbol
-from spinn2emu.pe.guard import Guard
 from spinn2emu.registers import NO_PHASE, Register, Status
 from spinn2emu.router.state import PeCounter
 from spinn2emu.router.table import Entry
@@ -59,7 +58,7 @@ class Operations:
     def info(self, request: Request) -> Answer:
         """What the chip is and where its time stands."""
         network, options = self.network, self.network.options
-        programs = {str(pe): a.loaded.program.name for pe, a in sorted(network.assignments.items())}
+        programs = {str(pe): a.program.name for pe, a in sorted(network.assignments.items())}
         tracing = network.tracing
         return {
             "name": self.name, "pid": os.getpid(), "owner": self.owner, "since": self.since, "tick": self._tick(),
@@ -77,7 +76,7 @@ class Operations:
     def ps(self, request: Request) -> Answer:
         """A row for every PE of the chip."""
         pids = {child.pe: child.pid for child in self.network.children}
-        counts = self.memory.total().pe_counts
+        counts = self.memory.total("pe_counts")
         return {"tick": self._tick(), "pes": [self._row(pe, pids, counts[pe]) for pe in self._available()]}
 
     def _row(self, pe: int, pids: dict[int, int], counts: np.ndarray) -> dict[str, Any]:
@@ -85,15 +84,15 @@ class Operations:
         assignment = self.network.assignments.get(pe)
         if assignment is None:
             return row
-        loaded, sys = assignment.loaded, self._view(pe, "sys")
-        phases, phase = loaded.program.phase_list(loaded.parameters), int(sys[Register.PHASE])
+        program, sys = assignment.program, self._view(pe, "sys")
+        phase = int(sys[Register.PHASE])
         return row | {
-            "state": self._state_of(pe, pids.get(pe)), "program": loaded.program.name,
-            "phase": None if phase == NO_PHASE else phases[phase].name, "tick": int(sys[Register.TICK]),
+            "state": self._state_of(pe, pids.get(pe)), "program": program.name,
+            "phase": None if phase == NO_PHASE else program.phases[phase].name, "tick": int(sys[Register.TICK]),
             "packets_in": int(sys[Register.PACKETS_IN]), "packets_out": int(sys[Register.PACKETS_OUT]),
             "dropped": int(counts[PeCounter.FIFO_LOST]), "discarded": int(counts[PeCounter.DISCARDED]),
-            "sram_used": loaded.memory.used, "sram_free": loaded.memory.free,
-            "activations": int(self.memory.guards[pe, Guard.ACTIVATIONS]),
+            "sram_used": program.memory.used, "sram_free": program.memory.free,
+            "activations": int(self.memory.activations[pe]),
         }  # fmt: skip
 
     def _state_of(self, pe: int, pid: int | None) -> str:
@@ -116,7 +115,10 @@ class Operations:
         anew = bool(request.get("anew"))
         if not anew:
             self._check_well()
-        assignments = loading.link_all(request["pes"], options.loop == "python" or options.strict, options.strict)
+        assignments = loading.link_all(
+            request["pes"], request.get("path") or (), options.loop == "python" or options.strict, options.strict,
+            network.report,
+        )  # fmt: skip
         fresh = {assignment.pe for assignment in assignments}
         self._check_available(fresh)
         application = Application() if anew else network.application
@@ -132,7 +134,7 @@ class Operations:
         for assignment in assignments:
             if id(assignment.loaded) not in groups:
                 groups[id(assignment.loaded)] = len(maps)
-                maps.append(assignment.loaded.memory.to_wire())
+                maps.append(assignment.memory.to_wire())
         return {"maps": maps, "map_of": {str(a.pe): groups[id(a.loaded)] for a in assignments}}
 
     def signal(self, request: Request) -> Answer:
@@ -210,12 +212,12 @@ class Operations:
 
     def maps(self, request: Request) -> Answer:
         """The memory map of a PE."""
-        return {"map": self._assignment(request["pe"]).loaded.memory.to_wire()}
+        return {"map": self._assignment(request["pe"]).memory.to_wire()}
 
     def log(self, request: Request) -> Answer:
         """What a PE has logged since its entry number `since`; `count`: entries ever written, `lost`: overwritten."""
         pe, since = request["pe"], int(request.get("since", 0))
-        program = self._assignment(pe).loaded.program
+        program = self._assignment(pe).program
         with self.memory.held([pe]):
             count, ring = int(self._view(pe, "sys")[Register.LOG_COUNT]), self._view(pe, "log").copy()
         first = max(since, count - len(ring), 0)
@@ -233,7 +235,7 @@ class Operations:
     def routes(self, request: Request) -> Answer:
         """Routing entries with their hits, and the ports of the PEs with their keys."""
         application = self.network.application
-        hits = self.memory.total().hits[: len(application.entries)].tolist()
+        hits = self.memory.total("hits")[: len(application.entries)].tolist()
         entries = [
             [e.key, e.mask, list(e.pes), list(e.links), n] for e, n in zip(application.entries, hits, strict=True)
         ]
@@ -295,7 +297,7 @@ class Operations:
 
     def _symbol(self, pe: Any, where: int | str, size: int) -> Symbol:
         if isinstance(where, str):
-            return self._assignment(pe).loaded.memory.find(where)
+            return self._assignment(pe).memory.find(where)
         if not isinstance(where, int) or not isinstance(size, int):
             raise ProtocolError(f"an address and a size are integers, not {where!r} and {size!r}")
         self.memory.range(pe, where, size)
@@ -305,7 +307,7 @@ class Operations:
         return self.memory.range(pe, symbol.address, symbol.nbytes)
 
     def _view(self, pe: int, region: str) -> np.ndarray:
-        return self.network.assignments[pe].loaded.memory[region].view(self.memory.sram[pe])
+        return self.network.assignments[pe].memory[region].view(self.memory.sram[pe])
 
 
 def fit(pe: int, symbol: Symbol, values: np.ndarray) -> np.ndarray:

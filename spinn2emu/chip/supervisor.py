@@ -156,7 +156,7 @@ class Supervisor:
             raise network.failure
 
     def _started(self, assignment: loading.Assignment) -> bool:
-        sys_region = assignment.loaded.memory["sys"].view(self.memory.sram[assignment.pe])
+        sys_region = assignment.memory["sys"].view(self.memory.sram[assignment.pe])
         return bool(sys_region[Register.STATUS])
 
 

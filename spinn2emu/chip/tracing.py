@@ -82,7 +82,6 @@ class Tracing:
         )  # fmt: skip
         wants_everything(captures)
         _set_filter(options, captures, self.meta, tick)
-        recorder.prepare(captures)
         try:
             writer = TraceWriter(self.path, self.meta, options.compress, options.limit)
         except OSError as error:
@@ -103,8 +102,8 @@ class Tracing:
             if self.infos.get(pe, _info(assignment)) != _info(assignment):
                 raise ConfigError(
                     f"the chip is traced to {self.path}, which says that {self.infos[pe].program} runs on PE "
-                    f"{geometry.name(pe)}, not {assignment.loaded.program.name}: stop the trace first, load before it",
-                    path=str(self.path), pe=pe, program=assignment.loaded.program.name,
+                    f"{geometry.name(pe)}, not {assignment.program.name}: stop the trace first, load before it",
+                    path=str(self.path), pe=pe, program=assignment.program.name,
                 )  # fmt: skip
 
     def name_types(self, pes: Mapping[int, Assignment]) -> None:
@@ -212,13 +211,13 @@ def _used(given: int | str, meta: Meta) -> list[int]:
 
 
 def _info(assignment: Assignment) -> PeInfo:
-    program, phases = assignment.loaded.program, assignment.loaded.program.phase_list(assignment.loaded.parameters)
+    program = assignment.program
     name = Path(program.name).name if program.name.endswith(".py") else program.name
-    return PeInfo(name, list(program.inputs), list(program.outputs), [phase.name for phase in phases])
+    return PeInfo(name, list(program.inputs), list(program.outputs), [phase.name for phase in program.phases])
 
 
 def _phase(assignment: Assignment, memory: ChipMemory) -> tuple[int, int] | None:
     """The phase that the PE is in and its first tick; None: it has not begun."""
-    words = assignment.loaded.memory["sys"].view(memory.sram[assignment.pe])
+    words = assignment.memory["sys"].view(memory.sram[assignment.pe])
     phase = int(words[Register.PHASE])
     return None if phase == NO_PHASE else (phase, int(words[Register.PHASE_START]))

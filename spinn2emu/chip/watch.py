@@ -11,7 +11,6 @@ from spinn2emu import geometry
 from spinn2emu.chip.loading import Assignment
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.errors import ChipStuck, PeFailed
-from spinn2emu.pe.guard import Guard
 from spinn2emu.registers import SYSTEM_ERRORS, Register, Status, SystemError
 from spinn2emu.router.state import MAX_IDS
 
@@ -37,7 +36,7 @@ class Watch:
     def look(self) -> None:
         """Notes who is in a kernel, and since when; to be called about once a second."""
         guards = self.memory.guards
-        inside = np.where(guards[:, Guard.BUSY] == 1, guards[:, Guard.ACTIVATIONS], 0)
+        inside = np.where(guards["busy"] == 1, guards["activations"], 0)
         other = inside != self._kernel[:, 0]
         self._kernel[other, 0], self._kernel[other, 1] = inside[other], time.monotonic()
 
@@ -65,30 +64,30 @@ class Watch:
         if not late:
             late = [a for a in assignments.values() if self._sys(a)[Register.TICK] == tick]
             what = "waits for packets or promises that do not come: check the ports that its phase listens to"
-        names = [f"{geometry.name(a.pe)} ({a.loaded.program.name})" for a in late]
+        names = [f"{geometry.name(a.pe)} ({a.program.name})" for a in late]
         return ChipStuck(
             f"no progress for {STUCK_AFTER_S:.0f} s: {', '.join(names[:4])} {what} in tick {tick}", tick=tick, pes=names
         )
 
     def _sys(self, assignment: Assignment) -> np.ndarray:
-        return assignment.loaded.memory["sys"].view(self.memory.sram[assignment.pe])
+        return assignment.memory["sys"].view(self.memory.sram[assignment.pe])
 
 
 def pe_failed(memory: ChipMemory, assignment: Assignment, status: int) -> PeFailed:
     """The error of a PE whose kernel returned an error code."""
-    loaded, sram = assignment.loaded, memory.sram[assignment.pe]
-    sys, log = (loaded.memory[name].view(sram) for name in ("sys", "log"))
+    program, sram = assignment.program, memory.sram[assignment.pe]
+    sys, log = (program.memory[name].view(sram) for name in ("sys", "log"))
     code, tick, count = (int(sys[r]) for r in (Register.ERROR, Register.TICK, Register.LOG_COUNT))
     if code < 0:
         note = memory.notes[assignment.pe].tobytes().rstrip(b"\0").decode(errors="replace")
         text = note or SYSTEM_ERRORS[SystemError(code)]
     else:
-        text = loaded.program.errors.get(code, "the program declares no text for this code")
+        text = program.errors.get(code, "the program declares no text for this code")
     tail = [log[i % len(log)] for i in range(max(0, count - min(5, len(log))), count)]
     lines = [f"tick {int(e['tick'])}: code {int(e['code'])}, value {float(e['value']):g}" for e in tail]
     name = geometry.name(assignment.pe)
     return PeFailed(
-        f"PE {name} ({loaded.program.name}) failed in tick {tick} with code {code}: {text}"
+        f"PE {name} ({program.name}) failed in tick {tick} with code {code}: {text}"
         + "".join(f"\n  log: {line}" for line in lines),
-        pe=assignment.pe, name=name, program=loaded.program.name, tick=tick, code=code, log=lines,
+        pe=assignment.pe, name=name, program=program.name, tick=tick, code=code, log=lines,
     )  # fmt: skip

@@ -8,77 +8,95 @@ import dis
 import inspect
 import linecache
 import re
+import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import FunctionType
-from typing import Any
-
-import numba
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 from spinn2emu.errors import ProgramError
-from spinn2emu.jit import LEAN, is_compiled
+from spinn2emu.jit import Kernel
+from spinn2emu.jit.fingerprint import references
+
+if TYPE_CHECKING:
+    from spinn2emu.program import Program
 
 _PYTHON_ONLY = {"print", "open", "input", "eval", "exec", "compile", "__import__", "globals", "locals", "getattr"}
 _EMULATOR = "spinn2emu."
 
 
+def is_kernel(value: Any) -> bool:
+    """Whether `value` is a compiled function: one of the SDK's decorator, or of numba's."""
+    numba = sys.modules.get("numba.core.dispatcher")
+    return isinstance(value, Kernel) or (numba is not None and isinstance(value, numba.Dispatcher))
+
+
 def own_kernel(value: Any) -> FunctionType | None:
     """The Python form of a compiled function that is the program's own, not the emulator's SDK."""
-    own = is_compiled(value) and not value.py_func.__module__.startswith(_EMULATOR)
+    own = is_kernel(value) and not value.py_func.__module__.startswith(_EMULATOR)
     return value.py_func if own else None
 
 
-def rebuild(function: FunctionType, done: dict[Any, Any] | None = None, **options: Any) -> Any:
-    """`function` and all kernels that it calls, compiled as the emulator wants them, however they were decorated:
+def rebuild(function: FunctionType) -> Kernel:
+    """`function` and all kernels that it calls, as the emulator wants them compiled, however they were decorated:
     without allocation, fast-math or threads, so that a program is as safe and deterministic as any other.
     """
-    done = {} if done is None else done
+    return _replace(function, own_kernel, Kernel, {})
+
+
+def as_python(function: FunctionType) -> FunctionType:
+    """`function` with the Python form of all kernels that it calls, the SDK's, too."""
+    python: FunctionType = _replace(
+        function, lambda value: value.py_func if is_kernel(value) else None, lambda f: f, {}
+    )
+    return python
+
+
+def _replace(
+    function: FunctionType, choose: Callable[[Any], FunctionType | None], make: Callable[[FunctionType], Any],
+    done: dict[FunctionType, Any],
+) -> Any:  # fmt: skip
+    """A copy of `function` that calls the copies of those functions that `choose` takes, each as `make` makes it."""
     if function not in done:
         names = dict(function.__globals__)
         copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
         copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
         copy.__kwdefaults__ = function.__kwdefaults__
-        for name in _global_names(function):
-            kernel = own_kernel(names.get(name))
-            if kernel is not None:
-                names[name] = rebuild(kernel, done, **options)
-        done[function] = numba.njit(**LEAN, **options)(copy)
+        done[function] = make(copy)
+        modules: dict[str, ModuleType] = {}
+        for name, value in references(function).items():
+            chosen = choose(value)
+            if chosen is None:
+                continue
+            owner, _, attribute = name.partition(".")
+            if not attribute:
+                names[owner] = _replace(chosen, choose, make, done)
+                continue
+            if owner not in modules:
+                modules[owner] = ModuleType(names[owner].__name__)
+                modules[owner].__dict__.update(names[owner].__dict__)
+                names[owner] = modules[owner]
+            setattr(modules[owner], attribute, _replace(chosen, choose, make, done))
     return done[function]
 
 
-def as_python(function: FunctionType, done: dict[Any, Any] | None = None) -> FunctionType:
-    """`function` with the Python form of all kernels that it calls."""
-    done = {} if done is None else done
-    if function not in done:
-        names = dict(function.__globals__)
-        done[function] = FunctionType(
-            function.__code__, names, function.__name__, function.__defaults__, function.__closure__
-        )
-        for name in _global_names(function):
-            kernel = own_kernel(names.get(name))
-            if kernel is not None:
-                names[name] = as_python(kernel, done)
-    python: FunctionType = done[function]
-    return python
-
-
-def check_kernels(program: str, tick: FunctionType, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def check_kernels(program: Program, tick: FunctionType, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raises ProgramError for an undefined name, a `raise`, a Python function, or an index beyond a region.
 
     `shapes`: of the program's regions. What only shows when the kernel runs is found by `--strict`.
     """
     if tick.__code__.co_argcount != 4:
-        line = tick.__code__.co_firstlineno
+        line, count = tick.__code__.co_firstlineno, tick.__code__.co_argcount
         raise ProgramError(
-            f"program {program}, line {line}: tick takes (pe, ram, rx, t), not {tick.__code__.co_argcount} arguments",
-            program=program, line=line,
+            f"program {program.name}, line {line}: tick takes (pe, ram, rx, t), not {count} arguments",
+            program=program.name, line=line,
         )  # fmt: skip
     for function in _reachable(tick):
-        where = f"program {program}, {function.__name__}, line"
+        where = f"program {program.name}, {function.__name__}, line"
         for line, problem in (*_instructions(function), *_indices(function, shapes)):
             text = f"{where} {line} of {function.__code__.co_filename}: {problem}"
-            raise ProgramError(text, program=program, line=line)
+            raise ProgramError(text, program=program.name, line=line)
 
 
 _ALLOCATES = re.compile(
@@ -108,15 +126,11 @@ def explain(program: str, tick: FunctionType, error: Exception) -> ProgramError:
 def _reachable(tick: FunctionType) -> list[FunctionType]:
     found = [tick]
     for function in found:
-        for name in _global_names(function):
-            kernel = own_kernel(function.__globals__.get(name))
+        for value in references(function).values():
+            kernel = own_kernel(value)
             if kernel is not None and kernel not in found:
                 found.append(kernel)
     return found
-
-
-def _global_names(function: FunctionType) -> list[str]:
-    return sorted({i.argval for i in dis.get_instructions(function) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")})
 
 
 def _instructions(function: FunctionType) -> Iterator[tuple[int, str]]:

@@ -13,11 +13,12 @@ import zmq
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, VERSION, Kind, header, new_buffer
 from spinn2emu.packets import NO_PORT, PACKET, PHASE_BEGINS, PORT_BITS
-from spinn2emu.pe.guard import enter_from_python, leave_from_python
-from spinn2emu.pe.process import TX_PACKETS, Image, build_context, connected
+from spinn2emu.pe.guard import ENTER, LEAVE, guarded
+from spinn2emu.pe.process import Image, build_context, connected
 from spinn2emu.pe.replay import where_it_fails
+from spinn2emu.program import load_program
 from spinn2emu.registers import NO_PHASE, PhaseWord, Register, Status, SystemError
-from spinn2emu.sdk import Context
+from spinn2emu.sdk import TX_PACKETS
 
 
 class PeLoop:
@@ -46,17 +47,17 @@ class PeLoop:
                 due = int(np.searchsorted(packets["tick"], self.sys[Register.TICK]))  # what was sent before this tick
                 failed = not self.run_tick(packets[:due])
                 packets = packets[due:]
-                if self.context[Context.TX_COUNT] > TX_PACKETS // 2 and not failed:
+                if self.context["tx_count"] > TX_PACKETS // 2 and not failed:
                     self.send(Kind.PART)
             if not failed:
                 self.sys[Register.STATUS] = Status.WAITING
-            leave_from_python(self.guard)
+            guarded(self.guard, LEAVE)
             self.send(Kind.FAILED if failed else Kind.REPORT)
 
     def receive(self) -> tuple[np.void, np.ndarray]:
         """The next grant and its packets, in canonical order."""
         frame = np.frombuffer(self.socket.recv(), self.rx.dtype)
-        enter_from_python(self.guard)
+        guarded(self.guard, ENTER)
         self.sys[Register.STATUS] = Status.RUNNING
         return header(frame)[0], frame[HEADER_PACKETS:]
 
@@ -64,7 +65,7 @@ class PeLoop:
         """How far the PE may run now: its live ports are complete so far, and the chip's time has not ended."""
         live, end = self.phases[self.sys[Register.PHASE], PhaseWord.LIVE], self.sys[Register.PHASE_END]
         if live == 0:
-            return int(min(end, grant["need"] - 1))
+            return int(min(end, grant["limit"] - 1))
         return int(min(end, grant["end"])) if live == grant["live"] else int(self.sys[Register.TICK]) - 1
 
     def run_tick(self, packets: np.ndarray) -> bool:
@@ -73,8 +74,8 @@ class PeLoop:
         tick, phase = int(sys[Register.TICK]), int(sys[Register.PHASE])
         sys[Register.PACKETS_IN] += len(packets)
         self.rx[HEADER_PACKETS : HEADER_PACKETS + len(packets)] = packets
-        self.context[Context.RX_COUNT] = len(packets)
-        self.context[Context.SEQUENCE] = 0
+        self.context["rx_count"] = len(packets)
+        self.context["sequence"] = 0
         self.begin_phase(tick, phase)
         before = self.sram.copy()
         code = self.kernel(self.context.ctypes.data)
@@ -103,18 +104,19 @@ class PeLoop:
         context = self.context
         if tick != self.sys[Register.PHASE_START]:
             return
-        if phase != context[Context.LAST_PHASE] or tick != context[Context.LAST_BEGIN] + 1:
+        if phase != context["last_phase"] or tick != context["last_begin"] + 1:
             note = np.zeros(1, PACKET)
             note["control"], note["port"], note["source"], note["tick"] = PHASE_BEGINS, NO_PORT, self.pe, tick
             note["origin"] = phase << PORT_BITS
-            self.tx[HEADER_PACKETS + context[Context.TX_COUNT]] = note[0]
-            context[Context.TX_COUNT] += 1
-        context[Context.LAST_PHASE], context[Context.LAST_BEGIN] = phase, tick
+            self.tx[HEADER_PACKETS + context["tx_count"]] = note[0]
+            context["tx_count"] += 1
+        context["last_phase"], context["last_begin"] = phase, tick
 
     def explain(self, before: np.ndarray, tick: int, packets: int) -> None:
         """Leaves a note for the supervisor: where the kernel has failed."""
         rx, context = self.rx[HEADER_PACKETS : HEADER_PACKETS + packets], self.context.copy()
-        text = where_it_fails(self.image.tick, self.image.memory, before, context, rx, self.tx[HEADER_PACKETS:], tick)
+        tick_function = load_program(self.image.program).tick
+        text = where_it_fails(tick_function, self.image.memory, before, context, rx, self.tx[HEADER_PACKETS:], tick)
         data = text.encode()[: len(self.note)]
         self.note[: len(data)] = np.frombuffer(data, np.uint8)
 
@@ -131,21 +133,21 @@ class PeLoop:
         for port in range(spec.MAX_PORTS.value):
             speaks = row[PhaseWord.SENDS] >> port & 1
             first = tick if speaks else min(end + 1 + row[PhaseWord.QUIET + port], FOREVER)
-            self.context[Context.HORIZON + port] = max(self.context[Context.HORIZON + port], first)
+            self.context["horizon"][port] = max(self.context["horizon"][port], first)
 
     def send(self, kind: Kind) -> None:
         """Sends the packets of the transmit buffer with the PE's promises and wishes."""
         row, tick, end = self.phases[self.sys[Register.PHASE]], self.sys[Register.TICK], self.sys[Register.PHASE_END]
-        count = int(self.context[Context.TX_COUNT])
+        count = int(self.context["tx_count"])
         head = header(self.tx)[0]
         head["kind"], head["version"], head["pe"], head["count"] = kind, VERSION, self.pe, count
         head["tick"], head["end"], head["need"] = tick, end, end if end < FOREVER else tick
         head["live"], head["status"] = row[PhaseWord.LIVE], self.sys[Register.ERROR] & 0xFFFFFFFF
         for port in range(spec.MAX_PORTS.value):
             speaks = row[PhaseWord.SENDS] >> port & 1
-            head["horizon"][port] = tick if speaks else self.context[Context.HORIZON + port]
+            head["horizon"][port] = tick if speaks else self.context["horizon"][port]
         self.socket.send(self.tx[: HEADER_PACKETS + count].tobytes())
-        self.context[Context.TX_COUNT] = 0
+        self.context["tx_count"] = 0
 
 
 def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, endpoint: str) -> None:

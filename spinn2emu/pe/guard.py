@@ -6,68 +6,55 @@ of them sees the other in any case; the PE gives way.
 
 from __future__ import annotations
 
-import enum
-from typing import Any
+import numpy as np
 
-from numba import types
+from spinn2emu.jit import address_of, atomic_exchange, atomic_load, inlined, native, usleep
 
-from spinn2emu.jit import atomic_exchange, atomic_load, compiled, inlined
+GUARD = np.dtype([
+    ("busy", "<i8"),  # 1: the PE is active
+    ("hold", "<i8"),  # 1: the host reads or writes
+    ("activations", "<i8"),
+    ("reserved", "<i8", (5,)),  # a cache line, so that PEs on different cores do not disturb each other
+])  # fmt: skip
+"""The guard words of a PE. They are no SRAM: how a PE is scheduled shows in them."""
 
-GUARD_WORDS = 8
-"""int64 words per PE: a cache line, so that PEs on different cores do not disturb each other."""
-
-
-class Guard(enum.IntEnum):
-    """Index into the guard words of a PE. They are no SRAM: how a PE is scheduled shows in them."""
-
-    BUSY = 0  # 1: the PE is active
-    HOLD = 1  # 1: the host reads or writes
-    ACTIVATIONS = 2
-
-
-_BUSY, _HOLD, _ACTIVATIONS = int(Guard.BUSY), int(Guard.HOLD), int(Guard.ACTIVATIONS)
+_BUSY, _HOLD = (GUARD.fields[name][1] for name in ("busy", "hold"))  # type: ignore[index]
 _PAUSE_US = 20
-_usleep: Any = types.ExternalFunction("usleep", types.int32(types.uint32))
 
 
 @inlined
 def enter(guard):  # type: ignore[no-untyped-def]
     """The PE begins an activation, once the host is out of its SRAM."""
-    busy, hold = guard.ctypes.data + 8 * _BUSY, guard.ctypes.data + 8 * _HOLD
+    busy, hold = address_of(guard) + _BUSY, address_of(guard) + _HOLD
     atomic_exchange(busy, 1)
     while atomic_load(hold):
         atomic_exchange(busy, 0)
-        _usleep(_PAUSE_US)
+        usleep(_PAUSE_US)
         atomic_exchange(busy, 1)
-    guard[_ACTIVATIONS] += 1
+    guard.activations += 1
 
 
 @inlined
 def leave(guard):  # type: ignore[no-untyped-def]
     """The activation ends."""
-    atomic_exchange(guard.ctypes.data + 8 * _BUSY, 0)
+    atomic_exchange(address_of(guard) + _BUSY, 0)
 
 
-@compiled
-def hold(guard):  # type: ignore[no-untyped-def]
-    """The host asks for the SRAM. Returns whether the PE is still active; it does not begin another activation."""
-    atomic_exchange(guard.ctypes.data + 8 * _HOLD, 1)
-    return atomic_load(guard.ctypes.data + 8 * _BUSY) != 0
+HOLD, RELEASE, ENTER, LEAVE = range(4)
 
 
-@compiled
-def release(guard):  # type: ignore[no-untyped-def]
-    """The host is done."""
-    atomic_exchange(guard.ctypes.data + 8 * _HOLD, 0)
-
-
-@compiled
-def enter_from_python(guard):  # type: ignore[no-untyped-def]
-    """`enter` for the plain Python loop."""
-    enter(guard)
-
-
-@compiled
-def leave_from_python(guard):  # type: ignore[no-untyped-def]
-    """`leave` for the plain Python loop."""
-    leave(guard)
+@native(GUARD, int)
+def guarded(guard, what):  # type: ignore[no-untyped-def]
+    """From Python. HOLD: the host asks for the SRAM; returns whether the PE is still active; it does not begin another
+    activation. RELEASE: the host is done. ENTER, LEAVE: the PE, for its loop in plain Python.
+    """
+    if what == HOLD:
+        atomic_exchange(address_of(guard) + _HOLD, 1)
+        return atomic_load(address_of(guard) + _BUSY)
+    if what == RELEASE:
+        atomic_exchange(address_of(guard) + _HOLD, 0)
+    elif what == ENTER:
+        enter(guard)
+    else:
+        leave(guard)
+    return 0

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from spinn2emu.memory_map import MemoryMap
+from spinn2emu.memory_map import DATA_BASE, MemoryMap
 from spinn2emu.pe.check import as_python
-from spinn2emu.registers import system_regions
+from spinn2emu.registers import SYSTEM, own_symbols
 from spinn2emu.sdk import Pe
 
 
@@ -19,11 +19,10 @@ def where_it_fails(
     tick: Any, memory: MemoryMap, sram: np.ndarray, context: np.ndarray, rx: np.ndarray, tx: np.ndarray, t: int
 ) -> str:
     """The exception of tick t, with file and line; "" if it does not come again. `sram`: as before the tick."""
-    views = {symbol.name: _record(symbol.view(sram)) for symbol in memory.symbols}
-    system = [region.name for region in system_regions()]
-    own = [name for name in views if name not in (*system, "fifo")]
-    pe = Pe(*[views[name] for name in system], tx, context)  # type: ignore[call-arg]
-    ram = namedtuple("Ram", own)(*(views[name] for name in own))
+    system = sram[DATA_BASE:][: SYSTEM.itemsize].view(SYSTEM)
+    pe = Pe(_record(system)[0], _record(tx), _record(context.reshape(1))[0])  # type: ignore[call-arg, unused-ignore]
+    own = own_symbols(memory)
+    ram = namedtuple("Ram", [symbol.name for symbol in own])(*(_record(symbol.view(sram)) for symbol in own))
     function: FunctionType = getattr(tick, "py_func", tick)
     try:
         with np.errstate(all="ignore"):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import enum
 
+from spinn2emu import spec
 from spinn2emu.frames import FOREVER
 from spinn2emu.jit import inlined
 from spinn2emu.packets import NO_PORT, PHASE_BEGINS, PORT_BITS
-from spinn2emu.registers import NO_PHASE, PhaseWord, Register, Status, SystemError
-from spinn2emu.sdk import Context
+from spinn2emu.registers import NO_PHASE, PhaseWord, Status, SystemError
+from spinn2emu.sdk import TX_PACKETS
 
 
 class Stop(enum.IntEnum):
@@ -23,48 +24,51 @@ class Stop(enum.IntEnum):
     FAILED = 3  # the kernel reported an error
 
 
-_GO_ON, _ASK, _FLUSH, _FAILED = (int(stop) for stop in Stop)
-_STATUS, _TICK, _PHASE, _START, _END, _NEXT, _ERROR = (int(r) for r in list(Register)[:7])
-_TICKS, _LIVE, _SENDS, _AFTER, _QUIET = (int(word) for word in PhaseWord)
-_HORIZON, _LIMIT, _UNTIL = int(Context.HORIZON), int(Context.LIMIT), int(Context.UNTIL)
-_GRANT_END, _GRANT_LIVE = int(Context.GRANT_END), int(Context.GRANT_LIVE)
-_TX_COUNT, _TX_CAPACITY, _SEQUENCE = int(Context.TX_COUNT), int(Context.TX_CAPACITY), int(Context.SEQUENCE)
-_RUNTIME_ERROR, _BAD_PHASE = int(Status.RUNTIME_ERROR), int(SystemError.PHASE)
-_LAST_PHASE, _LAST_BEGIN, _PE = int(Context.LAST_PHASE), int(Context.LAST_BEGIN), int(Context.PE)
+_GO_ON, _ASK, _FLUSH, _FAILED = int(Stop.GO_ON), int(Stop.ASK), int(Stop.FLUSH), int(Stop.FAILED)
+_TICKS, _LIVE, _SENDS = int(PhaseWord.TICKS), int(PhaseWord.LIVE), int(PhaseWord.SENDS)
+_AFTER, _QUIET = int(PhaseWord.NEXT), int(PhaseWord.QUIET)
 _NO_PORT, _PHASE_BEGINS, _PORT_BITS = NO_PORT, PHASE_BEGINS, PORT_BITS
-_FOREVER, _NONE = FOREVER, NO_PHASE
+_RUNTIME_ERROR, _BAD_PHASE = int(Status.RUNTIME_ERROR), int(SystemError.PHASE)
+_FOREVER, _NONE, _PORTS, _PHASES, _HALF = (
+    FOREVER,
+    NO_PHASE,
+    spec.MAX_PORTS.value,
+    spec.MAX_PHASES.value,
+    TX_PACKETS // 2,
+)
 
 
 @inlined
-def promise(sys, phases, context, t):  # type: ignore[no-untyped-def]
+def promise(sram, context, t):  # type: ignore[no-untyped-def]
     """Fixes, for every output port, the tick, t at the earliest, before which it will stay silent."""
-    phase = sys[_PHASE]
-    for port in range(phases.shape[1] - _QUIET):
+    phase = sram.sys.phase
+    for port in range(_PORTS):
         first = t
-        if not phases[phase, _SENDS] >> port & 1:
-            first = min(sys[_END] + 1 + phases[phase, _QUIET + port], _FOREVER)
-        context[_HORIZON + port] = max(context[_HORIZON + port], first)
+        if not sram.phases[phase, _SENDS] >> port & 1:
+            first = min(sram.sys.phase_end + 1 + sram.phases[phase, _QUIET + port], _FOREVER)
+        context.horizon[port] = max(context.horizon[port], first)
 
 
 @inlined
-def enter_phase(sys, phases, context, phase, t):  # type: ignore[no-untyped-def]
+def enter_phase(sram, context, phase, t):  # type: ignore[no-untyped-def]
     """Starts `phase` in tick t."""
-    sys[_PHASE] = phase
-    sys[_START] = t
-    sys[_END] = t + phases[phase, _TICKS] - 1 if phases[phase, _TICKS] > 0 else _FOREVER
-    promise(sys, phases, context, t)
+    ticks = sram.phases[phase, _TICKS]
+    sram.sys.phase = phase
+    sram.sys.phase_start = t
+    sram.sys.phase_end = t + ticks - 1 if ticks > 0 else _FOREVER
+    promise(sram, context, t)
 
 
 @inlined
-def set_until(sys, phases, context):  # type: ignore[no-untyped-def]
+def set_until(sram, context):  # type: ignore[no-untyped-def]
     """How far the PE may run by itself: to the end of its grant, or of a phase in which it listens to nobody."""
-    live = phases[sys[_PHASE], _LIVE]
+    live = sram.phases[sram.sys.phase, _LIVE]
     if live == 0:
-        context[_UNTIL] = min(sys[_END], context[_LIMIT] - 1)
-    elif live == context[_GRANT_LIVE]:
-        context[_UNTIL] = min(sys[_END], context[_GRANT_END])
+        context.until = min(sram.sys.phase_end, context.limit - 1)
+    elif live == context.grant_live:
+        context.until = min(sram.sys.phase_end, context.grant_end)
     else:
-        context[_UNTIL] = sys[_TICK] - 1
+        context.until = sram.sys.tick - 1
 
 
 @inlined
@@ -72,48 +76,48 @@ def begin_tick(pe, t):  # type: ignore[no-untyped-def]
     """Makes t the current tick. If a phase begins in it, the next report says so, for a trace; not if it is one of one
     tick that begins again, in which a PE waits.
     """
-    sys, context = pe.sys, pe.context
-    sys[_TICK] = t
-    context[_SEQUENCE] = 0
-    if t == sys[_START]:
-        if sys[_PHASE] != context[_LAST_PHASE] or t != context[_LAST_BEGIN] + 1:
-            note = pe.tx[context[_TX_COUNT]]
+    sys, context = pe.sram.sys, pe.context
+    sys.tick = t
+    context.sequence = 0
+    if t == sys.phase_start:
+        if sys.phase != context.last_phase or t != context.last_begin + 1:
+            note = pe.tx[context.tx_count]
             note.control = _PHASE_BEGINS
             note.port = _NO_PORT
-            note.source = context[_PE]
-            note.origin = sys[_PHASE] << _PORT_BITS
+            note.source = context.pe
+            note.origin = sys.phase << _PORT_BITS
             note.key = note.time = 0
             note.payload[0] = note.payload[1] = note.payload[2] = note.payload[3] = 0
             note.tick = t
-            context[_TX_COUNT] += 1
-        context[_LAST_PHASE] = sys[_PHASE]
-        context[_LAST_BEGIN] = t
+            context.tx_count += 1
+        context.last_phase = sys.phase
+        context.last_begin = t
 
 
 @inlined
 def end_tick(pe, t, code):  # type: ignore[no-untyped-def]
     """Closes tick t, after which the program returned `code`; moves the phase on. Returns a Stop."""
-    sys, phases, context = pe.sys, pe.phases, pe.context
-    following = sys[_NEXT]
-    if (following != _NONE and (following < 0 or following >= phases.shape[0] or phases[following, _TICKS] < 0)) or (
-        following != _NONE and t < sys[_END] and phases[following, _LIVE] != phases[sys[_PHASE], _LIVE]
-    ):
-        code = _BAD_PHASE
-    if code == 0:
-        code = sys[_ERROR]
-    if code != 0:
-        sys[_ERROR] = code
-        sys[_STATUS] = _RUNTIME_ERROR
-        return _FAILED
-    sys[_TICK] = t + 1
+    sram, sys, context = pe.sram, pe.sram.sys, pe.context
+    following = sys.next_phase
     if following != _NONE:
-        enter_phase(sys, phases, context, following, t + 1)
-        sys[_NEXT] = _NONE
-    elif t == sys[_END]:
-        enter_phase(sys, phases, context, phases[sys[_PHASE], _AFTER], t + 1)
-    set_until(sys, phases, context)
-    if t + 1 > context[_UNTIL]:
+        exists = 0 <= following < _PHASES and sram.phases[following, _TICKS] >= 0
+        if not exists or (t < sys.phase_end and sram.phases[following, _LIVE] != sram.phases[sys.phase, _LIVE]):
+            code = _BAD_PHASE
+    if code == 0:
+        code = sys.error
+    if code != 0:
+        sys.error = code
+        sys.status = _RUNTIME_ERROR
+        return _FAILED
+    sys.tick = t + 1
+    if following != _NONE:
+        enter_phase(sram, context, following, t + 1)
+        sys.next_phase = _NONE
+    elif t == sys.phase_end:
+        enter_phase(sram, context, sram.phases[sys.phase, _AFTER], t + 1)
+    set_until(sram, context)
+    if t + 1 > context.until:
         return _ASK
-    if context[_TX_COUNT] > context[_TX_CAPACITY] // 2:
+    if context.tx_count > _HALF:
         return _FLUSH
     return _GO_ON

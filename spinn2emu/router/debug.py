@@ -9,14 +9,15 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import zmq
+from numpy.typing import NDArray
 
 from spinn2emu import mesh, spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind, header, identity, new_buffer
 from spinn2emu.packets import PACKET, PHASE_BEGINS, PacketType
 from spinn2emu.router.process import bound
-from spinn2emu.router.state import Counter, Endpoint, Fault, Link, PeCounter, Queues, Registers
+from spinn2emu.router.state import Counter, Endpoint, Fault, Link, PeCounter
 from spinn2emu.router.table import Entry
-from spinn2emu.trace.capture import publish_tick, record_packets
+from spinn2emu.trace.capture import Capture, publish_tick, record_packets
 from spinn2emu.trace.schema import LINK, ROUTER, Event
 
 
@@ -24,10 +25,10 @@ class RouterLoop:
     """The router. `serve` is its life, `route` what happens to a packet, `try_grant` what wakes a PE."""
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], registers: Registers,
-        queues: Queues, socket: zmq.Socket[bytes],
+        self, endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], queues: NDArray[np.void],
+        registers: NDArray[np.void], capture: Capture, socket: zmq.Socket[bytes],
     ) -> None:  # fmt: skip
-        self.entries, self.registers, self.socket = entries, registers, socket
+        self.entries, self.registers, self.capture, self.socket = entries, registers, capture, socket
         self.endpoints = {endpoint.pe: endpoint for endpoint in endpoints}
         self.sources = {
             (pe, port): set[tuple[int, int]]() for pe in self.endpoints for port in range(spec.MAX_PORTS.value)
@@ -37,7 +38,7 @@ class RouterLoop:
             self.sources[link.target, link.target_port].add((link.source, link.port))
             self.reach[link.source].add(link.target)
         self.kept = queues
-        self.queues = {pe: [p.copy() for p in queues.packets[pe, : queues.length[pe]]] for pe in self.endpoints}
+        self.queues = {pe: [p.copy() for p in queues["packets"][pe, : queues["length"][pe]]] for pe in self.endpoints}
         self.reports: dict[int, np.void] = {}  # of the PEs that wait
         self.next_tick = dict.fromkeys(self.endpoints, 0)
         self.horizons = {pe: np.zeros(spec.MAX_PORTS.value, np.int64) for pe in self.endpoints}
@@ -50,10 +51,10 @@ class RouterLoop:
             _, data = self.socket.recv_multipart()
             frame = np.frombuffer(data, new_buffer(0).dtype)
             head, packets = header(frame)[0], frame[HEADER_PACKETS:]
-            self.registers.activity[0] += 1
+            self.registers["frames"] += 1
             pe = int(head["pe"])
             if head["kind"] == Kind.RUN:
-                self.limit, self.open = int(head["end"]), True
+                self.limit, self.open = int(head["limit"]), True
                 self.wake(self.endpoints)
             elif head["kind"] == Kind.FAILED:
                 self.tell(Kind.FAILED, pe, int(head["status"]))
@@ -74,13 +75,13 @@ class RouterLoop:
 
     def route(self, packet: np.void) -> None:
         """The first entry that matches decides; every target whose port matches gets a copy into its queue."""
-        count, source = self.registers.counters, int(packet["source"])
+        count, source = self.registers["counters"], int(packet["source"])
         if packet["control"] == PHASE_BEGINS:
             self.note(packet, Event.PHASE, source, 0)
             return
         count[Counter.PACKETS] += 1
         count[Counter.WITHOUT_PAYLOAD + (int(packet["control"]) >> 4 & 3)] += 1
-        self.registers.pe_counts[source, PeCounter.SENT] += 1
+        self.registers["pe_counts"][source, PeCounter.SENT] += 1
         self.note(packet, Event.SENT, ROUTER, 0)
         if packet["control"] >> 6 != PacketType.MULTICAST:
             count[Counter.OTHER_TYPE] += 1
@@ -93,7 +94,7 @@ class RouterLoop:
             self.note(packet, Event.UNROUTED, ROUTER, self.latency[source, ROUTER])
             return
         entry = self.entries[number]
-        self.registers.hits[number] += 1
+        self.registers["hits"][number] += 1
         count[Counter.OFF_CHIP] += len(entry.links)
         for link in sorted(entry.links):
             self.note(packet, Event.OFF_CHIP, LINK + link, self.latency[source, ROUTER])
@@ -123,8 +124,8 @@ class RouterLoop:
     def note_all(self, packets: np.ndarray, event: Event, target: int, late: np.integer | int) -> None:
         """As `note`, of several packets."""
         words = packets.view(np.uint64).reshape(len(packets), PACKET.itemsize // 8)
-        times = packets["time"] + np.uint32(late)
-        record_packets(self.registers.capture, packets, words, int(event), target, times)
+        times = np.ascontiguousarray(packets["time"] + np.uint32(late))
+        record_packets(*self.capture, packets, words, int(event), target, times)
 
     def wake(self, pes: Iterable[int]) -> None:
         """Tries to give each of these PEs what it needs."""
@@ -142,15 +143,15 @@ class RouterLoop:
             return
         packets = self.bound_fifo(pe, self.take(pe, end))
         self.note_copies(packets, Event.RECEIVED, pe)
-        self.registers.pe_counts[pe, PeCounter.DELIVERED] += len(packets)
-        self.registers.activity[1] += 1
+        self.registers["pe_counts"][pe, PeCounter.DELIVERED] += len(packets)
+        self.registers["grants"] += 1
         del self.reports[pe]
         frame = new_buffer(len(packets))
         for i, packet in enumerate(packets):
             frame[HEADER_PACKETS + i] = packet
         head = header(frame)[0]
         head["kind"], head["version"], head["pe"], head["count"] = Kind.GRANT, VERSION, pe, len(packets)
-        head["live"], head["end"], head["need"] = report["live"], end, last + 1
+        head["live"], head["end"], head["limit"] = report["live"], end, last + 1
         self.socket.send_multipart([identity(pe), frame.tobytes()])
 
     def complete_until(self, pe: int, live: int) -> int:
@@ -168,8 +169,8 @@ class RouterLoop:
         heard = [p for p in due if p["tick"] + 1 >= report["tick"] and report["live"] >> p["port"] & 1]
         dead = [p for p in due if not (p["tick"] + 1 >= report["tick"] and report["live"] >> p["port"] & 1)]
         self.note_copies(dead, Event.NOT_LIVE, pe)
-        self.registers.counters[Counter.NOT_LIVE] += len(dead)
-        self.registers.pe_counts[pe, PeCounter.DISCARDED] += len(dead)
+        self.registers["counters"][Counter.NOT_LIVE] += len(dead)
+        self.registers["pe_counts"][pe, PeCounter.DISCARDED] += len(dead)
         return sorted(heard, key=lambda packet: (int(packet["tick"]), int(packet["source"])))
 
     def bound_fifo(self, pe: int, packets: list[np.void]) -> list[np.void]:
@@ -183,40 +184,40 @@ class RouterLoop:
             arrival = sorted(range(len(now)), key=lambda i: (int(now[i]["time"]), int(now[i]["source"])))
             excess = max(0, len(now) - fifo.depth)
             if fifo.policy == "stall":
-                self.registers.counters[Counter.FIFO_STALLED] += excess
+                self.registers["counters"][Counter.FIFO_STALLED] += excess
                 kept += now
                 continue
             stays = set(arrival[: fifo.depth] if fifo.policy == "drop" else arrival[excess:])
             kept += [packet for i, packet in enumerate(now) if i in stays]
             self.note_copies([packet for i, packet in enumerate(now) if i not in stays], Event.FIFO_FULL, pe)
-            self.registers.counters[Counter.FIFO_DROPPED] += excess
-            self.registers.pe_counts[pe, PeCounter.FIFO_LOST] += excess
+            self.registers["counters"][Counter.FIFO_DROPPED] += excess
+            self.registers["pe_counts"][pe, PeCounter.FIFO_LOST] += excess
         return kept
 
     def settle(self) -> None:
         """All PEs have reached the limit: discards what nobody will process any more, keeps the rest, and reports."""
         for pe in self.endpoints:
             self.take(pe, self.next_tick[pe] - 1)
-            self.kept.length[pe] = len(self.queues[pe])
+            self.kept["length"][pe] = len(self.queues[pe])
             for i, packet in enumerate(self.queues[pe]):
-                self.kept.packets[pe, i] = packet
+                self.kept["packets"][pe, i] = packet
         self.open = False
-        publish_tick(self.registers.capture, self.limit - 1)
+        publish_tick(*self.capture, self.limit - 1)
         self.tell(Kind.IDLE, 0, 0)
 
     def tell(self, kind: Kind, pe: int, status: int) -> None:
         """Sends a frame without packets to the supervisor."""
         frame = new_buffer(0)
         head = header(frame)[0]
-        head["kind"], head["version"], head["pe"], head["end"] = kind, VERSION, SUPERVISOR, self.limit
-        head["need"], head["status"] = pe, status
+        head["kind"], head["version"], head["pe"], head["limit"] = kind, VERSION, pe, self.limit
+        head["status"] = status
         self.socket.send_multipart([identity(SUPERVISOR), frame.tobytes()])
 
 
 def main(
-    endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], queues: Queues,
-    registers: Registers, where: str,
+    endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], queues: NDArray[np.void],
+    registers: NDArray[np.void], capture: Capture, where: str,
 ) -> None:  # fmt: skip
     """Body of the router's process."""
     with bound(0, [where]) as socket:
-        RouterLoop(endpoints, entries, links, registers, queues, socket).serve()
+        RouterLoop(endpoints, entries, links, queues, registers, capture, socket).serve()

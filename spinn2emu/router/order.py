@@ -21,37 +21,39 @@ def _rank(packet):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def sort(pe, chosen, queues):  # type: ignore[no-untyped-def]
+def sort(router, pe, chosen):  # type: ignore[no-untyped-def]
     """Brings the chosen packets into canonical order: (tick, source, sequence).
 
     What a source sends in a tick arrives as one run, or few, in sequence: only the runs are sorted.
     """
-    packets, runs, sorted_already = queues.packets[pe], 0, True
+    work, packets = router.work, router.queues.packets[pe]
+    runs, sorted_already = 0, True
     for i in range(chosen):
-        rank = _rank(packets[queues.chosen[i]])
-        if runs == 0 or rank != queues.ranks[runs - 1]:
-            sorted_already &= runs == 0 or rank > queues.ranks[runs - 1]
-            queues.ranks[runs] = rank
-            queues.runs[runs] = i
+        rank = _rank(packets[work.chosen[i]])
+        if runs == 0 or rank != work.ranks[runs - 1]:
+            sorted_already &= runs == 0 or rank > work.ranks[runs - 1]
+            work.ranks[runs] = rank
+            work.runs[runs] = i
             runs += 1
     if sorted_already:
         return
-    queues.runs[runs] = chosen
-    _sort_runs(queues.ranks, runs, queues.by_rank, queues.spare)
+    work.runs[runs] = chosen
+    _sort_runs(work, runs)
     n = 0
     for r in range(runs):
-        for i in range(queues.runs[queues.by_rank[r]], queues.runs[queues.by_rank[r] + 1]):
-            queues.order[n] = queues.chosen[i]
+        for i in range(work.runs[work.by_rank[r]], work.runs[work.by_rank[r] + 1]):
+            work.order[n] = work.chosen[i]
             n += 1
     for i in range(chosen):
-        queues.chosen[i] = queues.order[i]
+        work.chosen[i] = work.order[i]
 
 
 @inlined
-def _sort_runs(ranks, count, by_rank, spare):  # type: ignore[no-untyped-def]
+def _sort_runs(work, count):  # type: ignore[no-untyped-def]
     """Fills `by_rank` with 0 … count - 1 by ascending rank, equal ones in their order: a merge sort that allocates
     nothing.
     """
+    ranks, by_rank, spare = work.ranks, work.by_rank, work.spare
     for r in range(count):
         by_rank[r] = r
     width = 1
@@ -80,14 +82,15 @@ def _later(a, b):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def bound_fifo(pe, chosen, ports, queues, registers):  # type: ignore[no-untyped-def]
+def bound_fifo(router, pe, chosen):  # type: ignore[no-untyped-def]
     """Applies depth and policy of the FIFO to the packets of each tick; returns how many remain chosen."""
+    ports, queues, work, registers = router.ports, router.queues, router.work, router.registers
     if ports.fifo_drain[pe] != _PER_TICK:
         return chosen
     packets, kept, low = queues.packets[pe], 0, 0
     while low < chosen:
         high = low
-        while high < chosen and packets[queues.chosen[high]].tick == packets[queues.chosen[low]].tick:
+        while high < chosen and packets[work.chosen[high]].tick == packets[work.chosen[low]].tick:
             high += 1
         excess = high - low - ports.fifo_depth[pe]
         if excess > 0 and ports.fifo_policy[pe] == _STALL:
@@ -97,18 +100,18 @@ def bound_fifo(pe, chosen, ports, queues, registers):  # type: ignore[no-untyped
             if excess > 0 and ports.fifo_policy[pe] != _STALL:
                 earlier = 0
                 for j in range(low, high):
-                    a, b = packets[queues.chosen[i]], packets[queues.chosen[j]]
+                    a, b = packets[work.chosen[i]], packets[work.chosen[j]]
                     earlier += _later(a, b) or (j < i and not _later(b, a))
                 lost = earlier >= ports.fifo_depth[pe] if ports.fifo_policy[pe] == _DROP else earlier < excess
             if lost:
                 registers.counters[_LOST] += 1
                 registers.pe_counts[pe, _FIFO_LOST] += 1
-                packet, words = packets[queues.chosen[i]], queues.words[pe, queues.chosen[i]]
-                record(registers.capture, packet, words, _FIFO_FULL, pe, packet.time)
+                packet, words = packets[work.chosen[i]], queues.words[pe, work.chosen[i]]
+                record(router.capture, packet, words, _FIFO_FULL, pe, np.int64(packet.time))
             else:
-                queues.order[kept] = queues.chosen[i]
+                work.order[kept] = work.chosen[i]
                 kept += 1
         low = high
     for i in range(kept):
-        queues.chosen[i] = queues.order[i]
+        work.chosen[i] = work.order[i]
     return kept

@@ -6,27 +6,25 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numba
+import numpy as np
 import zmq
+from numpy.typing import NDArray
 
 from spinn2emu.frames import VERSION, Kind, header, identity, new_buffer
 from spinn2emu.router import loop
-from spinn2emu.router.state import MAX_IDS, Ports, Queues, Registers, Share
-
-
-def prepare(share: Share, ports: Ports, queues: Queues, registers: Registers) -> None:
-    """Compiles the loop, or loads it from the cache."""
-    arguments = (0, share.table, ports, share.gate, queues, registers)
-    loop.run.compile(tuple(map(numba.typeof, arguments)))  # type: ignore[attr-defined]
+from spinn2emu.router.state import MAX_IDS, Share, build_work
+from spinn2emu.trace.capture import Capture
 
 
 def main(
-    number: int, share: Share, ports: Ports, queues: Queues, registers: Registers, endpoints: Sequence[str]
-) -> None:
+    number: int, share: Share, ports: NDArray[np.void], queues: NDArray[np.void], registers: NDArray[np.void],
+    capture: Capture, endpoints: Sequence[str],
+) -> None:  # fmt: skip
     """Body of the process of router `number`, which serves endpoints[number]; returns only if the network is gone."""
+    work = build_work()
     with bound(number, endpoints) as socket:
-        handle = socket.underlying
-        while loop.run(handle, share.table, ports, share.gate, queues, registers) == loop.INTERRUPTED:
+        records = (share.table, ports, share.gate, queues, work, registers, *capture)
+        while loop.run(socket.underlying, *records) == loop.INTERRUPTED:
             pass
 
 
@@ -52,7 +50,7 @@ def _greet(socket: zmq.Socket[bytes], number: int, router: bytes) -> None:
     """Waits until another router can be reached, so that nothing that is sent to it later is lost."""
     greeting = new_buffer(0)
     head = header(greeting)[0]
-    head["kind"], head["version"], head["status"], head["end"] = Kind.DONE, VERSION, number, -1
+    head["kind"], head["version"], head["router"], head["limit"] = Kind.DONE, VERSION, number, -1
     while True:
         try:
             socket.send_multipart([router, greeting.tobytes()])

@@ -9,18 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 from spinn2emu import spec
-from spinn2emu.frames import HEADER_PACKETS
 from spinn2emu.jit import inlined
 from spinn2emu.packets import PACKET, PHASE_BEGINS, PacketType
-from spinn2emu.router.state import Counter, Fault, PeCounter, Word
+from spinn2emu.router.state import Counter, Fault, PeCounter
 from spinn2emu.router.table import NO_ENTRY, lookup
 from spinn2emu.trace.capture import record
 from spinn2emu.trace.schema import LINK, ROUTER, Event
 
-_HEADER, _WORDS = HEADER_PACKETS, PACKET.itemsize // 8
-_FAULT, _FAULT_PE, _OWN = int(Word.FAULT), int(Word.FAULT_PE), int(Word.OWN)
-_QUEUE_FULL = int(Fault.QUEUE_FULL)
-_IN, _COPIES, _UNROUTED, _UNCLAIMED = (int(counter) for counter in list(Counter)[:4])
+_WORDS, _SIZE = PACKET.itemsize // 8, spec.FRAME_PACKETS.value
+_QUEUE_FULL, _BAD_FRAME = int(Fault.QUEUE_FULL), int(Fault.BAD_FRAME)
+_IN, _COPIES = int(Counter.PACKETS), int(Counter.COPIES)
+_UNROUTED, _UNCLAIMED = int(Counter.UNROUTED), int(Counter.UNCLAIMED)
 _OFF_CHIP, _NO_PAYLOAD, _OTHER_TYPE = int(Counter.OFF_CHIP), int(Counter.WITHOUT_PAYLOAD), int(Counter.OTHER_TYPE)
 _SENT = int(PeCounter.SENT)
 _MULTICAST, _NO_ENTRY = int(PacketType.MULTICAST), NO_ENTRY
@@ -41,21 +40,22 @@ def _port_of(ports, pe, key):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _replicate(packet, words, entry, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+def _replicate(router, packet, words, entry):  # type: ignore[no-untyped-def]
     """Puts a copy of `packet` into the queue of every target of `entry` that belongs to this router."""
+    table, ports, gate, queues, registers = router.table, router.ports, router.gate, router.queues, router.registers
     for i in range(table.start[entry], table.start[entry + 1]):
         pe = np.int64(table.targets[i])
         registers.counters[_COPIES] += 1
         port = _port_of(ports, pe, packet.key)
         if port < 0:
             registers.counters[_UNCLAIMED] += 1
-            time = packet.time + ports.latency[packet.source, pe]
-            record(registers.capture, packet, words, _EVENT_UNCLAIMED, pe, time)
+            time = np.int64(packet.time) + ports.latency[packet.source, pe]
+            record(router.capture, packet, words, _EVENT_UNCLAIMED, pe, time)
             continue
         n = queues.length[pe]
-        if n == queues.packets.shape[1]:
-            gate.words[_FAULT] = _QUEUE_FULL
-            gate.words[_FAULT_PE] = pe
+        if n == _SIZE:
+            gate.fault = _QUEUE_FULL
+            gate.fault_pe = pe
             return
         for word in range(_WORDS):  # the whole record in four moves, then the two fields that differ
             queues.words[pe, n, word] = words[word]
@@ -65,64 +65,69 @@ def _replicate(packet, words, entry, table, ports, gate, queues, registers):  # 
 
 
 @inlined
-def _stash(words, others, queues):  # type: ignore[no-untyped-def]
+def _stash(work, words, others):  # type: ignore[no-untyped-def]
     """Keeps a packet for the other routers in the bit set `others`."""
     router = 0
     while others >> router:
         if others >> router & 1:
-            n = queues.stashed[router]
+            n = work.stashed[router]
             for word in range(_WORDS):
-                queues.stash_words[router, _HEADER + n, word] = words[word]
-            queues.stashed[router] = n + 1
+                work.stash[router].words[n, word] = words[word]
+            work.stashed[router] = n + 1
         router += 1
 
 
 @inlined
-def _leave(packet, words, links, at_router, registers):  # type: ignore[no-untyped-def]
+def _leave(router, packet, words, links, at_router):  # type: ignore[no-untyped-def]
     """Counts the copies for other chips, one for each bit of `links`; there is none."""
     for link in range(_LINKS):
         if links >> link & 1:
-            registers.counters[_OFF_CHIP] += 1
-            record(registers.capture, packet, words, _EVENT_OFF_CHIP, _LINK + link, at_router)
+            router.registers.counters[_OFF_CHIP] += 1
+            record(router.capture, packet, words, _EVENT_OFF_CHIP, _LINK + link, at_router)
 
 
 @inlined
-def route(packets, words, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+def route(router, frame):  # type: ignore[no-untyped-def]
     """Looks up every packet, counts it and replicates it; drops what matches nothing, and counts that.
 
-    `words`: the same packets as uint64 (n, 4).
+    `frame`: a BUFFER.
     """
-    own = np.int64(1) << gate.words[_OWN]
-    for i in range(packets.shape[0]):
-        packet = packets[i]
+    table, ports, registers = router.table, router.ports, router.registers
+    own = np.int64(1) << router.gate.own
+    for i in range(frame.head.count):
+        packet, words = frame.packets[i], frame.words[i]
+        if packet.source != frame.head.pe:
+            router.gate.fault = _BAD_FRAME
+            return
         if packet.control == _PHASE_BEGINS:
-            record(registers.capture, packet, words[i], _EVENT_PHASE, packet.source, 0)
+            record(router.capture, packet, words, _EVENT_PHASE, np.int64(packet.source), np.int64(0))
             continue
         registers.counters[_IN] += 1
         registers.counters[_NO_PAYLOAD + (packet.control >> 4 & 3)] += 1
         registers.pe_counts[packet.source, _SENT] += 1
-        record(registers.capture, packet, words[i], _EVENT_SENT, _ROUTER, packet.time)
-        at_router = packet.time + ports.latency[packet.source, _ROUTER]
+        record(router.capture, packet, words, _EVENT_SENT, _ROUTER, np.int64(packet.time))
+        at_router = np.int64(packet.time) + ports.latency[packet.source, _ROUTER]
         if packet.control >> 6 != _MULTICAST:
             registers.counters[_OTHER_TYPE] += 1
-            record(registers.capture, packet, words[i], _EVENT_OTHER_TYPE, _ROUTER, at_router)
+            record(router.capture, packet, words, _EVENT_OTHER_TYPE, _ROUTER, at_router)
             continue
         entry = lookup(table, packet.key)
         if entry == _NO_ENTRY:
             registers.counters[_UNROUTED] += 1
-            record(registers.capture, packet, words[i], _EVENT_UNROUTED, _ROUTER, at_router)
+            record(router.capture, packet, words, _EVENT_UNROUTED, _ROUTER, at_router)
             continue
         registers.hits[entry] += 1
         if table.links[entry]:
-            _leave(packet, words[i], table.links[entry], at_router, registers)
+            _leave(router, packet, words, table.links[entry], at_router)
         if table.spread[entry] & own:
-            _replicate(packet, words[i], entry, table, ports, gate, queues, registers)
+            _replicate(router, packet, words, entry)
         if table.spread[entry] & ~own:
-            _stash(words[i], table.spread[entry] & ~own, queues)
+            _stash(router.work, words, table.spread[entry] & ~own)
 
 
 @inlined
-def deliver(packets, words, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+def deliver(router, frame):  # type: ignore[no-untyped-def]
     """Replicates what another router has counted and passed on; every packet has a target here."""
-    for i in range(packets.shape[0]):
-        _replicate(packets[i], words[i], lookup(table, packets[i].key), table, ports, gate, queues, registers)
+    for i in range(frame.head.count):
+        packet = frame.packets[i]
+        _replicate(router, packet, frame.words[i], lookup(router.table, packet.key))

@@ -1,20 +1,23 @@
-"""The router's registers and working memory, built from the links between the PEs' ports."""
+"""The router's registers and working memory, built from the links between the PEs' ports.
+
+Each is one record in memory, which compiled code gets by its address.
+"""
 
 from __future__ import annotations
 
 import enum
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu import mesh, spec
-from spinn2emu.frames import FRAME, HEADER_PACKETS, header, identity
+from spinn2emu.frames import FRAME, MAX_ROUTERS, identity
 from spinn2emu.packets import PACKET
 from spinn2emu.program import Fifo
-from spinn2emu.router.table import Entry, Table, build_table, share
+from spinn2emu.router.table import Entry, build_table
 
 
 class Counter(enum.IntEnum):
@@ -55,55 +58,103 @@ class Fault(enum.IntEnum):
     BAD_FRAME = 2
 
 
-class Word(enum.IntEnum):
-    """Index into the router's working registers."""
-
-    LIMIT = 0  # the end of the run, or of its window
-    LEFT = 1  # PEs that have not reached the limit
-    FAULT = 2
-    FAULT_PE = 3
-    RUNNING = 4  # PEs that have been woken and have not reported yet
-    OPEN = 5  # 1: the supervisor waits to hear that all have reached the limit
-    OWN = 6  # this router's number
-
-
 POLICIES = ("stall", "drop", "overwrite")
 DRAINS = ("tick", "interrupt")
 MAX_IDS = spec.PES.value + 1
-MAX_ROUTERS = 8
-"""Router processes of a chip, at most. They share the work of the one router that the chip has."""
-
-Registers = namedtuple("Registers", ["counters", "hits", "pe_counts", "activity", "capture"])
-"""What the host may read: 16 counters, hits per entry, counts per PE; `activity`: frames in, grants out (these two
-depend on scheduling). `capture`: see `trace.capture`."""
-
-Gate = namedtuple(
-    "Gate",
-    ["words", "present", "waiting", "tick", "need", "end", "live", "horizon",
-     "source_start", "source_pe", "source_port", "heard_pe", "heard_port", "reach_start", "reach", "wants", "done"],
-)  # fmt: skip
-"""What each PE waits for, and who promised what. Sources of input port p of PE d: source_pe/port[start[8 d + p]:].
-
-`heard_pe/port`: all ports whose packets come to this router, also those that no input port listens to.
-`reach`: the PEs of this router that a PE can reach; bit r of `wants[pe, port]`: on that port it can reach a PE of
-another router r; `done[r]`: the tick up to which router r has passed on everything.
-"""
-
 MAX_FILTERS = 64
 """Filters of all input ports of a PE together, at most (own choice)."""
 
-Ports = namedtuple("Ports", ["count", "port", "key", "mask", "latency", "fifo_depth", "fifo_policy", "fifo_drain"])
-"""By PE id: its `count` filters, of which the first that matches gives the `port`; latencies by source; the FIFO."""
+_PORTS, _SIZE, _PES = spec.MAX_PORTS.value, spec.FRAME_PACKETS.value, spec.PES.value
+_PAIRS = MAX_IDS * _PORTS
 
-Queues = namedtuple(
-    "Queues",
-    ["packets", "words", "length", "chosen", "runs", "ranks", "by_rank", "spare", "order", "identities", "frame_in",
-     "words_in", "frame_out", "head_in", "head_out", "stash", "stash_words", "stash_heads", "stashed"],
-)  # fmt: skip
-"""`packets` (PE id, place) wait, `length` of them; `words`, `words_in`: the same memory as uint64, four to a packet.
+REGISTERS = np.dtype([
+    ("counters", "<i8", (spec.ROUTER_COUNTERS.value,)),  # see Counter
+    ("hits", "<i8", (spec.ROUTER_ENTRIES.value,)),
+    ("pe_counts", "<i8", (MAX_IDS, len(PeCounter))),
+    ("frames", "<i8"),  # that came in, and grants that went out: these depend on scheduling
+    ("grants", "<i8"),
+])  # fmt: skip
+"""What the host may read."""
 
-`stash` (router, place): a frame for each other router, with `stashed` packets; `stash_heads[r, 0]` is its header.
-"""
+GATE = np.dtype([
+    ("own", "<i8"),  # this router's number
+    ("routers", "<i8"),  # how many there are
+    ("limit", "<i8"),  # the end of the run, or of its window
+    ("left", "<i8"),  # PEs that have not reached it
+    ("running", "<i8"),  # PEs that have been woken and have not reported yet
+    ("open", "<i8"),  # 1: the supervisor waits to hear that all have reached the limit
+    ("fault", "<i8"),
+    ("fault_pe", "<i8"),
+    # by PE id: whether it is this router's, whether it waits, and what its last report said
+    ("present", "u1", (MAX_IDS,)),
+    ("waiting", "u1", (MAX_IDS,)),
+    ("tick", "<i8", (MAX_IDS,)),
+    ("need", "<i8", (MAX_IDS,)),
+    ("end", "<i8", (MAX_IDS,)),
+    ("live", "<i8", (MAX_IDS,)),
+    ("horizon", "<i8", (MAX_IDS, _PORTS)),
+    # sources of input port p of PE d: source_pe/port[source_start[8 d + p] : source_start[8 d + p + 1]]
+    ("source_start", "<i8", (_PAIRS + 1,)),
+    ("source_pe", "u1", (_PAIRS * _PAIRS,)),
+    ("source_port", "u1", (_PAIRS * _PAIRS,)),
+    # the ports whose packets come to this router, also those that no input port listens to
+    ("heard", "<i8"),
+    ("heard_pe", "u1", (_PAIRS,)),
+    ("heard_port", "u1", (_PAIRS,)),
+    # the PEs of this router that PE s can reach: reach[reach_start[s] : reach_start[s + 1]]
+    ("reach_start", "<i8", (MAX_IDS + 1,)),
+    ("reach", "u1", (MAX_IDS * MAX_IDS,)),
+    ("wants", "<i8", (MAX_IDS, _PORTS)),  # bit r: on that port the PE can reach a PE of another router r
+    ("done", "<i8", (MAX_ROUTERS,)),  # the tick up to which each router has passed on everything
+])  # fmt: skip
+"""What each PE waits for, and who promised what. Mostly room that is never touched, and so costs nothing."""
+
+PORTS = np.dtype([
+    ("count", "<i8", (MAX_IDS,)),  # filters, of which the first that matches gives the port
+    ("port", "u1", (MAX_IDS, MAX_FILTERS)),
+    ("key", "<u4", (MAX_IDS, MAX_FILTERS)),
+    ("mask", "<u4", (MAX_IDS, MAX_FILTERS)),
+    ("latency", "<u4", (MAX_IDS, MAX_IDS)),  # ns from source to target
+    ("fifo_depth", "<i8", (MAX_IDS,)),
+    ("fifo_policy", "<i8", (MAX_IDS,)),
+    ("fifo_drain", "<i8", (MAX_IDS,)),
+])  # fmt: skip
+"""By PE id: filters of its input ports, and its FIFO."""
+
+
+def _two_views(count: int, before: list[Any], shape: tuple[int, ...] = ()) -> np.dtype[Any]:
+    """Fields, and behind them `packets` of shape (*shape, count), which are also `words`: uint64, four to a packet."""
+    first = np.dtype(before)
+    names = [*first.names, "packets", "words"]  # type: ignore[misc]
+    formats = [*(first.fields[name][0] for name in first.names), (PACKET, (*shape, count)),  # type: ignore[index, union-attr]
+               ("<u8", (*shape, count, PACKET.itemsize // 8))]  # fmt: skip
+    offsets = [*(first.fields[name][1] for name in first.names), first.itemsize, first.itemsize]  # type: ignore[index, union-attr]
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets})
+
+
+QUEUES = _two_views(_SIZE, [("length", "<i8", (MAX_IDS + 7,))], (MAX_IDS,))
+"""What waits for each PE: `packets` (PE id, place), `length` of them. It outlives the router's process."""
+
+BUFFER = _two_views(_SIZE, [("head", FRAME)])
+"""A frame."""
+
+WORK = np.dtype([
+    ("chosen", "<i8", (_SIZE,)),
+    ("order", "<i8", (_SIZE,)),
+    ("runs", "<i8", (_SIZE + 1,)),
+    ("ranks", "<i8", (_SIZE,)),
+    ("by_rank", "<i8", (_SIZE,)),
+    ("spare", "<i8", (_SIZE,)),
+    ("identities", "u1", (MAX_IDS + MAX_ROUTERS, 4)),
+    ("stashed", "<i8", (MAX_ROUTERS,)),  # packets in the stash for each other router
+    ("into", BUFFER),
+    ("out", BUFFER),
+    ("stash", BUFFER, (MAX_ROUTERS,)),
+])  # fmt: skip
+"""Frames that come and go, and scratch memory of sorting."""
+
+Router = namedtuple("Router", ["socket", "table", "ports", "gate", "queues", "work", "registers", "capture"])
+"""All that the router's compiled functions work on: records of these types; `capture`: see `trace.capture`."""
 
 
 class Endpoint(NamedTuple):
@@ -148,95 +199,78 @@ def find_links(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> list[
     return sorted(links)
 
 
-def build_ports(endpoints: Sequence[Endpoint]) -> Ports:
-    """Port filters, latencies and FIFOs by PE id."""
-    count, port = np.zeros(MAX_IDS, np.int64), np.zeros((MAX_IDS, MAX_FILTERS), np.uint8)
-    key, mask = (np.zeros((MAX_IDS, MAX_FILTERS), np.uint32) for _ in range(2))
-    depth, policy, drain = (np.zeros(MAX_IDS, np.int64) for _ in range(3))
+def build_ports(endpoints: Sequence[Endpoint]) -> NDArray[np.void]:
+    """Port filters, latencies and FIFOs by PE id: a record PORTS."""
+    ports = np.zeros((), PORTS)
+    ports["latency"] = mesh.latency_table()
     for endpoint in endpoints:
-        count[endpoint.pe] = len(endpoint.inputs)
+        pe = endpoint.pe
+        ports["count"][pe] = len(endpoint.inputs)
         for i, filter_ in enumerate(endpoint.inputs):
-            port[endpoint.pe, i], key[endpoint.pe, i], mask[endpoint.pe, i] = filter_
-        depth[endpoint.pe] = endpoint.fifo.depth
-        policy[endpoint.pe] = POLICIES.index(endpoint.fifo.policy)
-        drain[endpoint.pe] = DRAINS.index(endpoint.fifo.drain)
-    return Ports(count, port, key, mask, mesh.latency_table(), depth, policy, drain)
+            ports["port"][pe, i], ports["key"][pe, i], ports["mask"][pe, i] = filter_
+        ports["fifo_depth"][pe] = endpoint.fifo.depth
+        ports["fifo_policy"][pe] = POLICIES.index(endpoint.fifo.policy)
+        ports["fifo_drain"][pe] = DRAINS.index(endpoint.fifo.drain)
+    return ports
 
 
 def build_gate(
     endpoints: Sequence[Endpoint], links: Sequence[Link], routes: Iterable[tuple[int, int, int]],
     home: NDArray[np.int64], own: int,
-) -> Gate:  # fmt: skip
-    """Router `own`'s gate before the first report: nobody waits, nobody has promised anything.
+) -> NDArray[np.void]:  # fmt: skip
+    """Router `own`'s gate, a record GATE, before the first report: nobody waits, nobody has promised anything.
 
     `routes`: (source PE, its port, target PE), also where no port of the target listens.
     """
-    ports = spec.MAX_PORTS.value
-    present = np.zeros(MAX_IDS, np.uint8)
-    present[[endpoint.pe for endpoint in endpoints if home[endpoint.pe] == own]] = 1
-    sources: list[list[Link]] = [[] for _ in range(MAX_IDS * ports)]
+    gate = np.zeros((), GATE)
+    gate["present"][[endpoint.pe for endpoint in endpoints if home[endpoint.pe] == own]] = 1
+    gate["left"] = gate["running"] = gate["present"].sum()  # a new process runs until its first report
+    gate["own"], gate["routers"] = own, home.max(initial=0) + 1
+    gate["done"] = -1
+    sources: list[list[Link]] = [[] for _ in range(_PAIRS)]
     reach: list[set[int]] = [set() for _ in range(MAX_IDS)]
-    wants = np.zeros((MAX_IDS, ports), np.int64)
     for link in links:
         if home[link.target] == own:
-            sources[link.target * ports + link.target_port].append(link)
+            sources[link.target * _PORTS + link.target_port].append(link)
             reach[link.source].add(link.target)
+    flat = [link for bucket in sources for link in bucket]
+    gate["source_start"][1:] = np.cumsum([len(bucket) for bucket in sources])
+    gate["source_pe"][: len(flat)] = [link.source for link in flat]
+    gate["source_port"][: len(flat)] = [link.port for link in flat]
+    gate["reach_start"][1:] = np.cumsum([len(targets) for targets in reach])
+    gate["reach"][: gate["reach_start"][-1]] = [pe for targets in reach for pe in sorted(targets)]
     heard = set()
     for source, port, target in routes:
         if home[target] == own:
             heard.add((source, port))
         else:
-            wants[source, port] |= 1 << home[target]
-    flat = [link for bucket in sources for link in bucket]
-    words = np.zeros(len(Word), np.int64)
-    words[Word.LEFT] = words[Word.RUNNING] = present.sum()  # a new process runs until its first report
-    words[Word.OWN] = own
-    return Gate(  # type: ignore[call-arg, unused-ignore]
-        words, present, np.zeros(MAX_IDS, np.uint8),
-        *(np.zeros(MAX_IDS, np.int64) for _ in range(4)),
-        np.zeros((MAX_IDS, ports), np.int64),
-        np.concatenate([[0], np.cumsum([len(bucket) for bucket in sources])]).astype(np.int64),
-        np.array([link.source for link in flat], np.int64), np.array([link.port for link in flat], np.int64),
-        *np.array(sorted(heard), np.int64).reshape(-1, 2).T.copy(),
-        np.concatenate([[0], np.cumsum([len(targets) for targets in reach])]).astype(np.int64),
-        np.array([pe for targets in reach for pe in sorted(targets)], np.int64),
-        wants, np.full(home.max(initial=0) + 1, -1, np.int64),
-    )  # fmt: skip
+            gate["wants"][source, port] |= 1 << home[target]
+    gate["heard"] = len(heard)
+    for i, (source, port) in enumerate(sorted(heard)):
+        gate["heard_pe"][i], gate["heard_port"][i] = source, port
+    return gate
 
 
-def build_queues(packets: NDArray[np.void], length: NDArray[np.int64], routers: int = 1) -> Queues:
-    """Buffers of one of `routers`. `packets` (153, FRAME_PACKETS) and `length` (153,) are the queues of all PEs: they
-    outlive the process, so that what waits in them is there for the next one.
-    """
-    size = spec.FRAME_PACKETS.value
-    frame_in, frame_out = np.empty(HEADER_PACKETS + size, PACKET), np.empty(HEADER_PACKETS + size, PACKET)
-    stash = np.empty((routers, HEADER_PACKETS + size), PACKET)
-    identities = np.array([list(identity(number)) for number in range(MAX_IDS + MAX_ROUTERS)], np.uint8)
-    return Queues(
-        packets, packets.view(np.uint64).reshape(MAX_IDS, size, -1),
-        length, np.empty(size, np.int64),
-        np.empty(size + 1, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64),
-        np.empty(size, np.int64), identities,
-        frame_in, frame_in.view(np.uint64).reshape(len(frame_in), -1), frame_out,
-        header(frame_in), header(frame_out),
-        stash, stash.view(np.uint64).reshape(routers, len(frame_in), -1), stash.view(FRAME),
-        np.zeros(routers, np.int64),
-    )  # fmt: skip
+def build_work() -> NDArray[np.void]:
+    """A router's record WORK."""
+    work = np.zeros((), WORK)
+    work["identities"] = [list(identity(number)) for number in range(MAX_IDS + MAX_ROUTERS)]
+    return work
 
 
 class Share(NamedTuple):
-    """What one router knows."""
+    """What one router knows: records TABLE and GATE."""
 
-    table: Table
-    gate: Gate
+    table: NDArray[np.void]
+    gate: NDArray[np.void]
 
 
 def build(
     endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], home: NDArray[np.int64]
-) -> tuple[Ports, list[Share]]:
+) -> tuple[NDArray[np.void], list[Share]]:
     """Ports and every router's share of a chip; `home[pe]`: number of the router that serves a PE."""
-    table = build_table(entries)
     routers = range(int(home.max()) + 1)
+    tables = build_table(entries, home, len(routers))
     routes = {(e.pe, port, pe) for e, port, entry in find_routes(endpoints, entries) for pe in entry.pes}
-    shares = [Share(share(table, home, r), build_gate(endpoints, links, routes, home, r)) for r in routers]
+    shares = [Share(tables[r], build_gate(endpoints, links, routes, home, r)) for r in routers]
     return build_ports(endpoints), shares

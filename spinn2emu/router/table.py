@@ -6,9 +6,8 @@ table from masked key to the number of the first entry, so a lookup costs a prob
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,24 +26,43 @@ class Entry(NamedTuple):
     links: tuple[int, ...] = ()
 
 
-Table = namedtuple(
-    "Table",
-    ["masks", "first", "offset", "bits", "slot_key", "slot_entry", "start", "targets", "links", "spread"],
-)
-"""Compiled form. Per group: `masks` u4, `first` (lowest entry of the group), `offset` and `bits` of its hash table
-in `slot_key` u4 / `slot_entry` i4 (-1: empty). Entry e goes to PE ids `targets[start[e]:start[e + 1]]`
-and over the links in the bit set `links[e]` (i8); bit r of `spread[e]` (i8) is set if router r serves one of them."""
+_ENTRIES, _SLOTS = spec.ROUTER_ENTRIES.value, 4 * spec.ROUTER_ENTRIES.value
+
+TABLE = np.dtype([
+    # per group of entries with the same mask: the lowest entry, and its hash table in the slots
+    ("groups", "<i8"),
+    ("masks", "<u4", (_ENTRIES,)),
+    ("first", "<i4", (_ENTRIES,)),
+    ("offset", "<i8", (_ENTRIES + 1,)),
+    ("bits", "<i8", (_ENTRIES,)),
+    ("slot_key", "<u4", (_SLOTS,)),
+    ("slot_entry", "<i4", (_SLOTS,)),  # NO_ENTRY: empty
+    # entry e goes to the PEs targets[start[e] : start[e + 1]] of this router, and over the links in the bit set
+    # links[e]; bit r of spread[e] is set if router r serves one of its targets
+    ("start", "<i8", (_ENTRIES + 1,)),
+    ("links", "<i8", (_ENTRIES,)),
+    ("spread", "<i8", (_ENTRIES,)),
+    ("targets", "<u2", (_ENTRIES * spec.PES.value,)),
+])  # fmt: skip
+"""The compiled form of a routing table. Mostly room that is never touched, and so costs nothing."""
 
 NO_ENTRY = -1
 _HASH = 2654435769  # Knuth's multiplicative hash, 2^32 / golden ratio
 
 
-def build_table(entries: Sequence[Entry]) -> Table:
-    """The compiled form of `entries`. Raises ConfigError for an entry that can never match, or too many."""
-    if len(entries) > spec.ROUTER_ENTRIES.value:
+def build_table(
+    entries: Sequence[Entry], home: NDArray[np.int64] | None = None, routers: int = 1
+) -> list[NDArray[np.void]]:
+    """The compiled form of `entries` for each of several routers, records TABLE; `home[pe]`: the router that
+    serves a PE.
+
+    Raises ConfigError for an entry that can never match, or too many.
+    """
+    home = np.zeros(1 + spec.PES.value, np.int64) if home is None else home
+    if len(entries) > _ENTRIES:
         raise ConfigError(
-            f"{len(entries)} routing entries, the router holds {spec.ROUTER_ENTRIES.value}: use wider masks",
-            needed=len(entries), limit=spec.ROUTER_ENTRIES.value,
+            f"{len(entries)} routing entries, the router holds {_ENTRIES}: use wider masks",
+            needed=len(entries), limit=_ENTRIES,
         )  # fmt: skip
     groups: dict[int, dict[int, int]] = {}
     for number, entry in enumerate(entries):
@@ -52,9 +70,8 @@ def build_table(entries: Sequence[Entry]) -> Table:
         groups.setdefault(entry.mask, {}).setdefault(entry.key, number)
     order = sorted(groups, key=lambda mask: min(groups[mask].values()))
     bits = [max(1, (2 * len(groups[mask]) - 1).bit_length()) for mask in order]
-    offset = np.concatenate([[0], np.cumsum([1 << b for b in bits])]).astype(np.int64)
-    slot_key = np.zeros(max(1, offset[-1]), np.uint32)
-    slot_entry = np.full(max(1, offset[-1]), NO_ENTRY, np.int32)
+    offset = np.concatenate([[0], np.cumsum([1 << b for b in bits], dtype=np.int64)])
+    slot_key, slot_entry = np.zeros(offset[-1], np.uint32), np.full(offset[-1], NO_ENTRY, np.int32)
     for group, mask in enumerate(order):
         for key, number in groups[mask].items():
             slot = (key * _HASH & 0xFFFFFFFF) >> (32 - bits[group])
@@ -62,25 +79,26 @@ def build_table(entries: Sequence[Entry]) -> Table:
                 slot = (slot + 1) & ((1 << bits[group]) - 1)
             slot_key[offset[group] + slot] = key
             slot_entry[offset[group] + slot] = number
-    start = np.concatenate([[0], np.cumsum([len(entry.pes) for entry in entries])]).astype(np.int64)
-    return Table(
-        np.array(order, np.uint32),
-        np.array([min(groups[mask].values()) for mask in order], np.int32),
-        offset, np.array(bits, np.int64), slot_key, slot_entry, start,
-        np.array([pe for entry in entries for pe in sorted(entry.pes)], np.uint16),
-        np.array([sum(1 << link for link in set(entry.links)) for entry in entries], np.int64),
-        np.array([1 if entry.pes else 0 for entry in entries], np.int64),
-    )  # fmt: skip
-
-
-def share(table: Table, home: NDArray[np.int64], router: int) -> Table:
-    """The table of one of several routers, with its own targets only; `home[pe]`: the router that serves a PE."""
-    servers = home[table.targets]
-    own = servers == router
-    spread = np.zeros_like(table.spread)
-    np.bitwise_or.at(spread, np.repeat(np.arange(len(spread)), np.diff(table.start)), 1 << servers)
-    start = np.concatenate([[0], np.cumsum(own)])[table.start].astype(np.int64)
-    return table._replace(start=start, targets=table.targets[own], spread=spread)
+    targets = np.array([pe for entry in entries for pe in sorted(entry.pes)], np.uint16)
+    entry_of = np.repeat(np.arange(len(entries)), [len(entry.pes) for entry in entries])
+    spread = np.zeros(len(entries), np.int64)
+    np.bitwise_or.at(spread, entry_of, 1 << home[targets])
+    columns: dict[str, Any] = {
+        "masks": order, "first": [min(groups[mask].values()) for mask in order], "offset": offset, "bits": bits,
+        "slot_key": slot_key, "slot_entry": slot_entry, "spread": spread,
+        "links": [sum(1 << link for link in set(entry.links)) for entry in entries],
+    }  # fmt: skip
+    tables = []
+    for router in range(routers):
+        table = np.zeros((), TABLE)
+        own = home[targets] == router
+        table["groups"] = len(order)
+        counts = np.bincount(entry_of[own], minlength=len(entries))
+        for name, values in (columns | {"targets": targets[own]}).items():
+            table[name][: len(values)] = values
+        table["start"][1 : len(entries) + 1] = np.cumsum(counts)
+        tables.append(table)
+    return tables
 
 
 def _check(number: int, entry: Entry) -> None:
@@ -101,7 +119,7 @@ def _check(number: int, entry: Entry) -> None:
 def lookup(table, key):  # type: ignore[no-untyped-def]
     """Number of the first entry that matches `key`, or NO_ENTRY."""
     best = np.int64(NO_ENTRY)
-    for group in range(table.masks.shape[0]):
+    for group in range(table.groups):
         if best != NO_ENTRY and table.first[group] > best:
             break
         masked = np.uint32(key) & table.masks[group]

@@ -10,15 +10,13 @@ from __future__ import annotations
 import enum
 import mmap
 from collections import namedtuple
-from typing import Any
 
 import numpy as np
-from numba import types
 
 from spinn2emu import spec
-from spinn2emu.frames import FOREVER
-from spinn2emu.jit import atomic_exchange, atomic_load, compiled, inlined, pasted
-from spinn2emu.packets import PORT_BITS
+from spinn2emu.frames import FOREVER, MAX_ROUTERS
+from spinn2emu.jit import Array, atomic_exchange, atomic_load, inlined, native, usleep
+from spinn2emu.packets import PACKET, PORT_BITS
 from spinn2emu.trace.notes import COUNTS, NOTE_WORDS, RANK_BITS, SPAN, TIME_BITS, count_key, sort, sort_key, time_of
 from spinn2emu.trace.schema import INTERFACES, TYPES, Event
 
@@ -26,6 +24,8 @@ MOST_NOTES = 1 << RANK_BITS
 """Notes that a router keeps until they are sorted: of ticks that some PE has not reached."""
 LATE = 64 << TIME_BITS
 """How much time is sorted at once, at the least."""
+LAST_TICK = 1 << 32
+"""Later than any."""
 OFF, ALL, SOME = range(3)
 """Whether events are recorded, and whether the filter has to be asked."""
 
@@ -57,41 +57,49 @@ class Place(enum.IntEnum):
     READ = 16  # sorted notes ever read
 
 
-Capture = namedtuple("Capture", ["shared", "own"])
-"""What a router needs to record: two records of shared memory, see `CaptureMemory`."""
+SHARED = np.dtype([
+    ("complete", "<i8", (MAX_ROUTERS, 8)),  # first word of each router: the time before which it has recorded all
+    ("filter", "<i8", (len(Filter),)),
+    ("types", "u1", (TYPES,)),  # 1 where events are wanted
+    ("pes", "u1", (INTERFACES,)),
+    ("type_of", "u1", (INTERFACES, spec.MAX_PORTS.value)),  # type of what each output port sends
+])  # fmt: skip
+"""What all routers share."""
 
-_ON, _EVENTS, _KEY, _MASK, _FROM, _TO = (int(word) for word in Filter)
-_NUMBER, _NOTES, _SIDE, _ROW, _FIRST, _LAST, _BASE, _SORTED, _BUSY, _FULL, _READ = (int(word) for word in Place)
-_WORDS, _MOST, _FOREVER, _NOTE_WORDS, _SOME = 24, MOST_NOTES, FOREVER, NOTE_WORDS, SOME
+OWN = np.dtype([
+    ("place", "<i8", (24,)),  # see Place
+    ("counts", "<u4", COUNTS),  # to sort
+    ("notes", "<u8", (2, MOST_NOTES, NOTE_WORDS)),
+    ("keys", "<u8", (2, MOST_NOTES)),  # sort key << RANK_BITS | number of the note
+])  # fmt: skip
+"""What each router has."""
+
+Capture = namedtuple("Capture", ["shared", "own"])
+"""What a router needs to record: records SHARED and OWN."""
+
+_ON, _EVENTS, _KEY, _MASK = int(Filter.ON), int(Filter.EVENTS), int(Filter.KEY), int(Filter.MASK)
+_FROM, _TO = int(Filter.FIRST), int(Filter.LAST)
+_NUMBER, _NOTES, _SIDE, _ROW = int(Place.NUMBER), int(Place.NOTES), int(Place.SIDE), int(Place.ROW)
+_FIRST, _LAST, _BASE, _SORTED = int(Place.FIRST), int(Place.LAST), int(Place.BASE), int(Place.SORTED)
+_BUSY, _FULL, _READ = int(Place.BUSY), int(Place.FULL), int(Place.READ)
+_MOST, _FOREVER, _NOTE_WORDS, _SOME, _MAX_ROUTERS = MOST_NOTES, FOREVER, NOTE_WORDS, SOME, MAX_ROUTERS
 _PORT_BITS, _PHASE = PORT_BITS, int(Event.PHASE)
 _RANK_BITS, _SPAN = np.uint64(RANK_BITS), SPAN
-_LATE, _TIME_BITS, _LAST_TICK = LATE, TIME_BITS, 1 << 32
+_LATE, _TIME_BITS = LATE, TIME_BITS
 _PAUSE_US, _PAUSES, _SHORT, _MANY = 100, 20_000, 10, 1 << 17
-_usleep: Any = types.ExternalFunction("usleep", types.int32(types.uint32))
 
 
 class CaptureMemory:
     """The shared memory of a chip's routers and its recorder; made before the fork, committed only when it is used.
 
-    `shared`: `filter` as Filter says; `types` (TYPES,) and `pes` (INTERFACES,): 1 where events are wanted;
-    `type_of` (PE id, output port): type of what it sends; `complete` (routers, 8): first word: the time before which
-    a router has recorded all. Each router's own: `place` as Place says; `notes` (2, MOST_NOTES, NOTE_WORDS); `keys`
-    (2, MOST_NOTES): sort key << RANK_BITS | number of the note; `counts`: to sort.
+    `shared`: a record SHARED; `routers` (MAX_ROUTERS,) of OWN.
     """
 
-    def __init__(self, routers: int) -> None:
-        shared = np.dtype([
-            ("complete", np.int64, (routers, 8)), ("filter", np.int64, (len(Filter),)),
-            ("types", np.uint8, (TYPES,)), ("pes", np.uint8, (INTERFACES,)),
-            ("type_of", np.uint8, (INTERFACES, spec.MAX_PORTS.value)),
-        ])  # fmt: skip
-        own = np.dtype([
-            ("place", np.int64, (_WORDS,)), ("counts", np.uint32, COUNTS),
-            ("notes", np.uint64, (2, MOST_NOTES, NOTE_WORDS)), ("keys", np.uint64, (2, MOST_NOTES)),
-        ])  # fmt: skip
-        self._mapping = mmap.mmap(-1, mmap.PAGESIZE + shared.itemsize + routers * own.itemsize)
-        self.shared = np.frombuffer(self._mapping, shared, 1)[0]
-        self.routers = np.frombuffer(self._mapping, own, routers, -(-shared.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE)
+    def __init__(self) -> None:
+        start = -(-SHARED.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
+        self.mapping = mmap.mmap(-1, start + MAX_ROUTERS * OWN.itemsize)
+        self.shared = np.frombuffer(self.mapping, SHARED, 1).reshape(())
+        self.routers = np.frombuffer(self.mapping, OWN, MAX_ROUTERS, start)
         self.filter, self.complete = self.shared["filter"], self.shared["complete"][:, 0]
         self.types, self.pes, self.type_of = (self.shared[name] for name in ("types", "pes", "type_of"))
         self.places = self.routers["place"]
@@ -104,7 +112,7 @@ class CaptureMemory:
 
     def of_router(self, number: int) -> Capture:
         """What router `number` records with."""
-        return Capture(self.shared, self.routers[number])
+        return Capture(self.shared, self.routers[number : number + 1].reshape(()))
 
     def restart(self, routers: int, tick: int) -> None:
         """Other router processes will record, from `tick` on, when none does now."""
@@ -144,7 +152,7 @@ def put_word(words, word, value):  # type: ignore[no-untyped-def]
     atomic_exchange(words.ctypes.data + 8 * word, value)
 
 
-@compiled
+@native(OWN, int, returns=False)
 def put_in_order(own, until):  # type: ignore[no-untyped-def]
     """Sorts a router's notes of times before `until`, for the recorder, if that has read those that it had."""
     place, side, asked = own.place, own.place[_SIDE], until
@@ -174,7 +182,7 @@ def put_in_order(own, until):  # type: ignore[no-untyped-def]
 def complete_everywhere(shared):  # type: ignore[no-untyped-def]
     """The time before which every router has recorded all."""
     low = np.int64(_FOREVER)
-    for router in range(shared.complete.shape[0]):
+    for router in range(_MAX_ROUTERS):
         low = min(low, word_at(shared.complete[router], 0))
     return low
 
@@ -183,7 +191,7 @@ def complete_everywhere(shared):  # type: ignore[no-untyped-def]
 def begin_work(capture):  # type: ignore[no-untyped-def]
     """Waits until the recorder does not sort for this router."""
     while atomic_exchange(capture.own.place.ctypes.data + 8 * _BUSY, 1) and word_at(capture.shared.filter, _ON):
-        _usleep(_PAUSE_US)
+        usleep(_PAUSE_US)
 
 
 @inlined
@@ -199,32 +207,32 @@ def _wait_for_recorder(capture, notes, pauses):  # type: ignore[no-untyped-def]
     for _ in range(pauses):
         if place[_NOTES] <= notes or word_at(place, _READ) == place[_LAST] or not word_at(capture.shared.filter, _ON):
             return
-        _usleep(_PAUSE_US)
+        usleep(_PAUSE_US)
 
 
-@compiled
-def make_room(capture):  # type: ignore[no-untyped-def]
+@native(SHARED, OWN)
+def make_room(shared, own):  # type: ignore[no-untyped-def]
     """Waits until there is room for notes. False, after some seconds: there will be none."""
-    place = capture.own.place
+    place = own.place
     for _ in range(_PAUSES):
-        complete = complete_everywhere(capture.shared)
+        complete = complete_everywhere(shared)
         if complete > place[_SORTED]:
-            put_in_order(capture.own, complete)
+            put_in_order(own, complete)
         if place[_NOTES] < _MOST:
             return True
-        if not word_at(capture.shared.filter, _ON):
+        if not word_at(shared.filter, _ON):
             return False
-        _usleep(_PAUSE_US)
+        usleep(_PAUSE_US)
     place[_FULL] = 1
-    put_word(capture.shared.filter, _ON, 0)
+    put_word(shared.filter, _ON, 0)
     return False
 
 
-@pasted
+@inlined
 def record(capture, packet, words, event, target, time):  # type: ignore[no-untyped-def]
     """Notes what happened to a packet, `time` ns after its tick began. `words`: the packet as uint64 (4,).
 
-    target: the interface that the copy is for; 0: none, or the event router.
+    target: the interface that the copy is for; 0: none, or the event router. Both and the time are int64.
     """
     if capture.shared.filter[_ON]:
         _note(capture, packet, words, event, target, time)
@@ -238,7 +246,7 @@ def _note(capture, packet, words, event, target, time):  # type: ignore[no-untyp
         kind = np.uint64(packet.control >> 6)
     if shared.filter[_ON] == _SOME and not _wanted(shared, packet, event, target, kind):
         return
-    if place[_NOTES] == _MOST and not make_room(capture):
+    if place[_NOTES] == _MOST and not make_room(capture.shared, capture.own):
         return
     note = capture.own.notes[place[_SIDE], place[_NOTES]]
     for word in range(_NOTE_WORDS - 1):
@@ -250,55 +258,50 @@ def _note(capture, packet, words, event, target, time):  # type: ignore[no-untyp
 
 
 @inlined
-def _complete(gate, queues):  # type: ignore[no-untyped-def]
-    """The tick before which everything has been recorded: nobody sends in an earlier one, or receives such packets."""
-    low = np.int64(_FOREVER)
-    for i in range(gate.heard_pe.shape[0]):
-        low = min(low, gate.horizon[gate.heard_pe[i], gate.heard_port[i]])
-    for pe in range(gate.present.shape[0]):
-        for i in range(queues.length[pe] if gate.present[pe] else 0):
-            low = min(low, np.int64(queues.packets[pe, i].tick))
-    return low
+def is_on(capture):  # type: ignore[no-untyped-def]
+    """Whether anything is recorded."""
+    return capture.shared.filter[_ON] != 0
 
 
 @inlined
-def publish(capture, gate, queues, settled):  # type: ignore[no-untyped-def]
-    """Now and then says how far everything is recorded, and sorts what is complete at all routers.
+def is_due(capture, tick):  # type: ignore[no-untyped-def]
+    """Whether it is worth while to say that the router has recorded all before `tick`."""
+    return tick << _TIME_BITS >= capture.shared.complete[capture.own.place[_NUMBER], 0] + _LATE
 
-    settled: it is the end of a run, or of its window.
-    """
-    if not capture.shared.filter[_ON]:
-        return
-    place, mine = capture.own.place, capture.shared.complete[capture.own.place[_NUMBER]]
-    low = np.int64(_LAST_TICK)
-    for pe in range(gate.present.shape[0]):
-        if gate.present[pe]:
-            low = min(low, gate.tick[pe] - 1)
-    if settled or low << _TIME_BITS >= mine[0] + _LATE:
-        low = min(low, _complete(gate, queues))
-        put_word(mine, 0, max(low << _TIME_BITS, mine[0]))
-    complete = complete_everywhere(capture.shared)
-    if complete >= place[_SORTED] + (1 if settled else _LATE):
+
+@inlined
+def announce(capture, tick):  # type: ignore[no-untyped-def]
+    """The router has recorded all that happens before `tick`."""
+    mine = capture.shared.complete[capture.own.place[_NUMBER]]
+    put_word(mine, 0, max(tick << _TIME_BITS, mine[0]))
+
+
+@inlined
+def sort_complete(capture, all_of_it):  # type: ignore[no-untyped-def]
+    """Sorts the notes of times that are complete at all routers, if that is worth while, or `all_of_it`."""
+    place, complete = capture.own.place, complete_everywhere(capture.shared)
+    if complete >= place[_SORTED] + (1 if all_of_it else _LATE):
         _wait_for_recorder(capture, _MANY, _SHORT)  # what piles up falls out of the caches, and is slow to write
         put_in_order(capture.own, complete)
 
 
-@compiled
-def record_packets(capture, packets, words, event, target, time):  # type: ignore[no-untyped-def]
+@native(SHARED, OWN, Array(PACKET), Array(np.dtype("u8"), 2), int, int, Array(np.dtype("u4")), returns=False)
+def record_packets(shared, own, packets, words, event, target, time):  # type: ignore[no-untyped-def]
     """`record` from Python, for several packets, words (n, 4) and times (n,)."""
+    capture = Capture(shared, own)
     begin_work(capture)
     for i in range(packets.shape[0]):
-        record(capture, packets[i], words[i], event, target, time[i])
+        record(capture, packets[i], words[i], event, target, np.int64(time[i]))
     end_work(capture)
 
 
-@compiled
-def publish_tick(capture, tick):  # type: ignore[no-untyped-def]
-    """As `publish`, for a single router in Python: everything before `tick` is recorded."""
+@native(SHARED, OWN, int, returns=False)
+def publish_tick(shared, own, tick):  # type: ignore[no-untyped-def]
+    """For a single router in Python: everything before `tick` is recorded."""
+    capture = Capture(shared, own)
     begin_work(capture)
-    mine = capture.shared.complete[0]
-    put_word(mine, 0, max(tick << _TIME_BITS, mine[0]))
-    put_in_order(capture.own, mine[0])
+    announce(capture, tick)
+    put_in_order(own, shared.complete[0, 0])
     end_work(capture)
 
 

@@ -136,9 +136,10 @@ def parse(data: Any) -> Trace:
     events = pcapng.new_events(4 * len(words) // (pcapng.BLOCK_BYTES + FRAME.itemsize) + 1)
     ours: list[bool] = []
     sections: list[tuple[int, Meta]] = []  # the number of each one's first event
-    problem, at, n = None, 0, 0
+    problem, at, n, done = None, 0, 0, np.zeros(2, np.int64)
     while True:
-        at, n, why = pcapng.decode(words, at, np.array(ours, np.bool_), events, n)
+        why = pcapng.decode(words, at, np.array(ours, np.bool_), events, n, done)
+        at, n = done.tolist()
         if why == pcapng.ENDED:
             if len(data) % 4:
                 problem = problem or pcapng.Problem(4 * at, "the file ends within a block")
@@ -210,18 +211,19 @@ def _what_is_foreign(body: bytes, ours: list[bool]) -> str:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 Put = Callable[[NDArray[np.uint32], int, NDArray[np.int64]], tuple[int, int, int]]
-"""put(out, most, counts): writes the next blocks, at most `most`, to `out`, and counts them; see `pcapng.encode`."""
+"""put(out, most, counts): writes the next blocks, at most `most`, to `out`, and counts them; returns
+the words written, how many blocks they are, and the time of the last event in ns."""
 
 
 def put_events(events: NDArray[np.void]) -> Put:
     """For `TraceWriter.add`: events (n,) in canonical order."""
-    done = 0
+    first, done = 0, np.zeros(2, np.int64)
 
     def put(out: NDArray[np.uint32], most: int, counts: NDArray[np.int64]) -> tuple[int, int, int]:
-        nonlocal done
-        words, blocks, time = pcapng.encode(events, done, out, most, counts)
-        done += blocks
-        return words, blocks, time
+        nonlocal first
+        blocks = pcapng.encode(events, first, out, most, counts, done)
+        first += blocks
+        return int(done[0]), blocks, int(done[1])
 
     return put
 

@@ -8,21 +8,19 @@ import numpy as np
 
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER
-from spinn2emu.jit import atomic_exchange, compiled, inlined, prefetch
-from spinn2emu.trace.capture import LATE, Place, complete_everywhere, put_in_order, put_word, word_at
+from spinn2emu.jit import Array, atomic_exchange, inlined, native, prefetch
+from spinn2emu.trace.capture import LATE, OWN, SHARED, Place, complete_everywhere, put_in_order, put_word, word_at
 from spinn2emu.trace.notes import KEY_TIME_BIT, RANK_BITS, TIME_BITS, put_note, time_of
 
-_SIDE, _ROW, _FIRST, _LAST, _BASE, _SORTED, _BUSY, _READ = (
-    int(word) for word in (
-        Place.SIDE, Place.ROW, Place.FIRST, Place.LAST, Place.BASE, Place.SORTED, Place.BUSY, Place.READ,
-    )
-)  # fmt: skip
+_SIDE, _ROW, _FIRST, _LAST = int(Place.SIDE), int(Place.ROW), int(Place.FIRST), int(Place.LAST)
+_BASE, _SORTED, _BUSY, _READ = int(Place.BASE), int(Place.SORTED), int(Place.BUSY), int(Place.READ)
+_NUMBERS, _WORDS = Array(np.dtype("i8")), Array(np.dtype("u4"))
 _MOST_TIME = 1 << 63 - KEY_TIME_BIT
 _FOREVER, _TICK_NS, _TIME_BITS, _LATE, _AHEAD = FOREVER, spec.TICK_NS.value, TIME_BITS, LATE, 8
 _KEY_TIME, _RANK_BITS, _RANK = np.uint64(KEY_TIME_BIT), np.uint64(RANK_BITS), np.uint64((1 << RANK_BITS) - 1)
 
 
-@compiled
+@native(OWN, int, int)
 def sort_for(own, until, force):  # type: ignore[no-untyped-def]
     """`put_in_order` for a router that waits for a frame, or is dead (force). False: it is at work."""
     if atomic_exchange(own.place.ctypes.data + 8 * _BUSY, 1) and not force:
@@ -32,17 +30,17 @@ def sort_for(own, until, force):  # type: ignore[no-untyped-def]
     return True
 
 
-@compiled
+@native(Array(OWN), SHARED)
 def sort_for_idle(routers, shared):  # type: ignore[no-untyped-def]
     """Sorts for routers that have been waiting for so long that the others' notes pile up. Returns what is complete."""
     complete = complete_everywhere(shared)
     for router in range(routers.shape[0]):
         if complete >= routers[router].place[_SORTED] + 4 * _LATE:
-            sort_for(routers[router], complete, False)
+            sort_for(routers[router], complete, 0)
     return complete
 
 
-@compiled
+@native(Array(OWN), _NUMBERS, _NUMBERS)
 def look(routers, at, ends):  # type: ignore[no-untyped-def]
     """Takes down which notes the recorder finds; returns the time before which they are all that there are."""
     until = np.int64(_FOREVER)
@@ -53,7 +51,7 @@ def look(routers, at, ends):  # type: ignore[no-untyped-def]
     return until
 
 
-@compiled
+@native(Array(OWN), _NUMBERS, returns=False)
 def put_read(routers, at):  # type: ignore[no-untyped-def]
     """The routers may forget the notes before number at[router]."""
     for router in range(routers.shape[0]):
@@ -67,10 +65,11 @@ def _key_at(own, number, base):  # type: ignore[no-untyped-def]
     return key + (np.uint64(own.place[_BASE] - base) << _KEY_TIME)
 
 
-@compiled
-def encode_notes(routers, at, ends, until, out, most, counts):  # type: ignore[no-untyped-def]
+@native(Array(OWN), _NUMBERS, _NUMBERS, int, _WORDS, int, Array(np.dtype("i8"), 2), _NUMBERS)
+def encode_notes(routers, at, ends, until, out, most, counts, done):  # type: ignore[no-untyped-def]
     """Writes the blocks of the sorted notes number at[r] to ends[r] of router r, if their times are before `until`, to
-    `out` (uint32), in one order; at most `most`, for which there is room. Moves `at` on. Returns as `pcapng.encode`.
+    `out` (uint32), in one order; at most `most`, for which there is room. Moves `at` on. Returns how many blocks they
+    are; `done` (2,) gets the words written and the time of the last event in ns.
     """
     blocks: Any = np.int64(0)
     n, last = np.uint64(0), np.int64(0)
@@ -103,4 +102,6 @@ def encode_notes(routers, at, ends, until, out, most, counts):  # type: ignore[n
         last = time_of(notes[keys[here - 1] & _RANK])
         blocks += here - begin
         at[chosen] += here - begin
-    return np.int64(n), blocks, (last >> _TIME_BITS) * _TICK_NS + (last & ((1 << _TIME_BITS) - 1))
+    done[0] = n
+    done[1] = (last >> _TIME_BITS) * _TICK_NS + (last & ((1 << _TIME_BITS) - 1))
+    return blocks

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from spinn2emu import mesh, spec
-from spinn2emu.jit import compiled, pasted
+from spinn2emu.jit import inlined
 from spinn2emu.packets import PORT_BITS
 from spinn2emu.trace.pcapng import put_block
 from spinn2emu.trace.schema import Event
@@ -51,13 +51,13 @@ _KEY_TIME = np.uint64(KEY_TIME_BIT)
 _DIGITS, _DIGIT_BITS, _DIGIT, _RANK_BITS = COUNTS[0], COUNTS[1].bit_length() - 1, np.uint64(COUNTS[1] - 1), RANK_BITS
 
 
-@pasted
+@inlined
 def time_of(note):  # type: ignore[no-untyped-def]
     """When the event happened: tick << TIME_BITS | ns. `note`: its words, (NOTE_WORDS,)."""
     return np.int64((note[3] & _WORD) << _TIME_BITS | note[3] >> np.uint64(32) & _TIME)
 
 
-@pasted
+@inlined
 def sort_key(note, base):  # type: ignore[no-untyped-def]
     """(time, source, target, whether it was sent) as one number of KEY_BITS. No two events of a chip have the same.
 
@@ -68,7 +68,7 @@ def sort_key(note, base):  # type: ignore[no-untyped-def]
     return np.uint64(time_of(note) - base) << _KEY_TIME | where << np.uint64(1) | late
 
 
-@pasted
+@inlined
 def count_key(counts, key):  # type: ignore[no-untyped-def]
     """Counts the digits of a key that is to be sorted. counts, of shape COUNTS: zero before the first key."""
     for digit in range(_DIGITS):
@@ -76,7 +76,7 @@ def count_key(counts, key):  # type: ignore[no-untyped-def]
         counts[digit, key >> shift & _DIGIT] += np.uint32(1)
 
 
-@compiled
+@inlined
 def sort(keys, n, counts):  # type: ignore[no-untyped-def]
     """Sorts the first `n` keys (2, …) of row 0, using row 1 as well; bits below RANK_BITS do not matter. Returns the
     row that they are in then. A radix sort, least significant digit first; a digit that is the same in all keys costs
@@ -100,7 +100,7 @@ def sort(keys, n, counts):  # type: ignore[no-untyped-def]
     return row
 
 
-@pasted
+@inlined
 def put_note(out, n, counts, note):  # type: ignore[no-untyped-def]
     """Writes the block of a note to `out` from word n on; returns the word behind it."""
     control, port, source, origin = (

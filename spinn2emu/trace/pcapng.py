@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu import spec
-from spinn2emu.jit import compiled, inlined, pasted, store
+from spinn2emu.jit import Array, inlined, native, put_uint64
 from spinn2emu.trace.schema import (
     CHIP_TYPES,
     DROPS,
@@ -137,13 +137,13 @@ _COMMENT, _COMMENT_WORDS = _comments()
 MAX_BLOCK_BYTES = int(BLOCK_BYTES + FRAME.itemsize + 16 + 4 * _COMMENT_WORDS.max())
 
 
-@pasted
+@inlined
 def _payload_words(control):  # type: ignore[no-untyped-def]
     """Words of payload that a control byte announces: 0, 1, 2 or 4."""
     return _1 << (np.uint64(control) >> _4 & _3) >> _1
 
 
-@pasted
+@inlined
 def put_block(  # type: ignore[no-untyped-def]
     out, n, counts, time, tick, sent, latency, key, payload, source, target, event, kind, port, phase, way_out, hops,
     control,
@@ -160,15 +160,15 @@ def put_block(  # type: ignore[no-untyped-def]
     what = _VERSION | event << _AT_1 | kind << _AT_2 | port << _AT_3
     ways = phase | way_out << _AT_1 | hops << _AT_2 | control << _AT_3
     to = out.ctypes.data + 4 * np.int64(n)  # two words at once, without a check of each index: a third of the time
-    store(to, _EPB | length << _AT_4)
-    store(to + 8, place | time >> _AT_4 << _AT_4)
-    store(to + 16, time & _LOW | caught << _AT_4)
-    store(to + 24, caught | what << _AT_4)
-    store(to + 32, source | target << _AT_2 | tick << _AT_4)
-    store(to + 40, sent & _LOW | ways << _AT_4)
-    store(to + 48, latency | key << _AT_4)
-    store(to + 56, payload[0])
-    store(to + 64, payload[1])
+    put_uint64(to, _EPB | length << _AT_4)
+    put_uint64(to + 8, place | time >> _AT_4 << _AT_4)
+    put_uint64(to + 16, time & _LOW | caught << _AT_4)
+    put_uint64(to + 24, caught | what << _AT_4)
+    put_uint64(to + 32, source | target << _AT_2 | tick << _AT_4)
+    put_uint64(to + 40, sent & _LOW | ways << _AT_4)
+    put_uint64(to + 48, latency | key << _AT_4)
+    put_uint64(to + 56, payload[0])
+    put_uint64(to + 64, payload[1])
     n = np.uint64(n) + _14 + words
     for word in range(extra):
         out[n] = _COMMENT[event, word]
@@ -181,12 +181,15 @@ def put_block(  # type: ignore[no-untyped-def]
     return n + np.uint64(1)
 
 
-@compiled
-def encode(events, first, out, most, counts):  # type: ignore[no-untyped-def]
+_NUMBERS, _WORDS = Array(np.dtype("i8")), Array(np.dtype("u4"))
+
+
+@native(Array(EVENT), int, _WORDS, int, Array(np.dtype("i8"), 2), _NUMBERS)
+def encode(events, first, out, most, counts, done):  # type: ignore[no-untyped-def]
     """Writes the blocks of events number `first` on, at most `most`, to `out` (uint32), which has room for
     MAX_BLOCK_BYTES each. Counts by interface, see `tail`.
 
-    Returns the words written, how many blocks they are, and the time of the last event in ns.
+    Returns how many blocks they are; `done` (2,) gets the words written and the time of the last event in ns.
     """
     n, time, end = np.uint64(0), np.uint64(0), min(first + most, events.shape[0])
     for i in range(first, end):
@@ -204,7 +207,8 @@ def encode(events, first, out, most, counts):  # type: ignore[no-untyped-def]
             out, n, counts, time, tick, sent, latency, key, payload, source, target, event, kind, port, phase, way_out,
             hops, control,
         )  # fmt: skip
-    return np.int64(n), end - first, np.int64(time)
+    done[0], done[1] = n, time
+    return end - first
 
 
 # --- blocks to events -------------------------------------------------------------------------------------------------
@@ -219,6 +223,7 @@ class Problem(NamedTuple):
 
 OTHER_BLOCK, ENDED, TORN, FOREIGN = range(4)
 """Why `decode` stopped: a block of another type, the end, a block that makes no sense, a frame that is not ours."""
+_OTHER_BLOCK, _ENDED, _TORN, _FOREIGN = OTHER_BLOCK, ENDED, TORN, FOREIGN
 
 
 @inlined
@@ -234,28 +239,35 @@ def _fits(words, at, caught):  # type: ignore[no-untyped-def]
     )
 
 
-@compiled
-def decode(words, at, ours, events, n):  # type: ignore[no-untyped-def]
+@native(_WORDS, int, Array(np.dtype("?")), Array(EVENT), int, _NUMBERS)
+def decode(words, at, ours, events, n, done):  # type: ignore[no-untyped-def]
     """Reads packet blocks from word `at` of the file on into `events`, from number `n` on.
 
     `ours[i]`: interface i has our link type and nanoseconds. The type of packets of version 1 is that of the chip.
-    Returns (at, n, why it stopped).
+    Returns why it stopped; `done` gets (at, n).
     """
+    why = _ENDED
     while at < words.shape[0]:
         if at + 3 > words.shape[0]:
-            return at, n, TORN
+            why = _TORN
+            break
         length = np.int64(words[at + 1])
         if length < 12 or length & 3 or at + length // 4 > words.shape[0] or words[at + length // 4 - 1] != length:
-            return at, n, TORN
+            why = _TORN
+            break
         if words[at] != _EPB:
-            return at, n, OTHER_BLOCK
+            why = _OTHER_BLOCK
+            break
         caught = np.int64(words[at + 5]) if length >= 4 * _BLOCK_WORDS else np.int64(-1)
         if caught < 0 or (caught + 3) // 4 > length // 4 - _BLOCK_WORDS:
-            return at, n, TORN
+            why = _TORN
+            break
         if caught != words[at + 6]:
-            return at, n, FOREIGN  # a part of a frame
+            why = _FOREIGN  # a part of a frame
+            break
         if words[at + 2] >= ours.shape[0] or not ours[words[at + 2]] or not _fits(words, at + 7, caught):
-            return at, n, FOREIGN
+            why = _FOREIGN
+            break
         e = events[n]
         e.time = np.uint64(words[at + 3]) << np.uint64(32) | np.uint64(words[at + 4])
         e.event = words[at + 7] >> 8 & 0xFF
@@ -275,7 +287,8 @@ def decode(words, at, ours, events, n):  # type: ignore[no-untyped-def]
             e.payload[word] = words[at + 14 + word] if 14 + word < 7 + caught // 4 else np.uint32(0)
         n += 1
         at += length // 4
-    return at, n, ENDED
+    done[0], done[1] = at, n
+    return why
 
 
 def parse_options(data: bytes) -> Iterator[tuple[int, bytes]]:

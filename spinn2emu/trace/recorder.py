@@ -15,7 +15,6 @@ from spinn2emu.frames import FOREVER
 from spinn2emu.trace.capture import MOST_NOTES, CaptureMemory, Filter, Place
 from spinn2emu.trace.file import TraceWriter
 from spinn2emu.trace.merge import encode_notes, look, put_read, sort_for, sort_for_idle
-from spinn2emu.trace.pcapng import MAX_BLOCK_BYTES
 
 FLUSH, CLOSE = b"flush", b"close"
 """What the supervisor says to the recorder, which answers with a JSON object when it is done."""
@@ -32,6 +31,7 @@ class Recorder:
     def __init__(self, captures: CaptureMemory, writer: TraceWriter, control: socket.socket) -> None:
         self.captures, self.writer, self.control = captures, writer, control
         self.at, self.ends = np.zeros((2, len(captures.routers)), np.int64)
+        self.done = np.zeros(2, np.int64)
         self.error: str | None = None
 
     def serve(self) -> None:
@@ -75,7 +75,7 @@ class Recorder:
         deadline = time.monotonic() + _AT_WORK_S
         while self.error is None and (left := np.nonzero(places[:, Place.SORTED] < until)[0]).size:
             for router in left:
-                sort_for(routers[router], until, time.monotonic() > deadline)
+                sort_for(routers[router : router + 1], until, time.monotonic() > deadline)
             self.drain()
 
     def drain(self) -> int:
@@ -89,20 +89,13 @@ class Recorder:
     def put(self, until: int, out: NDArray[np.uint32], most: int, counts: NDArray[np.int64]) -> tuple[int, int, int]:
         """Of times before `until`; see `file.Put`."""
         routers = self.captures.routers
-        words, blocks, last = encode_notes(routers, self.at, self.ends, until, out, most, counts)
+        blocks = encode_notes(routers, self.at, self.ends, until, out, most, counts, self.done)
         put_read(routers, self.at)
-        return words, blocks, last
+        return int(self.done[0]), blocks, int(self.done[1])
 
 
-def prepare(captures: CaptureMemory) -> None:
-    """Compiles what the recorder calls, or loads it from the cache: before the fork."""
-    routers, out, counts = captures.routers, np.empty(MAX_BLOCK_BYTES, np.uint32), np.zeros((2, 2), np.int64)
-    at, ends = np.zeros((2, len(routers)), np.int64)
-    sort_for(routers[0], 0, False)
-    look(routers, at, ends)
-    encode_notes(routers, at, at, 0, out, 0, counts)
-    sort_for_idle(routers, captures.shared)
-    put_read(routers, at)
+NATIVES = (sort_for, sort_for_idle, look, put_read, encode_notes)
+"""What the recorder calls: to be loaded before the fork."""
 
 
 def main(captures: CaptureMemory, writer: TraceWriter, control: socket.socket) -> None:

@@ -9,8 +9,7 @@ import pydantic
 
 from spinn2emu import spec
 from spinn2emu.program import Fifo, Phase, Program, Region
-from spinn2emu.registers import Register
-from spinn2emu.sdk import float_word, kernel, log, send, send_array, set_phase
+from spinn2emu.sdk import current_phase, float_word, kernel, log, send, send_array, set_phase
 from spinn2emu.sram import align
 from spinn2fw.eventprop.common import (
     END_OF_DATA,
@@ -30,8 +29,6 @@ OUTPUTS = ("control", *(f"weights{layer}" for layer in range(1, spec.MAX_PORTS.v
 CONTROL, WEIGHTS = 0, 1  # the weights of layer l leave on port l
 IDLE, TRAINING, UPDATE, EVALUATING = range(4)
 MISSING, NO_RATE = 1, 2
-
-_PHASE = int(Register.PHASE)
 
 STATE = np.dtype(
     [("layers", "i4"), ("batch", "i4"), ("to_train", "i4"), ("to_evaluate", "i4"), ("step", "i4"), ("rates", "i4"),
@@ -85,7 +82,7 @@ def regions(p: Parameters, available: int) -> list[Region]:
 
 def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Tick of the schedule in `spinn2fw.eventprop`: only IDLE and UPDATE do anything."""
-    phase = pe.sys[_PHASE]
+    phase = current_phase(pe)
     if phase == UPDATE:
         code = update(pe, ram, rx)
         if code:
@@ -104,7 +101,7 @@ def release(pe: Any, ram: Any) -> None:
     s = ram.state[0]
     if s.to_train == 0 and s.to_evaluate == 0:
         s.released = 0
-        if pe.sys[_PHASE] == UPDATE:
+        if current_phase(pe) == UPDATE:
             send(pe, CONTROL, END_OF_DATA)
         return
     if s.fresh:

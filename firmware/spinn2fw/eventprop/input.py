@@ -12,8 +12,7 @@ import numpy as np
 import pydantic
 
 from spinn2emu.program import Fifo, Phase, Program, Region
-from spinn2emu.registers import Register
-from spinn2emu.sdk import phase_tick, send, set_phase
+from spinn2emu.sdk import current_phase, phase_tick, send, set_phase
 from spinn2fw.eventprop.common import NOT_RELEASED, RELEASE_EVALUATE, find_release
 
 CONTROL = 0  # input port
@@ -22,8 +21,6 @@ EMPTY = 1
 
 START, FORWARD, BACKWARD, GO_ON = range(4)
 """Phases. START is tick 0 of a sample that waits for its release, GO_ON of one that does not."""
-
-_PHASE = int(Register.PHASE)
 
 STATE = np.dtype(
     [("begin", "i8"), ("T", "i4"), ("samples", "i4"), ("next", "i4"), ("evaluating", "i4"), ("event", "i4"),
@@ -58,7 +55,7 @@ def regions(p: Parameters, available: int) -> list[Region]:
 
 def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Tick of the schedule in `spinn2fw.eventprop`."""
-    s, phase = ram.state[0], pe.sys[_PHASE]
+    s, phase = ram.state[0], current_phase(pe)
     if phase == START:
         release = find_release(rx, CONTROL)
         if release == NOT_RELEASED:

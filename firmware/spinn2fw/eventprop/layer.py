@@ -8,8 +8,18 @@ import numpy as np
 import pydantic
 
 from spinn2emu.program import Fifo, Phase, Program, Region
-from spinn2emu.registers import Register
-from spinn2emu.sdk import float_word, kernel, log, phase_tick, send, send_array, send_float, send_words, set_phase
+from spinn2emu.sdk import (
+    current_phase,
+    float_word,
+    kernel,
+    log,
+    phase_tick,
+    send,
+    send_array,
+    send_float,
+    send_words,
+    set_phase,
+)
 from spinn2emu.sram import align
 from spinn2fw.eventprop.common import (
     BACKWARD,
@@ -28,8 +38,6 @@ CONTROL, WEIGHTS, SPIKES, ERRORS = range(4)
 OUT_SPIKES, OUT_ERRORS, OUT_GRADIENTS, OUT_SILENT = range(4)
 RECORD_FULL, INPUT_FULL, BAD_INPUT = 1, 2, 3
 BITS = 128  # neurons in a packet of silent neurons
-
-_PHASE = int(Register.PHASE)
 
 STATE = np.dtype(
     [("T", "i4"), ("evaluating", "i4"), ("running", "i4"), ("send_errors", "i4"), ("send_silent", "i4"),
@@ -83,7 +91,7 @@ def regions(p: Parameters, available: int) -> list[Region]:
 def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Tick of the schedule in `spinn2fw.eventprop`."""
     s, i = ram.state[0], phase_tick(pe, t)
-    if pe.sys[_PHASE] == BACKWARD:
+    if current_phase(pe) == BACKWARD:
         step = s.T - 2 - i
         return backward(pe, ram, rx, step) if step >= 0 else 0
     if i == 0:

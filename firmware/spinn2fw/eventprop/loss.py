@@ -8,8 +8,7 @@ import numpy as np
 import pydantic
 
 from spinn2emu.program import Fifo, Program, Region
-from spinn2emu.registers import Register
-from spinn2emu.sdk import kernel, phase_tick, send_float, set_phase
+from spinn2emu.sdk import current_phase, kernel, phase_tick, send_float, set_phase
 from spinn2emu.sram import align
 from spinn2fw.eventprop.common import (
     FORWARD,
@@ -26,8 +25,6 @@ from spinn2fw.kernels.loss import classify, first_spike_loss
 CONTROL, SPIKES = range(2)
 ERRORS = 0  # output port
 EMPTY = 1
-
-_PHASE = int(Register.PHASE)
 
 STATE = np.dtype(
     [("T", "i4"), ("samples", "i4"), ("next", "i4"), ("current", "i4"), ("evaluating", "i4"),
@@ -71,7 +68,7 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Tick of the schedule in `spinn2fw.eventprop`."""
     s = ram.state[0]
     i = phase_tick(pe, t)
-    if pe.sys[_PHASE] == FORWARD:
+    if current_phase(pe) == FORWARD:
         if i == 0:
             return begin(pe, ram, rx)
         for packet in rx:

@@ -8,8 +8,8 @@ import click
 from rich.table import Column, Table
 
 from spinn2emu import __version__, geometry, spec
-from spinn2emu.cache import cache_root
 from spinn2emu.errors import ConfigError, NoSuchChip
+from spinn2emu.jit.store import store_root
 from spinn2host.chip import Chip
 from spinn2host.cli.common import pass_chip_name
 from spinn2host.cli.output import json_option, print_json, stdout
@@ -35,7 +35,7 @@ def info(chip_name: str | None, as_json: bool) -> None:
         print_json({
             "chip": running,
             "version": __version__,
-            "kernel_cache": str(cache_root()),
+            "kernel_cache": str(store_root()),
             "pes": {str(pe): geometry.name(pe) for pe in geometry.PE_IDS},
             "reserved": list(geometry.RESERVED_IDS),
             "constants": {name: constant._asdict() for name, constant in CONSTANTS.items()},

@@ -1,0 +1,124 @@
+"""What a program declares with one set of parameters, worked out and checked; runs in the workshop's processes only."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pydantic
+
+from spinn2emu import spec
+from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error, describe
+from spinn2emu.frames import FOREVER
+from spinn2emu.memory_map import MemoryMap, from_wire, to_wire
+from spinn2emu.packets import PAYLOAD_BYTES
+from spinn2emu.program import Fifo, Phase, Program
+from spinn2emu.registers import NO_PHASE, PhaseWord
+from spinn2emu.router.state import DRAINS, POLICIES
+from spinn2emu.sram import link
+
+
+class Declaration(NamedTuple):
+    """A program as the chip knows it: names, texts and numbers, no code."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    errors: Mapping[int, str]
+    logs: Mapping[int, str]
+    phases: tuple[Phase, ...]
+    phase_table: np.ndarray
+    """The region `phases`, see `registers.PhaseWord`."""
+    fifo: Fifo
+    memory: MemoryMap
+    initial: Mapping[str, np.ndarray]
+    """Initial contents of regions."""
+
+    def to_wire(self) -> list[Any]:
+        """As msgpack-able data."""
+        phases = [[p.name, p.ticks, list(p.listens), list(p.sends), list(p.next)] for p in self.phases]
+        initial = {name: to_wire(values) for name, values in self.initial.items()}
+        return [self.name, list(self.inputs), list(self.outputs), list(self.errors.items()), list(self.logs.items()),
+                phases, to_wire(self.phase_table), list(self.fifo), self.memory.to_wire(), initial]  # fmt: skip
+
+    @classmethod
+    def from_wire(cls, wire: Sequence[Any]) -> Declaration:
+        """What `to_wire` described."""
+        name, inputs, outputs, errors, logs, phases, table, fifo, memory, initial = wire
+        return cls(
+            name, tuple(inputs), tuple(outputs), dict(errors), dict(logs),
+            tuple(Phase(name, ticks, *map(tuple, ports)) for name, ticks, *ports in phases), from_wire(table),
+            Fifo(*fifo), MemoryMap.from_wire(memory), {name: from_wire(values) for name, values in initial.items()},
+        )  # fmt: skip
+
+
+def declare(program: Program, values: Mapping[str, Any]) -> Declaration:
+    """The declaration of a program for these parameters. Raises ConfigError, SramOverflow or ProgramError."""
+    try:
+        parameters = program.parameters.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise ConfigError(f"{program.name}: {describe(error)}", program=program.name) from error
+    try:
+        program = program.with_ports(parameters)
+        memory, initial = link(program, parameters)
+        phases = program.phase_list(parameters)
+        return Declaration(
+            program.name, tuple(program.inputs), tuple(program.outputs), dict(program.errors), dict(program.logs),
+            tuple(phases), phase_table(program, phases), _check_fifo(program, program.fifo_of(parameters)), memory,
+            {name: np.asarray(value) for name, value in initial.items()},
+        )  # fmt: skip
+    except Spinn2Error:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error} (line {where.lineno} of {where.filename})"
+        raise ProgramError(f"{program.name}: its declaration fails: {text}", program=program.name) from error
+
+
+def _check_fifo(program: Program, fifo: Fifo) -> Fifo:
+    known = fifo.payload_bytes in PAYLOAD_BYTES and fifo.policy in POLICIES and fifo.drain in DRAINS
+    if fifo.depth < 1 or not known:
+        raise ProgramError(
+            f"{program.name}: {fifo} needs a depth of at least 1, a payload of {PAYLOAD_BYTES} bytes, a policy of "
+            f"{POLICIES} and a drain of {DRAINS}", program=program.name,
+        )  # fmt: skip
+    return fifo
+
+
+def phase_table(program: Program, phases: Sequence[Phase]) -> np.ndarray:
+    """The region `phases`: see `registers.PhaseWord`. Raises ConfigError for names that are not declared."""
+    limit = spec.MAX_PHASES.value
+    names = [phase.name for phase in phases]
+    if not 0 < len(phases) <= limit:
+        raise ConfigError(f"{program.name} declares {len(phases)} phases, 1 to {limit} are possible")
+    if any(phase.ticks is not None and phase.ticks < 1 for phase in phases):
+        raise ConfigError(f"{program.name}: a phase lasts at least one tick, or None for ever: {phases}")
+    table = np.zeros((limit, PhaseWord.QUIET + spec.MAX_PORTS.value), np.int64)
+    table[len(phases) :, PhaseWord.TICKS] = NO_PHASE
+    try:
+        following = [[names.index(name) for name in phase.next or (phase.name,)] for phase in phases]
+        for row, phase in enumerate(phases):
+            table[row, PhaseWord.TICKS] = phase.ticks or 0
+            table[row, PhaseWord.LIVE] = sum(1 << program.inputs.index(port) for port in phase.listens)
+            table[row, PhaseWord.SENDS] = sum(1 << program.outputs.index(port) for port in phase.sends)
+            table[row, PhaseWord.NEXT] = following[row][0]
+    except ValueError as error:
+        raise ConfigError(f"{program.name}: a phase names something undeclared: {error}") from error
+    for port in range(spec.MAX_PORTS.value):
+        table[: len(phases), PhaseWord.QUIET + port] = _quiet(phases, following, program.outputs[port : port + 1])
+    return table
+
+
+def _quiet(phases: Sequence[Phase], following: Sequence[Sequence[int]], port: Sequence[str]) -> list[int]:
+    """Ticks that are certainly silent on `port` after the end of each phase: the shortest path to one that sends."""
+    quiet = [FOREVER] * len(phases)
+    for _ in phases:
+        for row, successors in enumerate(following):
+            for after in successors:
+                speaks = bool(port) and port[0] in phases[after].sends
+                ticks = phases[after].ticks
+                wait = 0 if speaks else min(FOREVER, (ticks or FOREVER) + quiet[after])
+                quiet[row] = min(quiet[row], wait)
+    return quiet

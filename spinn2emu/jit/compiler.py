@@ -1,0 +1,162 @@
+"""From Python functions to object files: numba makes LLVM's code of them, LLVM makes the machine's.
+
+Imported only where something is compiled: numba takes a third of a second, and 60 MB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from numba.core import types
+from numba.core.dispatcher import Dispatcher
+from numba.core.types import unliteral  # type: ignore[attr-defined, unused-ignore]
+
+from spinn2emu.jit import intrinsics, objects
+from spinn2emu.jit.kernel import UNHANDLED, Array, External, Kernel, Native, Parameter
+
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "_nrt": False}
+"""No fast-math and no fused multiply-add: the chip's arithmetic is IEEE and the same on every machine. Without `_nrt`
+nothing can be allocated, and numba counts no references to arrays, which costs more than most helpers do."""
+
+_checked = False
+_dispatchers: dict[Any, Any] = {}
+
+
+@contextlib.contextmanager
+def checked_indices(wanted: bool) -> Iterator[None]:
+    """Whether kernels that are compiled meanwhile check every index."""
+    global _checked
+    before, _checked = _checked, wanted
+    try:
+        yield
+    finally:
+        _checked = before
+
+
+def dispatcher_of(kernel: Kernel, from_python: bool = False) -> Any:
+    """numba's form of a kernel, for the present options; `from_python`: Python can call it, too."""
+    key = (kernel, _checked, from_python)
+    if key not in _dispatchers:
+        options = OPTIONS | {"boundscheck": _checked} | kernel.options
+        if not from_python:
+            options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        _dispatchers[key] = _once_per_type(numba.njit(**options)(kernel.py_func))
+    return _dispatchers[key]
+
+
+def _once_per_type(dispatcher: Any) -> Any:
+    """Compiled for the types of arguments alone: numba would do it anew for every constant that is passed."""
+    template = dispatcher.get_call_template
+
+    def get_call_template(arguments: Any, keywords: Any) -> Any:
+        plain = {name: unliteral(value) for name, value in keywords.items()}
+        return template(tuple(map(unliteral, arguments)), plain)
+
+    dispatcher.get_call_template = get_call_template
+    return dispatcher
+
+
+def type_of(kernel: Kernel) -> Any:
+    """numba's type of a kernel that compiled code refers to."""
+    return types.Dispatcher(dispatcher_of(kernel))
+
+
+@functools.cache
+def type_of_intrinsic(name: str) -> Any:
+    """numba's type of an intrinsic."""
+    return numba.core.registry.cpu_target.typing_context.resolve_value_type(getattr(intrinsics, name))
+
+
+@functools.cache
+def type_of_external(function: External) -> Any:
+    """numba's type of a C function."""
+    result, *parameters = (getattr(types, name) for name in (function.result, *function.parameters))
+    return types.ExternalFunction(function.symbol, result(*parameters))
+
+
+def is_foreign(value: Any) -> bool:
+    """Whether somebody has compiled a function with numba itself."""
+    return isinstance(value, Dispatcher)
+
+
+def compile_native(native: Native) -> bytes:
+    """The packed object file of a native function."""
+    names, words = [], 0
+    scope: dict[str, Any] = {"function": native, "int64": np.int64, "record_at": intrinsics.record_at,
+                             "array_at": intrinsics.array_at}  # fmt: skip
+    for number, parameter in enumerate(native.parameters):
+        own = [f"a{words + i}" for i in range(1 + parameter.ndim if isinstance(parameter, Array) else 1)]
+        words += len(own)
+        names.append(_argument(number, parameter, own, scope))
+    arguments = ", ".join(f"a{i}" for i in range(words))
+    call = f"function({', '.join(names)})"
+    body = f"return int64({call})" if native.returns else f"{call}; return int64(0)"
+    exec(f"def wrapper({arguments}): {body}", scope)
+    return compile_function(scope["wrapper"], words, native.key)
+
+
+def _argument(number: int, parameter: Parameter, words: Sequence[str], scope: dict[str, Any]) -> str:
+    """The Python expression of a parameter that is given in `words`."""
+    if parameter is int:
+        return words[0]
+    scope[f"D{number}"] = parameter.dtype if isinstance(parameter, Array) else parameter
+    if isinstance(parameter, Array):
+        return f"array_at({words[0]}, ({', '.join(words[1:])},), D{number})"
+    return f"record_at({words[0]}, D{number})"
+
+
+def compile_function(function: Callable[..., int], words: int, key: str) -> bytes:
+    """The packed object file of a Python function of int64 that returns one."""
+    dispatcher = dispatcher_of(Kernel(function))
+    signature = (types.int64,) * words
+    dispatcher.compile(signature)
+    library = dispatcher.overloads[signature].library
+    name = dispatcher.overloads[signature].fndesc.llvm_func_name
+    symbol = "spinn2_" + "".join(c if c.isalnum() else "_" for c in key)
+    module = llvm.parse_assembly(library.get_llvm_str())
+    module.link_in(llvm.parse_assembly(_c_function(symbol, name, words)))
+    return _emit(module, symbol)
+
+
+def _c_function(symbol: str, inner: str, words: int) -> str:
+    """LLVM code of a C function around one in numba's calling convention, which returns a status: 0 and -2 (None)
+    are well, anything else is an exception."""
+    parameters = "".join(f", i64 %a{i}" for i in range(words))
+    return f"""
+    declare i32 @"{inner}"(ptr, ptr{", i64" * words})
+    define i64 @{symbol}({parameters.removeprefix(", ")}) {{
+        %result = alloca i64
+        %exception = alloca ptr
+        store i64 0, ptr %result
+        store ptr null, ptr %exception
+        %status = call i32 @"{inner}"(ptr %result, ptr %exception{parameters})
+        %ok = icmp eq i32 %status, 0
+        %none = icmp eq i32 %status, -2
+        %well = or i1 %ok, %none
+        %value = load i64, ptr %result
+        %returned = select i1 %well, i64 %value, i64 {UNHANDLED}
+        ret i64 %returned
+    }}"""
+
+
+def _emit(module: Any, symbol: str) -> bytes:
+    """Optimizes a module as a whole, in which only `symbol` is seen from outside, and makes the object file."""
+    for item in [*module.functions, *module.global_variables]:
+        if not item.is_declaration and item.name != symbol:
+            item.linkage = "internal"
+    target = objects.machine()
+    module.triple, module.data_layout = target.triple, str(target.target_data)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = True
+    builder = llvm.create_pass_builder(target, options)
+    builder.getModulePassManager().run(module, builder)
+    functions = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    variables = [v.name for v in module.global_variables if v.is_declaration]
+    return objects.pack(symbol, functions + variables, target.emit_object(module))

@@ -1,0 +1,76 @@
+"""Where compiled code is kept: a folder of files named by what is in them. Damaged files count as missing.
+
+The folder is `$SPINN2EMU_CACHE`, else `spinn2emu` in `$XDG_CACHE_HOME` or `~/.cache`. If it cannot be written, compiled
+code is not kept, and a warning says so once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+_DIGEST = hashlib.sha256().digest_size
+_warned = False
+
+
+def store_root() -> Path | None:
+    """The folder of compiled code; None: there is none (no home)."""
+    if chosen := os.environ.get("SPINN2EMU_CACHE"):
+        return Path(chosen)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spinn2emu"
+    except RuntimeError:  # no $HOME, no entry for the user
+        return None
+
+
+def read(key: str) -> bytes | None:
+    """What is kept under a key; None if there is nothing, or it is damaged."""
+    root = store_root()
+    try:
+        data = (root / key).read_bytes() if root else b""
+    except OSError:
+        return None
+    return data[_DIGEST:] if hashlib.sha256(data[_DIGEST:]).digest() == data[:_DIGEST] else None
+
+
+def write(key: str, data: bytes) -> None:
+    """Keeps data, as a whole or not at all."""
+    root = store_root()
+    if root is None:
+        _warn("there is no home folder")
+        return
+    temporary = root / f".{key}-{os.getpid()}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(hashlib.sha256(data).digest() + data)
+        temporary.replace(root / key)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        _warn(f"{root}: {error.strerror}")
+
+
+@contextlib.contextmanager
+def alone(key: str) -> Iterator[None]:
+    """Holds a lock on a key, if it can: processes that start together do not compile the same thing."""
+    root = store_root()
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            if root is not None:
+                root.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(open(root / f".{key}.lock", "w"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _warn(why: str) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        text = f"warning: compiled kernels cannot be kept ({why}); set SPINN2EMU_CACHE to a folder that can be written"
+        print(text, file=sys.stderr, flush=True)
