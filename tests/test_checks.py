@@ -15,7 +15,7 @@ from spinn2fw.kernels.finite import GRADIENT, LOSS, MOMENTS, TEXTS, WEIGHTS, all
 from spinn2host.chip import Chip
 from spinn2host.events import NO_LABEL, Samples
 from spinn2host.recipe import Recipe
-from spinn2host.training import Data, train
+from spinn2host.training import Data, Machine, open_backend, train
 
 TINY = {"layers": (5, 8, 3), "batch": 2, "batches": 4}
 
@@ -224,3 +224,22 @@ def test_data_that_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             train(recipe, data, "offchip", seed=1)
+
+
+@pytest.mark.parametrize(
+    ("on", "machine", "message"),
+    [
+        ("offchip", Machine(cores=[0]), r"cores = \[0\] does nothing for a network offchip"),
+        ("offchip", Machine(loop="python"), "loop = 'python' does nothing"),
+        ("chip", Machine(threads=2), "threads = 2 does nothing for a network chip"),
+        ("moon", Machine(), "on the 'chip' or 'offchip', not 'moon'"),
+    ],
+)
+def test_what_does_nothing_is_refused(on: Any, machine: Machine, message: str) -> None:
+    recipe = small(**TINY)
+    samples = yinyang_samples(recipe)
+    with (
+        pytest.raises(ConfigError, match=message),
+        open_backend(on, recipe, recipe.initial_weights(1), samples, machine),
+    ):
+        pass

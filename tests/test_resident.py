@@ -276,10 +276,42 @@ def test_a_chip_from_a_file(capsys: Capture) -> None:
     assert answer(capsys, "boot", "chip.toml")["pes"] == 2
     info = answer(capsys, "info")["chip"]
     assert (info["name"], info["strict"], info["cores"]) == ("lab", True, [])
-    for text, problem in (("nmae = 'x'", "nmae"), ("pes = 'two'", "pes"), ("x = = 1", "chip.toml"), ("pes = 0", "0")):
+    for text, problem in (("nmae = 'x'", "nmae"), ("pes = 'two'", "pes"), ("x = = 1", "chip.toml"), ("pes = 0", "0"),
+                          ("pes = -1", "chip.toml: a chip has 1 to 152 PEs, not -1"),
+                          ("loop = 'fast'", "chip.toml: loop must be"),
+                          ("cores = ['a']", "chip.toml: cores must be"), ("seed = -1", "chip.toml: seed must be"),
+                          ("seed = true", "wrong type")):  # fmt: skip
         Path("chip.toml").write_text(text)
         assert problem in refusal(capsys, "boot", "chip.toml")
     assert "none.toml" in refusal(capsys, "boot", "none.toml")
+
+
+@pytest.mark.usefixtures("runtime")
+def test_options_win_over_the_file_with_their_default_values_too(capsys: Capture) -> None:
+    Path("chip.toml").write_text(
+        'name = "lab"\npes = 3\ncores = []\nstrict = true\nloop = "python"\n', encoding="utf-8"
+    )
+    options = ["--name", "desk", "--pes", "152", "--cores", "auto", "--no-strict", "--loop", "compiled"]
+    for arguments, expected in (
+        ([], ("lab", 3, [], True, "python")),
+        (options, ("desk", 152, None, False, "compiled")),
+    ):
+        name = answer(capsys, "boot", "chip.toml", *arguments)["name"]
+        info = answer(capsys, "--chip", name, "info")["chip"]
+        assert (name, len(info["pes"]), info["cores"], info["strict"], info["loop"]) == expected
+
+
+@pytest.mark.usefixtures("desk")
+def test_the_command_of_counters_finds_its_chip(capsys: Capture, blink: str) -> None:
+    run(["load", blink, "1.1.0"])
+    assert run(["boot", "--name", "other", "--pes", "1"]) == 0  # so that the only one is not meant
+    command = ["--chip", "desk", "counters"]
+    assert run([*command, "--json", "--", "spinn2emu", "run", "--ticks", "8"]) == 0
+    content = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (content["exit_code"], content["pes"]["1.1.0"]["sent"]) == (0, 2)
+    code = 'import os, sys; sys.exit(os.environ["SPINN2EMU_CHIP"] != "desk")'
+    assert run([*command, "--", sys.executable, "-c", code]) == 0
+    assert run([*command, "--", sys.executable, "-c", "import os; os.kill(os.getpid(), 15)"]) == 128 + 15
 
 
 # --- what is wrong ---------------------------------------------------------------------------------------------------
@@ -310,13 +342,13 @@ def test_a_chip_from_a_file(capsys: Capture) -> None:
         (["read", "7.5.0", "nothing"], "no region 'nothing'"),
         (["read", "1.1.0", "counts"], "no program is loaded on PE 1.1.0"),
         (["read", "7.5.0", "0x1FFFF", "--as", "int64"], "exceed its SRAM"),
-        (["read", "7.5.0", "counts", "--as", "nonsense"], "no dtype"),
-        (["read", "7.5.0", "counts", "--as", "O"], "no dtype"),
+        (["read", "7.5.0", "counts", "--as", "nonsense"], "not a dtype"),
+        (["read", "7.5.0", "counts", "--as", "O"], "dtype that SRAM cannot hold"),
         (["read", "7.5.0", "counts", "--out", "/no/such/folder/x.npy"], "/no/such/folder"),
         (["read", "7.5", "counts"], "name one PE"),
         (["write", "7.5.0", "counts", "1.5"], "do not fit in without loss"),
         (["write", "7.5.0", "counts", "-1"], "do not fit in without loss"),
-        (["write", "7.5.0", "counts", "many"], "'many' is no number"),
+        (["write", "7.5.0", "counts", "many"], "'many' is not a number"),
         (["write", "7.5.0", "0x8000", "1"], "--as"),
         (["write", "7.5.0", "counts", "99999999999999999999999"], "numbers beyond 64 bits"),
         (["read", "7.5.0", "99999999999999999999999"], "numbers have 64 bits"),
@@ -324,7 +356,7 @@ def test_a_chip_from_a_file(capsys: Capture) -> None:
         (["run", "--ticks", "4294967295"], "time goes forward"),
         (["memory", "1.1.0"], "no program"),
         (["log", "1.1.0"], "no program"),
-        (["router", "lookup", "0x100000000"], "no key"),
+        (["router", "lookup", "0x100000000"], "not a key"),
         (["counters", "--", "/no/such/command"], "/no/such/command"),
         (["new-program", "blink"], "exists already"),
         (["new-program", "1x"], "no name for a program"),

@@ -56,7 +56,7 @@ class Chip(Recording):
     def boot(
         cls, cores: Sequence[int] | None = None, loop: Literal["compiled", "python"] = "compiled", *,
         name: str | None = None, pes: Sequence[PeName] | int | None = None, strict: bool = False,
-        resident: bool = False,
+        seed: int = 0, resident: bool = False,
     ) -> Chip:  # fmt: skip
         """Starts a chip's supervisor.
 
@@ -72,6 +72,8 @@ class Chip(Recording):
 
         strict: kernels check every index, and fail with an error instead of touching somebody else's memory.
 
+        seed: of the PEs' random numbers (`sdk.random_word` and so on), 0 to 2^64 - 1; each PE has its own numbers.
+
         resident: it goes on when this process ends, until somebody halts it.
 
         Results never depend on cores and loop.
@@ -80,7 +82,7 @@ class Chip(Recording):
         come up; `load` raises ConfigError for cores that cannot be used.
         """
         check_descriptors()
-        options = check_options({"cores": cores, "loop": loop, "strict": strict, "pes": pes})
+        options = check_options(cores=cores, loop=loop, strict=strict, pes=pes, seed=seed)
         directory, lock = new_directory(name, private=not resident)
         process = None
         try:

@@ -40,17 +40,24 @@ def _choose_pes(pes: Sequence[PeName] | int | None) -> list[int] | None:
     return sorted([*geometry.APPLICATION_IDS, *geometry.RESERVED_IDS][:pes])
 
 
-def check_options(options: dict[str, Any]) -> dict[str, Any]:
+def check_options(
+    *, cores: Any = None, loop: Any = "compiled", strict: bool = False, pes: Any = None, seed: Any = 0
+) -> dict[str, Any]:
     """The options of `Chip.boot` as JSON has them. Raises ConfigError for what they cannot be."""
-    cores, loop = options["cores"], options["loop"]
     if loop not in ("compiled", "python"):
         raise ConfigError(f"loop must be 'compiled' or 'python', not {loop!r}", loop=loop)
-    if cores is not None:
-        try:
-            options["cores"] = [operator.index(core) for core in cores]
-        except TypeError:
-            raise ConfigError(f"cores must be numbers of processor cores such as [0, 1], not {cores!r}") from None
-    return options | {"strict": bool(options["strict"]), "pes": _choose_pes(options["pes"])}
+    try:
+        cores = None if cores is None else [operator.index(core) for core in cores]
+    except TypeError:
+        raise ConfigError(f"cores must be numbers of processor cores such as [0, 1], not {cores!r}") from None
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 1 << 64:
+        raise ConfigError(f"seed must be a whole number from 0 to 2^64 - 1, not {seed!r}")
+    options = {"cores": cores, "loop": loop, "strict": bool(strict), "pes": _choose_pes(pes)}
+    return options | {"seed": number} if number else options
 
 
 def start_supervisor(directory: Path, owner: int, options: dict[str, Any], lock: int) -> subprocess.Popen[str]:

@@ -114,6 +114,12 @@ def open_backend(
 
     Raises ConfigError, SramOverflow.
     """
+    if on not in ("chip", "offchip"):
+        raise ConfigError(f"a network lives on the 'chip' or 'offchip', not {on!r}", on=on)
+    idle = ("cores", "loop") if on == "offchip" else ("threads",)
+    for name in idle:
+        if getattr(machine, name) != Machine._field_defaults[name]:
+            raise ConfigError(f"{name} = {getattr(machine, name)!r} does nothing for a network {on}: leave it out")
     if on == "offchip":
         if machine.trace is not None:
             raise ConfigError("off the chip there are no packets to record: leave out --trace, or train on the chip")

@@ -12,25 +12,31 @@ from rich.table import Table
 from spinn2emu.errors import ConfigError
 from spinn2host.chip import Chip
 from spinn2host.chip import discover as find_chips
-from spinn2host.cli.common import Pes, attach, cores_option, existing_file, pass_chip_name
+from spinn2host.cli.common import Pes, attach, cores_option, existing_file, given, pass_chip_name
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.files import read_toml
+from spinn2host.start import check_options
 
-CHIP_KEYS = {"name": str, "pes": (int, list), "cores": list, "loop": str, "strict": bool}
+CHIP_KEYS = {"name": str, "pes": (int, list), "cores": list, "loop": str, "strict": bool, "seed": int}
 """What a CHIP.toml may say, and of which type."""
 
 
 @click.command()
 @click.argument("file", metavar="[CHIP.toml]", required=False, type=existing_file())
-@click.option("--name", help="By which `--chip` finds it.  [default: chip1, chip2, …]")
-@click.option("--pes", type=click.IntRange(1), help="How many PEs it has.  [default: all 152]")
-@click.option("--strict", is_flag=True, default=None, help="Kernels check every index: slower, for finding errors.")
+@click.option("--name", help="Name of the chip, for `--chip`.  [default: chip1, chip2, …]")
+@click.option("--pes", type=click.IntRange(1), metavar="N", help="Number of PEs.  [default: all 152]")
+@click.option("--strict/--no-strict", default=False, help="Check every array index in kernels: slower, finds errors.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the PEs' random numbers.",
+)  # fmt: skip
 @cores_option
 @json_option
-def boot(file: Path | None, as_json: bool, **options: Any) -> None:
-    """Start a chip that stays until `halt`.
+@click.pass_context
+def boot(context: click.Context, file: Path | None, as_json: bool, **options: Any) -> None:
+    """Start a chip that runs until `halt`.
 
-    A CHIP.toml may hold name, pes (a number, or a list of PEs), cores (a list), loop and strict; options win over it.
+    A CHIP.toml may set name, pes (a number, or a list of PEs), cores (a list), loop, strict and seed. Options win over
+    it.
 
     \b
     Examples:
@@ -38,9 +44,7 @@ def boot(file: Path | None, as_json: bool, **options: Any) -> None:
       spinn2emu boot --name desk --pes 16 --strict
     """
     chosen = _read_chip(file) if file else {}
-    if options["loop"] == "compiled":  # the default
-        options.pop("loop")
-    chosen |= {name: value for name, value in options.items() if value is not None}
+    chosen |= {name: value for name, value in options.items() if given(context, name)}
     begin = time.monotonic()
     chip = Chip.boot(resident=True, **chosen)
     with chip:
@@ -61,15 +65,19 @@ def _read_chip(file: Path) -> dict[str, Any]:
         kind = CHIP_KEYS[key]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):  # type: ignore[arg-type]
             raise ConfigError(f"{file}: {key} = {value!r} is of the wrong type", key=key)
-    if content.get("loop", "compiled") not in ("compiled", "python"):
-        raise ConfigError(f"{file}: loop = {content['loop']!r} must be compiled or python", key="loop")
+    try:
+        check_options(**{key: value for key, value in content.items() if key != "name"})
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error.message}", **error.fields) from error
     return content
 
 
 @click.command()
 @json_option
 def discover(as_json: bool) -> None:
-    """List the chips that run. Private ones belong to a process, such as `train`, and end with it.
+    """List the chips that run.
+
+    Private chips belong to a process, such as `train`, and end with it.
 
     \b
     Example:
@@ -102,16 +110,18 @@ def _duration(seconds: float) -> str:
 
 @click.command()
 @click.argument("pes", metavar="[PE]…", nargs=-1, type=Pes())
-@click.option("--state", "states", multiple=True, help="Only PEs in this state; may be repeated.")
-@click.option("--program", help="Only PEs whose program's name contains this.")
-@click.option("--all", "everything", is_flag=True, help="PEs without a program, too.")
+@click.option("--state", "states", multiple=True, help="Show only PEs in this state; may be repeated.")
+@click.option("--program", help="Show only PEs whose program's name contains this text.")
+@click.option("--all", "everything", is_flag=True, help="Show PEs without a program, too.")
 @json_option
 @pass_chip_name
 def ps(
     name: str | None, pes: tuple[list[int], ...], states: tuple[str, ...], program: str | None, everything: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Show the PEs: state, program, tick, packets, SRAM. A PE is written qx.qy.p; a quad, qx.qy, means all four.
+    """Show the PEs: state, program, tick, packets, SRAM.
+
+    A PE is written qx.qy.p; qx.qy means all four PEs of a quad.
 
     States: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive.
 
@@ -168,11 +178,11 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="All chips of yours, those of `train` too.")
+@click.option("--all", "everything", is_flag=True, help="Stop all your chips, also those of `train`.")
 @json_option
 @pass_chip_name
 def halt(name: str | None, everything: bool, as_json: bool) -> None:
-    """Stop a chip, and remove all that it has.
+    """Stop a chip.
 
     \b
     Examples:

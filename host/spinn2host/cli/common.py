@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from spinn2emu import geometry
+from spinn2emu.errors import ConfigError
 from spinn2host.chip import Chip
 
 pass_chip_name = click.pass_obj
@@ -40,10 +45,10 @@ class Ticks(click.ParamType):
             return value
         first, colon, last = value.partition(":")
         if not all(part.isdecimal() or (colon and not part) for part in (first, last if colon else first)):
-            self.fail(f"{value!r} are no ticks such as 10:99, 500:, :99 or 7", param, ctx)
+            self.fail(f"{value!r} is not a range of ticks such as 10:99, 500:, :99 or 7", param, ctx)
         ticks = int(first or 0), (int(last) if last else None) if colon else int(first)
         if ticks[1] is not None and ticks[1] < ticks[0]:
-            self.fail(f"{value!r} holds no tick: the last is before the first", param, ctx)
+            self.fail(f"{value!r} contains no tick: the last one comes before the first", param, ctx)
         return ticks
 
 
@@ -93,11 +98,11 @@ def cores_option(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
             "--loop", type=click.Choice(["compiled", "python"]), default="compiled", show_default=True,
-            help="How router and PEs run; python: slow, for debugging.",
+            help="How the loops of routers and PEs run; python: slow, for debugging.",
         ),
         click.option(
             "--cores", type=Cores(), default="auto", show_default=True,
-            help="Cores for the chip's processes; none: nothing is pinned. The results are the same.",
+            help="Processor cores that the chip's processes are pinned to. The results are the same.",
         ),
     ):  # fmt: skip
         command = option(command)
@@ -114,6 +119,25 @@ class Cores(click.ParamType):
             return {"auto": None, "none": []}[value] if value in ("auto", "none") else list(map(int, value.split(",")))
         except ValueError:
             self.fail(f"{value!r} is neither auto, none nor a list of cores like 0,1", param, ctx)
+
+
+def given(context: click.Context, name: str) -> bool:
+    """Whether the user has given the option, if only its default value."""
+    return context.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+
+
+def run_with_chip(command: Sequence[str], chip: str, stdout: int | None = None) -> int:
+    """Runs a command that finds the chip in $SPINN2EMU_CHIP; its exit code, as a shell has it. Raises ConfigError.
+
+    `spinn2emu` is this one, whatever is on the PATH. stdout: a file descriptor for what it prints.
+    """
+    words = [sys.executable, "-m", "spinn2host.cli.main", *command[1:]] if command[0] == "spinn2emu" else list(command)
+    environment = os.environ | {"SPINN2EMU_CHIP": chip}
+    try:
+        code = subprocess.run(words, env=environment, stdout=stdout, check=False).returncode
+    except OSError as error:
+        raise ConfigError(f"{command[0]}: {error.strerror}", command=command[0]) from error
+    return code if code >= 0 else 128 - code
 
 
 def existing_file() -> click.Path:

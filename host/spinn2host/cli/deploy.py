@@ -22,7 +22,7 @@ TEMPLATE = Path(__file__).with_name("template.py")
 @click.command("new-program")
 @click.argument("name")
 def new_program(name: str) -> None:
-    """Write NAME.py, a small program for a PE that works, to begin your own with.
+    """Write NAME.py, a small working program for a PE, to start from.
 
     \b
     Example:
@@ -43,21 +43,27 @@ def new_program(name: str) -> None:
 @click.command()
 @click.argument("program")
 @click.argument("pes", metavar="PE…", nargs=-1, type=Pes())
-@click.option("--set", "parameters", multiple=True, type=Assignment(), help="A parameter of the program.")
 @click.option(
-    "--data", multiple=True, type=Assignment(), metavar="REGION=FILE.npy", help="Initial contents of a region."
+    "--set", "parameters", multiple=True, type=Assignment(), help="Set a parameter of the program; may be repeated."
 )
-@click.option("--replace", is_flag=True, help="Also where another program runs.")
+@click.option(
+    "--data",
+    multiple=True,
+    type=Assignment(),
+    metavar="REGION=FILE.npy",
+    help="Set the initial contents of a region; may be repeated.",
+)
+@click.option("--replace", is_flag=True, help="Replace programs that the PEs run already.")
 @json_option
 @pass_chip_name
 def load(
     name: str | None, program: str, pes: tuple[list[int], ...], parameters: tuple[tuple[str, str], ...],
     data: tuple[tuple[str, str], ...], replace: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Load PROGRAM, a module's name or a .py file, on PEs; or a whole NETWORK.toml.
+    """Load a program on PEs, or a network described in a TOML file.
 
-    The program begins in the chip's present tick. A NETWORK.toml names populations of PEs, their programs, and who
-    listens to whom; it replaces the routing table.
+    PROGRAM is the name of a module, a .py file, or a NETWORK.toml, which names populations of PEs, their programs and
+    connections, and replaces the routing table. Programs begin in the chip's present tick.
 
     \b
     Examples:
@@ -93,16 +99,20 @@ def load(
 
 
 @click.command()
-@click.option("--ticks", type=click.IntRange(0), default=1, show_default=True, help="How many ticks (1 ms each).")
-@click.option("--detach", is_flag=True, help="Do not wait for the end.")
-@click.option("--stop", is_flag=True, help="End the run that somebody has started.")
+@click.option(
+    "--ticks", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Number of ticks, 1 ms each."
+)
+@click.option("--detach", is_flag=True, help="Start the run, and do not wait for its end.")
+@click.option("--stop", is_flag=True, help="End a run that was started elsewhere, and wait for its end.")
 @trace_option
 @json_option
 @pass_chip_name
 def run(
     name: str | None, ticks: int, detach: bool, stop: bool, as_json: bool, trace_file: Path | None, **options: Any
 ) -> None:
-    """Let the chip's time pass, and wait for it. Ctrl-C ends the run; the chip stays usable.
+    """Advance the chip's time, and wait for the end.
+
+    Ctrl-C ends the run; the chip can be used again as soon as the command has returned.
 
     \b
     Examples:
@@ -154,20 +164,20 @@ def _wait(chip: Any, ticks: int) -> int:
 @click.command()
 @click.argument("signal", type=click.Choice(["pause", "resume", "stop", "reset"]))
 @click.argument("pes", metavar="[PE]…", nargs=-1, type=Pes())
-@click.option("--all", "everything", is_flag=True, help="All PEs that have a program.")
+@click.option("--all", "everything", is_flag=True, help="Signal all PEs that have a program.")
 @json_option
 @pass_chip_name
 def signal(
     name: str | None, signal: Literal["pause", "resume", "stop", "reset"], pes: tuple[list[int], ...],
     everything: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Pause, resume, stop or reset PEs, between two runs.
+    """Pause, resume, stop or reset PEs between two runs.
 
     \b
-    pause   the PE sleeps: time goes on without it, what arrives for it is discarded and counted
-    resume  it goes on where it was
-    stop    its program ends; its SRAM can be read, another program can be loaded
-    reset   its program begins again, in the present tick; with --all, the chip begins again at tick 0
+    pause   the PE sleeps; time goes on without it, and packets for it are discarded and counted
+    resume  the PE continues where it was paused
+    stop    the program ends; the PE's SRAM can be read, and another program can be loaded
+    reset   the program begins again in the present tick; with --all, the chip begins again at tick 0
 
     \b
     Examples:

@@ -21,9 +21,9 @@ CONSTANTS = {name: value for name, value in vars(spec).items() if isinstance(val
 @json_option
 @pass_chip_name
 def info(chip_name: str | None, as_json: bool) -> None:
-    """Describe the chip: the quads where they are on the die, and every hardware constant with its source.
+    """Describe the chip and its hardware constants.
 
-    If one runs (or with --chip NAME), what it is and where its time stands.
+    Shows where each quad is on the die, and every constant with its source. If a chip runs, shows its state, too.
 
     \b
     Examples:

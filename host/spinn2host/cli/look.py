@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,20 @@ from spinn2emu import geometry
 from spinn2emu.errors import ConfigError
 from spinn2emu.memory_map import DATA_BASE, DATA_END
 from spinn2host.chip import Chip
-from spinn2host.cli.common import Address, Pes, attach, one_pe, parse_value, pass_chip_name
+from spinn2host.cli.common import Address, Pes, attach, one_pe, parse_value, pass_chip_name, run_with_chip
 from spinn2host.cli.output import json_option, jsonable, print_json, stderr, stdout
 from spinn2host.counters import PE_COLUMNS
 from spinn2host.files import writing
 
-torn_option = click.option("--torn", is_flag=True, help="Do not wait for the PE to leave its kernel.")
+torn_option = click.option("--torn", is_flag=True, help="Do not wait until the PE has left its kernel.")
 
 
 @click.command()
 @click.argument("pe", type=Pes())
 @click.argument("what", type=Address())
-@click.option("--count", type=click.IntRange(1), help="How many elements, or how many from an address.")
-@click.option("--as", "dtype", help="dtype to read the bytes as, for example float32.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the array to this .npy file.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="Number of elements.")
+@click.option("--as", "dtype", metavar="DTYPE", help="Interpret the bytes as this dtype, for example float32.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.npy", help="Write the array to a file.")
 @torn_option
 @json_option
 @pass_chip_name
@@ -37,16 +36,16 @@ def read(
     name: str | None, pe: list[int], what: int | str, count: int | None, dtype: str | None, out: Path | None,
     torn: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Read a region, a field of a record, or memory from an address, also while the chip runs.
+    """Read a PE's memory, also while the chip runs.
 
-    XX
-        or with --as none, 16 bytes.
+    WHAT is a region, a field of a record (region.field), or an address. From an address it reads one element of the
+    dtype of --as, or 16 bytes without --as, unless --count says otherwise.
 
-        \b
-        Examples:
-          spinn2emu read 1.1.0 counts
-          spinn2emu read 1.1.0 weights --out weights.npy
-          spinn2emu read 1.1.0 0x8000 --as int64 --count 16
+    \b
+    Examples:
+      spinn2emu read 1.1.0 counts
+      spinn2emu read 1.1.0 weights --out weights.npy
+      spinn2emu read 1.1.0 0x8000 --as int64 --count 16
     """
     kind = _dtype(dtype)
     with attach(name) as chip:
@@ -75,16 +74,16 @@ def _dtype(text: str | None) -> np.dtype[Any] | None:
     try:
         dtype = np.dtype(text)
     except TypeError as error:
-        raise ConfigError(f"{text!r} is no dtype: write for example float32, uint8, int64") from error
+        raise ConfigError(f"{text!r} is not a dtype such as float32, uint8 or int64") from error
     if dtype.hasobject or not dtype.itemsize:
-        raise ConfigError(f"{text!r} is no dtype that SRAM holds")
+        raise ConfigError(f"{text!r} is a dtype that SRAM cannot hold")
     return dtype
 
 
 def _reinterpret(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     data = values.tobytes()
     if len(data) % dtype.itemsize:
-        raise ConfigError(f"{len(data)} bytes are no whole number of {dtype}, {dtype.itemsize} bytes each")
+        raise ConfigError(f"{len(data)} bytes cannot be divided into elements of {dtype}, {dtype.itemsize} bytes each")
     return np.frombuffer(data, dtype)
 
 
@@ -97,13 +96,15 @@ def _save(path: Path, values: NDArray[Any]) -> None:
 @click.argument("pe", type=Pes())
 @click.argument("where", type=Address())
 @click.argument("values", metavar="VALUE…|FILE.npy", nargs=-1, required=True)
-@click.option("--as", "dtype", help="dtype of the values at an address, for example float32.")
+@click.option("--as", "dtype", metavar="DTYPE", help="dtype of the values, for example float32; needed at an address.")
 @torn_option
 @pass_chip_name
 def write(
     name: str | None, pe: list[int], where: int | str, values: tuple[str, ...], dtype: str | None, torn: bool
 ) -> None:
-    """Write the beginning of a region, a field of a record, or memory from an address, also while the chip runs.
+    """Write to a PE's memory, also while the chip runs.
+
+    WHERE is a region, whose first elements are overwritten, a field of a record (region.field), or an address.
 
     \b
     Examples:
@@ -113,7 +114,7 @@ def write(
     """
     kind = _dtype(dtype)
     if isinstance(where, int) and kind is None and not values[0].endswith(".npy"):
-        raise click.UsageError("an address needs the dtype of the values: --as float32")
+        raise click.UsageError("values for an address need a dtype, such as --as float32")
     array = _values(values)
     if kind is not None:
         try:
@@ -132,7 +133,7 @@ def _values(values: tuple[str, ...]) -> NDArray[Any]:
     numbers = [parse_value(value) for value in values]
     bad = [value for value, number in zip(values, numbers, strict=True) if not isinstance(number, int | float)]
     if bad:
-        raise ConfigError(f"{bad[0]!r} is no number")
+        raise ConfigError(f"{bad[0]!r} is not a number")
     return np.array(numbers)
 
 
@@ -141,7 +142,7 @@ def _values(values: tuple[str, ...]) -> NDArray[Any]:
 @json_option
 @pass_chip_name
 def memory(name: str | None, pe: list[int], as_json: bool) -> None:
-    """Show the memory map of a PE: regions, addresses, sizes, free space.
+    """Show the memory map of a PE: regions, addresses, sizes and free space.
 
     \b
     Example:
@@ -171,7 +172,7 @@ def memory(name: str | None, pe: list[int], as_json: bool) -> None:
 
 @click.command()
 @click.argument("pe", type=Pes())
-@click.option("-f", "--follow", is_flag=True, help="Go on printing what is logged, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new entries until Ctrl-C.")
 @json_option
 @pass_chip_name
 def log(name: str | None, pe: list[int], follow: bool, as_json: bool) -> None:
@@ -201,11 +202,14 @@ def log(name: str | None, pe: list[int], follow: bool, as_json: bool) -> None:
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option("--pes", "by_pe", is_flag=True, help="Counts of every PE that has some, too.")
+@click.option("--pes", "by_pe", is_flag=True, help="Show the counts of PEs, too.")
 @json_option
 @pass_chip_name
 def counters(name: str | None, command: tuple[str, ...], by_pe: bool, as_json: bool) -> int:
-    """Show the router's registers and the PEs' counts; around a COMMAND, by how much it has changed them.
+    """Show what the router and the PEs have counted.
+
+    With a COMMAND, runs it and shows by how much the counts have changed. COMMAND finds the chip in $SPINN2EMU_CHIP,
+    and its exit code becomes that of `counters`.
 
     \b
     Examples:
@@ -216,10 +220,7 @@ def counters(name: str | None, command: tuple[str, ...], by_pe: bool, as_json: b
         before, code = None, 0
         if command:
             before = _count(chip)
-            try:
-                code = subprocess.run(command, check=False, stdout=2 if as_json else None).returncode
-            except OSError as error:
-                raise ConfigError(f"{command[0]}: {error.strerror}") from error
+            code = run_with_chip(command, chip.name, stdout=2 if as_json else None)
         now = _count(chip)
     if before is not None:
         now = {key: {who: _minus(value, before[key].get(who)) for who, value in now[key].items()} for key in now}

@@ -32,27 +32,27 @@ COMMANDS = {
 @click.version_option(VERSION, prog_name="spinn2emu")
 @click.option(
     "--chip", "chip_name", envvar="SPINN2EMU_CHIP", metavar="NAME",
-    help="The chip that is meant; $SPINN2EMU_CHIP, or the only one that runs.",
+    help="The chip to use.  [default: $SPINN2EMU_CHIP, or the only chip that runs]",
 )  # fmt: skip
 @click.pass_context
 def cli(context: click.Context, chip_name: str | None) -> None:
-    """An emulator of the SpiNNaker2 chip: a process per PE, packets only, EventProp training on the chip.
+    """Emulate the SpiNNaker2 chip: each processing element (PE) is a process, and PEs exchange nothing but packets.
 
     \b
     Examples:
-      spinn2emu train yinyang                        the full recipe on the emulated chip
-      spinn2emu train yinyang --on offchip --seed 1  the same bits, in one process
+      spinn2emu train yinyang                        train by EventProp on the emulated chip
+      spinn2emu train yinyang --on offchip --seed 1  train in one process, with the same bits
       spinn2emu verify vectors/*.npz --on both       compare with reference vectors
-      spinn2emu info                                 the chip: quads, PEs, constants with their sources
-      spinn2emu new-program blink                    a program of your own, to begin with
-      spinn2emu boot                                 a chip that stays, until `halt`
-      spinn2emu load blink.py 1.1.0                  your program on one of its PEs
-      spinn2emu run --ticks 100                      let its time pass
-      spinn2emu read 1.1.0 counts                    look inside
+      spinn2emu info                                 quads, PEs, constants with their sources
+      spinn2emu new-program blink                    write a small program to start from
+      spinn2emu boot                                 start a chip that runs until `halt`
+      spinn2emu load blink.py 1.1.0                  load your program on one of its PEs
+      spinn2emu run --ticks 100                      advance its time
+      spinn2emu read 1.1.0 counts                    read its memory
 
     \b
-    Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 no such chip, 4 timeout,
-    5 a PE died or failed, 6 verification mismatch, 130 interrupted.
+    Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 no such chip, 4 timeout,
+    5 a PE died or failed, 6 a comparison found a difference, 130 interrupted.
     """
     context.obj = chip_name
 
@@ -61,7 +61,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     try:
         show_anything()
-        result = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        words = None if arguments is None else list(arguments)
+        result = cli.main(args=words, prog_name="spinn2emu", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:

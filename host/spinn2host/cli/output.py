@@ -19,7 +19,7 @@ stdout = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatt
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object to stdout; the rest goes to stderr."
+    "--json", "as_json", is_flag=True, help="Print one JSON object to stdout, everything else to stderr."
 )
 
 

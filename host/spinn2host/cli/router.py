@@ -15,14 +15,14 @@ from spinn2host.cli.output import json_option, print_json, stdout
 
 @click.group()
 def router() -> None:
-    """Look at the routing table."""
+    """Show the routing table."""
 
 
 @router.command("table")
 @json_option
 @pass_chip_name
 def show_table(name: str | None, as_json: bool) -> None:
-    """Show the routing entries, in the order of the search, and how many packets each has matched.
+    """Show the routing entries in search order, with the packets that each has matched.
 
     \b
     Example:
@@ -47,7 +47,9 @@ def show_table(name: str | None, as_json: bool) -> None:
 @json_option
 @pass_chip_name
 def lookup(name: str | None, key: str, as_json: bool) -> int:
-    """Say which entry a KEY matches, where its packets go, and on which port they arrive. Exit code 1 if none does.
+    """Show which entry a key matches, and where its packets arrive.
+
+    The exit code is 1 if no entry matches KEY.
 
     \b
     Example:
@@ -58,7 +60,7 @@ def lookup(name: str | None, key: str, as_json: bool) -> int:
     except ValueError:
         number = -1
     if not 0 <= number < 1 << 32:
-        raise ConfigError(f"{key!r} is no key: a number of 32 bits, such as 0x10003", key=key)
+        raise ConfigError(f"{key!r} is not a key: write a number of 32 bits, such as 0x10003", key=key)
     with attach(name) as chip:
         routes = chip.routes()
     found = next((i for i, (k, mask, *_) in enumerate(routes["entries"]) if number & mask == k), None)

@@ -97,13 +97,20 @@ def _busiest(rows: Sequence[dict[str, Any]], by_pe: dict[int, float], count: int
 
 
 @click.command()
-@click.option("--interval", type=click.FloatRange(0.05), default=0.5, show_default=True, help="Seconds between looks.")
-@click.option("--once", is_flag=True, help="Print it once, and end.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.05),
+    default=0.5,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two updates.",
+)
+@click.option("--once", is_flag=True, help="Print one picture and exit.")
 @pass_chip_name
 def top(name: str | None, interval: float, once: bool) -> None:
-    """Show the die, live: activity of every PE, packet rates, ticks per second. q ends it.
+    """Show the die live: activity of every PE, packet rates, ticks per second.
 
-    The live view needs the extra `top`: pip install 'spinn2emu[top]'.
+    Press q to quit, p to freeze. The live view needs an extra: pip install 'spinn2emu[top]'.
 
     \b
     Examples:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from spinn2emu.errors import ConfigError
-from spinn2host.cli.common import attach, pass_chip_name
+from spinn2host.cli.common import attach, pass_chip_name, run_with_chip
 from spinn2host.cli.output import json_option, print_json, stderr
 from spinn2host.cli.trace_options import capture_options, take_capture
 
@@ -38,7 +34,7 @@ def record(name: str | None, file: Path, command: tuple[str, ...], as_json: bool
     with chip:
         chip.start_trace(**capture)
         try:
-            code = _run(command, chip.name)
+            code = run_with_chip(command, chip.name)
         finally:
             summary = chip.finish_trace()
     if as_json:
@@ -48,16 +44,6 @@ def record(name: str | None, file: Path, command: tuple[str, ...], as_json: bool
         if not summary["events"]:
             stderr.print(f"nothing was sent on chip {chip.name} meanwhile, or nothing of what was to be recorded")
     return code
-
-
-def _run(command: tuple[str, ...], chip: str) -> int:
-    """Exit code of the command, as a shell has it."""
-    words = [sys.executable, "-m", "spinn2host.cli.main", *command[1:]] if command[0] == "spinn2emu" else list(command)
-    try:
-        code = subprocess.run(words, env=os.environ | {"SPINN2EMU_CHIP": chip}, check=False).returncode
-    except OSError as error:
-        raise ConfigError(f"{command[0]}: {error.strerror}", command=command[0]) from error
-    return code if code >= 0 else 128 - code
 
 
 @click.command()

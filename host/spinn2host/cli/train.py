@@ -15,7 +15,7 @@ from rich.table import Table
 from spinn2emu import __version__
 from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2host import training
-from spinn2host.cli.common import cores_option
+from spinn2host.cli.common import cores_option, given
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.cli.trace_options import take_capture, trace_option
 from spinn2host.recipe import PRESETS, Recipe, make_recipe
@@ -48,7 +48,11 @@ def _defaults(name: str, default: Any) -> str:
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options for how the machine is used."""
     threads = click.option(
-        "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the off-chip simulator."
+        "--threads",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Threads of the simulator, with --on offchip.",
     )
     return cores_option(threads(command))
 
@@ -66,30 +70,48 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def train() -> None:
-    """Train a network by EventProp."""
+    """Train a network with EventProp."""
 
 
 @train.command()
 @click.option(
-    "--preset", type=click.Choice(sorted(PRESETS)), default="full", show_default=True, help="Published recipe."
+    "--preset",
+    type=click.Choice(sorted(PRESETS)),
+    default="full",
+    show_default=True,
+    help="Published recipe to start from.",
 )
-@click.option("--on", "place", type=click.Choice(["chip", "offchip"]), default="chip", show_default=True, help="Where.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Initial weights and order of samples."
+    "--on",
+    "place",
+    type=click.Choice(["chip", "offchip"]),
+    default="chip",
+    show_default=True,
+    help="Train on the emulated chip, or off it in one process. The results are the same.",
 )
-@click.option("--recipe", "file", type=click.Path(path_type=Path), help="TOML file with recipe numbers.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory, new or empty.  [default: runs/…]")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the initial weights and of the order of samples.",
+)
+@click.option("--recipe", "file", type=click.Path(path_type=Path), help="TOML file with numbers of the recipe.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Directory for the results, new or empty.  [default: runs/…]"
+)
 @machine_options
 @trace_option
 @json_option
 @recipe_options
+@click.pass_context
 def yinyang(
-    preset: str, place: training.Place, seed: int, file: Path | None, out: Path | None, as_json: bool,
-    cores: list[int] | None, loop: Any, threads: int, trace_file: Path | None, **changes: Any,
+    context: click.Context, preset: str, place: training.Place, seed: int, file: Path | None, out: Path | None,
+    as_json: bool, cores: list[int] | None, loop: Any, threads: int, trace_file: Path | None, **changes: Any,
 ) -> None:  # fmt: skip
-    """Train on the Yin-Yang data set, evaluate on its test set.
+    """Train on the Yin-Yang data set, and evaluate on its test set.
 
-    Options given here win over those of the TOML file, which win over the preset. Units: ticks (1 ms), thresholds.
+    Options win over the TOML file, which wins over the preset. Times are in ticks (1 ms), voltages in thresholds.
 
     \b
     Examples:
@@ -99,6 +121,7 @@ def yinyang(
       spinn2emu train yinyang --preset online --trace online.pcapng --trace-without weight
     """
     capture = take_capture(trace_file, changes)
+    _refuse_idle_options(context, place)
     recipe = make_recipe(preset, file, **changes)
     data = training.load_yinyang(recipe)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -132,6 +155,12 @@ def yinyang(
         print_json(summary)
     else:
         _print_summary(summary, directory)
+
+
+def _refuse_idle_options(context: click.Context, place: training.Place) -> None:
+    for name, where in (("cores", "chip"), ("loop", "chip"), ("threads", "offchip")):
+        if place != where and given(context, name):
+            raise click.UsageError(f"--{name} does nothing with --on {place}: it is for --on {where}")
 
 
 def _train(

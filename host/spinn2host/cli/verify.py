@@ -23,9 +23,10 @@ PLACES: dict[str, tuple[Place, ...]] = {"chip": ("chip",), "offchip": ("offchip"
 )
 @json_option
 def verify(files: tuple[Path, ...], place: str, as_json: bool) -> int:
-    """Compare with reference vectors: spikes exactly, gradients and weights within 1e-4 of the largest entry.
+    """Compare with reference vectors.
 
-    A FILE holds test vectors, a training trajectory, or samples of the Yin-Yang generator. Exit code 6 if any differs.
+    A FILE holds test vectors, a training trajectory, or samples of the Yin-Yang generator. Spikes must be equal,
+    gradients and weights within 1e-4 of the largest entry of their array. The exit code is 6 if anything differs.
 
     \b
     Example:
