@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,7 @@ def test_equal_traces(file: str, tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_the_first_difference(file: str, tmp_path: Path, capsys: Capture) -> None:
-    changed = Trace(TRACE.events.copy(), TRACE.meta)
+    changed = replace(TRACE, events=TRACE.events.copy())
     changed.events["payload"][200, 1] ^= 1
     changed.events["hops"][200] += 1
     changed.events["key"][300] ^= 1
@@ -270,7 +271,7 @@ def test_the_first_difference(file: str, tmp_path: Path, capsys: Capture) -> Non
 
 def test_prefixes_and_other_programs(file: str, tmp_path: Path, capsys: Capture) -> None:
     part, renamed = tmp_path / "part", tmp_path / "renamed"
-    write_trace(part, Trace(TRACE.events[:300], TRACE.meta))
+    write_trace(part, replace(TRACE, events=TRACE.events[:300]))
     write_trace(renamed, Trace(TRACE.events, Meta({}, TRACE.meta.filter)))
     out, _ = printed(capsys, "diff", file, str(part), code=6)
     assert out[0] == f"{part} is the begin of {file}: it ends after 300 events, the other has 420"
@@ -278,10 +279,12 @@ def test_prefixes_and_other_programs(file: str, tmp_path: Path, capsys: Capture)
     content = answer(capsys, "diff", str(part), file, code=6)
     assert (content["prefix"], content["first"], content["fields"]) == ("a", 300, [])
     out, _ = printed(capsys, "diff", file, str(renamed), code=6)
-    assert out == ["the 420 events are equal; the programs, names or the filter that the traces begin with differ"]
+    assert out == ["the 420 events are equal; programs, names, phases or the filter of the traces differ"]
     out, _ = printed(capsys, "diff", str(part), str(renamed), code=6)
-    assert out[1] == "the programs, names or the filter that the traces begin with differ too"
+    assert out[1] == "programs, names, phases or the filter of the traces differ too"
     assert compare(Trace(np.empty(0, EVENT)), Trace(np.empty(0, EVENT))).equal
+    without_phases = compare(TRACE, Trace(TRACE.events, TRACE.meta))
+    assert without_phases.first is None and not without_phases.equal
 
 
 # --- files that are none, or not whole -------------------------------------------------------------------------------

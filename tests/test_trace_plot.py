@@ -517,6 +517,15 @@ def test_axes_stay_when_few_events_are_left(kind: str) -> None:
         assert figure.contents["ticks"] == [first, last]
 
 
+@pytest.mark.parametrize("kind", ["raster", "timeline"])
+def test_an_axis_of_one_tick_has_no_fractions(kind: str) -> None:
+    figure = FIGURES[kind](TRACE, ticks=(3, 4))
+    assert "tick 3 of 0 to 24" in figure.notes
+    FigureCanvasAgg(figure).draw()
+    low, high = figure.axes[0].get_xlim()
+    assert [t for t in figure.axes[0].get_xticks() if low <= t <= high] == [3]
+
+
 def test_scales_say_that_they_are_logarithmic() -> None:
     recording = Recording()
     for tick in range(40):
@@ -610,8 +619,8 @@ def test_options(file: str, capsys: Capture) -> None:
         (["mesh", "example.pcapng", "-o", "f.bmp"], "f.bmp: figures are written as .png, .svg, .pdf"),
         (["mesh", "example.pcapng", "-o", "no/such/f.png"], "no/such/f.png: No such file or directory"),
         (["mesh", "missing.pcapng"], "missing.pcapng"),
-        (["mesh", "example.pcapng", "--ticks", "5-9"], "'5-9' are no ticks"),
-        (["mesh", "example.pcapng", "--ticks", "5:4"], "'5:4' holds no tick"),
+        (["mesh", "example.pcapng", "--ticks", "5-9"], "'5-9' is not a range of ticks"),
+        (["mesh", "example.pcapng", "--ticks", "5:4"], "'5:4' contains no tick"),
         (["raster", "example.pcapng", "--pes", "9.9.9"], "'9.9.9' is no PE"),
         (["sequence", "example.pcapng", "--quad", "7.5.1"], "'7.5.1' is no quad"),
         (["sequence", "example.pcapng", "--quad", "7.5", "--pes", "1.1"], "give one of them"),

@@ -68,7 +68,8 @@ def head(meta: Meta) -> bytes:
     parts = [block(SECTION, struct.pack("<IHHq", MAGIC, 1, 0, -1) + about)]
     for number in range(INTERFACES):
         pairs = [
-            (IF_NAME, interface_name(number).encode()), (IF_DESCRIPTION, describe(meta, number).encode()),
+            (IF_NAME, interface_name(number).encode()),
+            (IF_DESCRIPTION, describe(meta, number).encode()[:MOST_OPTION_BYTES]),
             (IF_TSRESOL, bytes([NANOSECONDS])),
         ]  # fmt: skip
         parts.append(block(INTERFACE, struct.pack("<HHI", LINKTYPE, 0, 0) + options(*pairs)))

@@ -178,7 +178,7 @@ def diff(a: Path, b: Path, expression: str, as_json: bool) -> int:
 
 def _print_difference(found: differences.Difference, paths: list[Path], parts: list[Trace]) -> None:
     if found.first is None:
-        what = "" if found.same_meta else "; the programs, names or the filter that the traces begin with differ"
+        what = "" if found.same_meta else "; programs, names, phases or the filter of the traces differ"
         stdout.print(f"the {found.events[0]:,} events are equal{what}", markup=False)
         return
     if found.prefix:
@@ -189,7 +189,7 @@ def _print_difference(found: differences.Difference, paths: list[Path], parts: l
         stdout.print(f"event {found.first:,} differs in {', '.join(found.fields)} "
                      f"({found.events[0]:,} and {found.events[1]:,} events)", markup=False)  # fmt: skip
     if not found.same_meta:
-        stdout.print("the programs, names or the filter that the traces begin with differ too")
+        stdout.print("programs, names, phases or the filter of the traces differ too")
     for path, part in zip(paths, parts, strict=True):
         stdout.print(f"\n{path}", markup=False)
         number = max(0, found.first - differences.CONTEXT)

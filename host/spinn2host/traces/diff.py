@@ -21,8 +21,8 @@ class Difference:
 
     first: number of the first event that differs, counted from 0 among those that were compared, or that only the
     longer one has; None: the events are equal. fields: of `schema.EVENT`, in which the two differ there; empty if only
-    one has it. prefix: "a" or "b", if that trace ends where the other goes on. same_meta: programs, names and filter
-    are equal.
+    one has it. prefix: "a" or "b", if that trace ends where the other goes on. same_meta: programs, names, filter and
+    phases are equal.
     """
 
     events: tuple[int, int]
@@ -33,12 +33,12 @@ class Difference:
 
     @property
     def equal(self) -> bool:
-        """Events and all that the first block says."""
+        """Events, phases, and all that the first block says."""
         return self.first is None and self.same_meta
 
 
 def compare(a: Trace, b: Trace) -> Difference:
-    """Compares events and Meta."""
+    """Compares events, phases and Meta."""
     lengths = len(a.events), len(b.events)
     common = min(lengths)
     different = np.flatnonzero((_words(a.events[:common]) != _words(b.events[:common])).any(1))
@@ -49,7 +49,8 @@ def compare(a: Trace, b: Trace) -> Difference:
         fields = [name for name in EVENT.names or () if not np.array_equal(one[name], other[name])]
     elif lengths[0] != lengths[1]:
         first, prefix = common, "a" if lengths[0] < lengths[1] else "b"
-    return Difference(lengths, first, fields, prefix, a.meta.to_json() == b.meta.to_json())
+    same_meta = a.meta.to_json() == b.meta.to_json() and np.array_equal(a.phases, b.phases)
+    return Difference(lengths, first, fields, prefix, same_meta)
 
 
 def around(trace: Trace, number: int) -> Trace:

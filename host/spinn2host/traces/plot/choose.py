@@ -50,7 +50,8 @@ def axis(trace: Trace, ticks: Ticks | None) -> Ticks:
 def note_of(trace: Trace, ticks: Ticks) -> str:
     """What to say of a figure of these ticks."""
     (first, end), whole = ticks, trace.ticks
-    return f"ticks {first} to {end - 1}" + ("" if ticks == whole else f" of {whole[0]} to {whole[1] - 1}")
+    shown = f"ticks {first} to {end - 1}" if end - first > 1 else f"tick {first}"
+    return shown + ("" if ticks == whole else f" of {whole[0]} to {whole[1] - 1}")
 
 
 def in_ticks(events: NDArray[np.void], ticks: Ticks | None) -> NDArray[np.void]:

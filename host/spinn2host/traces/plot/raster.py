@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spinn2emu.trace.file import Trace
@@ -255,5 +256,6 @@ def _label_time(axes: Axes, ticks: choose.Ticks) -> None:
     low, high = ticks
     margin = 0.01 * (high - low) + 0.5
     axes.set_xlim(low - margin, high - 1 + margin)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.set_xlabel(TIME_LABEL)
     axes.set_title("Spikes and errors")

@@ -168,6 +168,7 @@ def _default_pes(trace: Trace, quad: int | None) -> tuple[list[int], str | None]
     np.add.at(exchanged, (copies["source"], copies["target"]), 1)
     exchanged += exchanged.T.copy()
     pes = [pe for pe in choose.pes_of_quad(quad) if exchanged[pe].any()]
+    choose.require(copies if pes else copies[:0], f"packets received or sent by quad {choose.quad_name(quad)}", trace)
     follow, left = list(pes), 0
     while follow:
         own = exchanged[follow.pop(0)]

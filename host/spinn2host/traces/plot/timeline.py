@@ -170,6 +170,7 @@ def _draw_pes(
         axes.set_ylabel("quad (a row per PE)")
     axes.tick_params("y", length=0, labelsize=6 if len(pes) <= 100 else 5)
     axes.set_xlim(edges[0], edges[-1])
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.set_xlabel(TIME_LABEL)
     axes.set_title("Packets sent and received by each PE")
     label = "packets per tick" + (" (logarithmic)" if isinstance(norm, LogNorm) else "")
