@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spinn2emu import geometry
 from spinn2emu.errors import ConfigError
+from spinn2host.chip import Chip
 from spinn2host.network import Network, read_network
 
 TWO = """
@@ -56,6 +57,49 @@ def test_connections_reach_whom_they_should(tmp_path: Path, how: str, expected: 
     assert connected(net) == {(a[i], "x", b[j], "y") for i, j in expected}
     assert len(net.entries) == (1 if how == "all" else 2)
     assert net.pes[0].program == str(tmp_path / "a.py") and net.pes[2].program == "some.module"
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ('how = "others"', {(i, j) for i in range(4) for j in range(4) if i != j}),
+        ('how = "pairs"\npairs = [[0, 1], [0, 2], [3, 3], [0, 1]]', {(0, 1), (0, 2), (3, 3)}),
+        ('how = "pairs"\npairs = []', set()),
+        ('how = "random"\nprobability = 0', set()),
+        ('how = "random"\nprobability = 1.0', {(i, j) for i in range(4) for j in range(4)}),
+        ('how = "random"\nfan_in = 0', set()),
+        ('how = "random"\nfan_in = 4', {(i, j) for i in range(4) for j in range(4)}),
+        # kept draws of PCG64: the same on every machine
+        (
+            'how = "random"\nprobability = 0.5\nseed = 3',
+            {(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 0)},
+        ),
+        ('how = "random"\nfan_in = 1\nseed = 3', {(0, 0), (1, 3), (2, 1), (2, 2)}),
+    ],
+)
+def test_pes_of_a_population_are_connected_as_they_should(
+    tmp_path: Path, how: str, expected: set[tuple[int, int]]
+) -> None:
+    net = network(tmp_path, f'[population.a]\npes = 4\n[[connect]]\nfrom = "a.x"\nto = "a.y"\n{how}\n')
+    a = net.populations["a"]
+    assert connected(net) == {(a[i], "x", a[j], "y") for i, j in expected}
+
+
+@pytest.mark.parametrize("how", ["others", "random"])
+def test_many_senders_share_a_filter(tmp_path: Path, how: str) -> None:
+    more = "fan_in = 20\n" if how == "random" else ""
+    net = network(tmp_path, f'[population.a]\npes = 40\n[[connect]]\nfrom = "a.x"\nto = "a.y"\nhow = "{how}"\n{more}')
+    heard = connected(net)
+    assert len(heard) == 40 * (39 if how == "others" else 20)
+    assert all(len(filters) == 1 for inputs, _ in net.ports.values() for filters in inputs.values())
+
+
+def test_random_connections_follow_their_seed(tmp_path: Path) -> None:
+    text = '[population.a]\npes = 30\n[[connect]]\nfrom = "a.x"\nto = "a.y"\nhow = "random"\nfan_in = 7\nseed = '
+    one, same, other = (connected(network(tmp_path, text + seed)) for seed in ("5", "5", "6"))
+    assert one == same != other
+    for pe in {target for _, _, target, _ in one}:
+        assert sum(target == pe for _, _, target, _ in one) == 7
 
 
 names = st.sampled_from("abcd")
@@ -107,6 +151,63 @@ how = "next"
     assert net.entries == [(0x1000 + 256 * i, 0xFFFFFF00, [77 + (i + 1) % 3]) for i in range(3)]
 
 
+def test_pes_of_a_population_may_differ(tmp_path: Path) -> None:
+    np.save(tmp_path / "all.npy", np.arange(3))
+    np.save(tmp_path / "rows.npy", np.arange(12).reshape(3, 4))
+    np.save(tmp_path / "own.npy", np.array([7, 7, 7, 7]))
+    net = network(
+        tmp_path,
+        """
+[population.a]
+program = "some.module"
+pes = 3
+set = { n = 1, m = 2, k = 3 }
+data = { u = "all.npy", w = "all.npy" }
+each.set = { m = [10, 20, 30], k = [[1], [2], [3]] }
+each.data = { w = "rows.npy" }
+at.1.set = { m = 99, extra = true }
+at.2.data = { w = "own.npy" }
+""",
+    )
+    assert [pe.parameters for pe in net.pes] == [
+        {"n": 1, "m": 10, "k": [1]}, {"n": 1, "m": 99, "k": [2], "extra": True}, {"n": 1, "m": 30, "k": [3]},
+    ]  # fmt: skip
+    assert [pe.data["w"].tolist() for pe in net.pes] == [[0, 1, 2, 3], [4, 5, 6, 7], [7, 7, 7, 7]]
+    assert all(pe.data["u"].tolist() == [0, 1, 2] for pe in net.pes)
+    assert [(pe.index, pe.size) for pe in net.pes] == [(0, 3), (1, 3), (2, 3)]
+    assert [pe.to_wire()[name] for pe in net.pes for name in ("index", "size")] == [0, 3, 1, 3, 2, 3]
+
+
+def test_a_population_whose_pes_differ_runs(chip: Chip, programs: dict[str, str], tmp_path: Path) -> None:
+    np.save(tmp_path / "plans.npy", np.array([[-1, 0, 0], [5, 0, 9], [-1, 0, 1]]))
+    (tmp_path / "net.toml").write_text(
+        f"""
+[population.source]
+program = "{programs["source"]}"
+pes = 3
+each.set = {{ count = [1, 2, 3] }}
+[population.counter]
+program = "{programs["counter"]}"
+pes = 3
+each.data = {{ plan = "plans.npy" }}
+[population.sink]
+program = "{programs["sink"]}"
+pes = 3
+[[connect]]
+from = "source.out"
+to = "sink.in"
+how = "pairs"
+pairs = [[0, 1], [1, 1], [2, 2]]
+""",
+        encoding="utf-8",
+    )
+    places = chip.load_network(tmp_path / "net.toml").populations
+    chip.run(5)
+    assert [chip.read(pe, "count").tolist() for pe in places["source"]] == [[1], [2], [3]]
+    assert [chip.read(pe, "plan").tolist() for pe in places["counter"]] == [[-1, 0, 0], [5, 0, 9], [-1, 0, 1]]
+    assert [chip.read(pe, "n")[0] for pe in places["sink"]] == [0, 4 * (1 + 2), 4 * 3]
+
+
 CONNECT = '[[connect]]\nfrom = "a.x"\nto = "b.y"\n'
 
 
@@ -139,9 +240,32 @@ CONNECT = '[[connect]]\nfrom = "a.x"\nto = "b.y"\n'
             "overlapping keys: a.x and a.z both send 0x0",
         ),
         (TWO + "[population.a.data]\nw = 'no.npy'\n", "no.npy"),
+        (TWO + "[population.a.each]\nset = { n = [1] }\n", "`each` has 1 values of n, for 2 PEs"),
+        (TWO + "[population.a.each]\nset = { n = 1 }\n", "population.a.each.set.n: "),
+        (TWO + "[population.a.each]\ndata = { w = 'flat.npy' }\n", "`each` has 3 values of w, for 2 PEs"),
+        (TWO + "[population.a.each]\ndata = { w = 'scalar.npy' }\n", "`each` has 0 values of w, for 2 PEs"),
+        (TWO + "[population.a.at.2]\nset = { n = 1 }\n", r"population a has the PEs 0 to 1, there is no at\.2"),
+        (TWO + "[population.a.at.x]\nset = { n = 1 }\n", r"population\.a\.at\.x"),
+        ("[population.a]\npes = 1\nset = { n = 1 }\n", "do nothing without a program"),
+        ("[population.a]\npes = 1\neach.set = { n = [1] }\n", "do nothing without a program"),
+        (TWO + CONNECT + 'how = "random"\n', "probability or fan_in, one of them"),
+        (TWO + CONNECT + 'how = "random"\nfan_in = 1\nprobability = 0.5\n', "probability or fan_in, one of them"),
+        (TWO + CONNECT + "fan_in = 1\n", "probability or fan_in, one of them"),
+        (TWO + CONNECT + "seed = 1\n", "a seed belongs to"),
+        (TWO + CONNECT + 'how = "random"\nfan_in = 3\n', "fan_in = 3, but a.x has 2 PEs"),
+        (TWO + CONNECT + 'how = "random"\nprobability = 1.5\n', "less than or equal to 1"),
+        (TWO + CONNECT + 'how = "pairs"\n', "a list of pairs"),
+        (TWO + CONNECT + "pairs = [[0, 0]]\n", "a list of pairs"),
+        (
+            TWO + CONNECT + 'how = "pairs"\npairs = [[0, 2]]\n',
+            r"there is no pair \[0, 2\]: the populations have 2 and 2",
+        ),
+        (TWO + CONNECT + 'how = "pairs"\npairs = [[-1, 0]]\n', "greater than or equal to 0"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, text: str, problem: str) -> None:
+    np.save(tmp_path / "flat.npy", np.arange(3))
+    np.save(tmp_path / "scalar.npy", np.array(3))
     with pytest.raises(ConfigError, match=problem) as caught:
         network(tmp_path, text)
     assert "net.toml" in str(caught.value)

@@ -516,3 +516,14 @@ def test_an_interrupted_run_has_ended_when_it_returns(chip: Chip, programs: dict
     assert info["idle"] and 1000 < info["tick"] < 1_000_000_000
     chip.run(5)
     assert chip.read("1.1.0", "ticks")[0] == info["tick"] + 5
+
+
+def test_the_chips_seed_changes_the_random_numbers_of_all_pes(chips: Any, programs: dict[str, str]) -> None:
+    states = []
+    for seed in (0, 7):
+        chip = chips(seed=seed)
+        chip.load(programs["counter"], [9, 10])
+        assert chip.info()["seed"] == seed
+        states.append([chip.read(pe, "random").tolist() for pe in (9, 10)])
+    assert states[0] == [kiss_seed(9), kiss_seed(10)]
+    assert len({tuple(state) for pair in states for state in pair}) == 4

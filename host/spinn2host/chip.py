@@ -72,7 +72,7 @@ class Chip(Recording):
 
         strict: kernels check every index, and fail with an error instead of touching somebody else's memory.
 
-        seed: of the PEs' random numbers (`sdk.random_word` and so on), 0 to 2^64 - 1; each PE has its own numbers.
+        seed: of the PEs' random numbers (`sdk.random_word` and so on), 0 to 2^32 - 1; each PE has its own numbers.
 
         resident: it goes on when this process ends, until somebody halts it.
 
@@ -157,12 +157,16 @@ class Chip(Recording):
     ) -> None:  # fmt: skip
         """Loads a program (a module's name, or the path of a .py file) on PEs, which begin it in the present tick.
 
-        pes: one PE, or several. parameters: of the program. data: region → initial contents, of the region's whole
-        shape. replace: also where another program runs. Its ports are not connected yet: see `load_network`.
+        pes: one PE, or several, which are a population in this order. parameters: of the program. data: region →
+        initial contents, of the region's whole shape. replace: also where another program runs. Its ports are not
+        connected yet: see `load_network`.
 
         Raises ConfigError, SramOverflow, ProgramError before anything changes.
         """
-        items = [PeProgram(pe, program, dict(parameters or {}), data=data or {}) for pe in pe_ids(pes)]
+        ids, values = pe_ids(pes), dict(parameters or {})
+        items = [
+            PeProgram(pe, program, values, data=data or {}, index=index, size=len(ids)) for index, pe in enumerate(ids)
+        ]
         self.load_programs(items, replace)
 
     def load_programs(self, pes: Sequence[PeProgram], replace: bool = False) -> None:

@@ -22,6 +22,7 @@ class PeProgram:
 
     `program`: a module, or the path of a .py file. `inputs`: port → keys that it listens to, one range or several.
     `outputs`: port → keys that it sends. `data`: initial contents of regions, instead of what the program declares.
+    `index`, `size`: the PE's number in its population, and how many PEs that has; the program can ask for them.
     """
 
     pe: int
@@ -30,6 +31,8 @@ class PeProgram:
     inputs: Mapping[str, Keys | Sequence[Keys]] = field(default_factory=dict)
     outputs: Mapping[str, Keys] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    index: int = 0
+    size: int = 1
 
     def to_wire(self) -> dict[str, Any]:
         """The program as msgpack-able data."""
@@ -37,7 +40,7 @@ class PeProgram:
         program = os.fspath(self.program)
         program = os.path.abspath(program) if program.endswith(".py") else program
         return {"pe": self.pe, "program": program, "parameters": _plain(self.parameters), "data": data,
-                **ports_to_wire(self.inputs, self.outputs)}  # fmt: skip
+                "index": self.index, "size": self.size, **ports_to_wire(self.inputs, self.outputs)}  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

@@ -54,10 +54,9 @@ def check_options(
         number = operator.index(seed)
     except TypeError:
         number = -1
-    if not 0 <= number < 1 << 64:
-        raise ConfigError(f"seed must be a whole number from 0 to 2^64 - 1, not {seed!r}")
-    options = {"cores": cores, "loop": loop, "strict": bool(strict), "pes": _choose_pes(pes)}
-    return options | {"seed": number} if number else options
+    if not 0 <= number < 1 << 32:
+        raise ConfigError(f"seed must be a whole number from 0 to 2^32 - 1, not {seed!r}")
+    return {"cores": cores, "loop": loop, "strict": bool(strict), "pes": _choose_pes(pes), "seed": number}
 
 
 def start_supervisor(directory: Path, owner: int, options: dict[str, Any], lock: int) -> subprocess.Popen[str]:

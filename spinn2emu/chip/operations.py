@@ -64,7 +64,8 @@ class Operations:
             "name": self.name, "pid": os.getpid(), "owner": self.owner, "since": self.since, "tick": self._tick(),
             "idle": network.idle, "failure": None if network.failure is None else network.failure.message,
             "pes": self._available(), "programs": programs, "loop": options.loop, "strict": options.strict,
-            "cores": options.cores, "pids": {child.label: child.pid for child in network.children},
+            "seed": options.seed, "cores": options.cores,
+            "pids": {child.label: child.pid for child in network.children},
             "trace": None if tracing is None else tracing.state(),
         }  # fmt: skip
 

@@ -49,7 +49,8 @@ def info(chip_name: str | None, as_json: bool) -> None:
         state = running["failure"] or ("waits" if running["idle"] else "runs")
         stdout.print(
             f"\nchip {running['name']}: process {running['pid']}, {len(running['pes'])} PEs, "
-            f"{len(running['programs'])} with a program, tick {running['tick']}, {state}", markup=False,
+            f"{len(running['programs'])} with a program, seed {running['seed']}, tick {running['tick']}, {state}",
+            markup=False,
         )  # fmt: skip
     stdout.print()
     first = Column("constant", no_wrap=True)
