@@ -25,7 +25,7 @@ from spinn2emu import mesh
 from spinn2emu.errors import ConfigError, NoSuchChip, PeDied, Spinn2Error
 from spinn2emu.router.state import Counter, PeCounter
 from spinn2emu.trace.capture import ALL, MOST_NOTES, OFF, CaptureMemory, Filter, Place, make_room, wants_everything
-from spinn2emu.trace.file import Trace, TraceWriter, canonical_order, read_trace
+from spinn2emu.trace.file import Trace, TraceWriter, canonical_order, read_trace, write_trace
 from spinn2emu.trace.recorder import Recorder
 from spinn2emu.trace.schema import CHIP_TYPES, EVENT, LINK, ROUTER, Event, Meta, interfaces, latency_ns
 from spinn2host.chip import Chip, PeProgram
@@ -212,6 +212,8 @@ def test_every_phase_is_recorded_whatever_the_filter(
     last = trace.ticks[1] if len(trace.events) else TICKS
     assert known[:3] == [(DOZING, 1, 2, 5), (DOZING, 0, 5, 7), (DOZING, 1, 7, 10)]
     assert (DOZING, SOURCE) == (77, 5) and known[-1][3] == max(last, known[-1][2] + 1)
+    write_trace(tmp_path / "again.pcapng", trace)
+    assert (tmp_path / "again.pcapng").read_bytes() == (tmp_path / "t.pcapng").read_bytes()
 
 
 CHOOSER = """

@@ -211,6 +211,9 @@ def _phases(trace: Trace, ticks: choose.Ticks) -> tuple[list[phases.Span], list[
         for span in phases.common(trace, list(PHASE_COLOURS))
         if span.begin < ticks[1] and span.end > ticks[0]
     ]
+    declared = {name for info in trace.meta.pes.values() for name in info.phases}
+    if not len(trace.phases) and declared & PHASE_COLOURS.keys() and not spans:
+        return [], ["without phases: the file does not say when they began"]
     if len(spans) > SHADED:
         return [], [f"without its {len(spans):,} phases (no more than {SHADED} are shaded)"]
     return spans, []
