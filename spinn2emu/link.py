@@ -1,6 +1,7 @@
 """The host link: versioned msgpack messages over ZeroMQ between a host process and a chip.
 
-A request is {version, id, op, …}, a reply {version, id, ok, …} or {version, id, ok: false, error}. Arrays travel as
+A request is {version, id, op, …}, a reply {version, id, ok, …} or {version, id, ok: false, error}; before it, messages
+{version, id, progress} may say what takes so long. Arrays travel as
 their bytes. Messages beyond MAX_MESSAGE_BYTES are refused at the socket; whatever is malformed is a ProtocolError.
 """
 
@@ -49,6 +50,11 @@ def decode(data: bytes) -> dict[str, Any]:
 def reply_ok(request: dict[str, Any], **content: Any) -> bytes:
     """The bytes of a positive reply."""
     return encode({"id": request["id"], "ok": True, **content})
+
+
+def progress(request: dict[str, Any], text: str) -> bytes:
+    """The bytes of a message that comes before the reply: what is being done."""
+    return encode({"id": request["id"], "progress": text})
 
 
 def reply_error(request_id: int, error: Spinn2Error) -> bytes:

@@ -16,11 +16,12 @@ import pytest
 from host_helpers import small
 
 from spinn2emu.errors import ConfigError, Spinn2Error
+from spinn2emu.refused import explain
 from spinn2host.chip import Chip
 from spinn2host.cli import main as entry
 from spinn2host.cli.main import run
 from spinn2host.connection import DESCRIPTORS, check_descriptors
-from spinn2host.files import explain, read_toml
+from spinn2host.files import read_toml
 from spinn2host.network import read_network
 from spinn2host.recipe import make_recipe
 from spinn2host.rundir import RunDirectory

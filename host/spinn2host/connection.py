@@ -19,8 +19,8 @@ import zmq
 
 from spinn2emu import link, pidfd
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied, Spinn2Error
+from spinn2emu.refused import explain
 from spinn2host.directories import holds_lock, is_alive, log_tail, remove
-from spinn2host.files import explain
 from spinn2host.turns import Turns
 
 REQUEST_DEADLINE_S = 30.0

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from spinn2emu import link
 from spinn2emu.errors import ConfigError, DeadlineExceeded, Spinn2Error
-from spinn2host.files import explain
+from spinn2emu.refused import explain
 
 _MAX_IPC_PATH = 107
 """Bytes of a socket's path (sun_path of Linux's sockaddr_un, less the final 0)."""

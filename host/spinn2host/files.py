@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import tomllib
 from collections.abc import Iterator
@@ -11,27 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spinn2emu.errors import ConfigError, Spinn2Error
-
-_REMEDIES = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "your quota is used up: free some space",
-    errno.EFBIG: "the limit for the size of a file is reached: see `ulimit -f`",
-    errno.EROFS: "choose a place that can be written",
-    errno.EACCES: "choose a place that can be written",
-    errno.EMFILE: "too few file descriptors are allowed: raise the limit, see `ulimit -n`",
-    errno.ENFILE: "the whole system has too many open files: close some programs",
-    errno.ENOMEM: "the memory is used up: close some programs, or see `ulimit -v`",
-    errno.EAGAIN: "the limit of processes is reached: see `ulimit -u`",
-}
-
-
-def explain(error: OSError | int) -> str:
-    """What the system refused (an error or its number), on which file, and what to do about it, in one line."""
-    if isinstance(error, int):
-        error = OSError(error, os.strerror(error))
-    where = "" if error.filename is None else f"{error.filename}: "
-    remedy = _REMEDIES.get(error.errno or 0)
-    return f"{where}{error.strerror or error}" + (f"; {remedy}" if remedy else "")
+from spinn2emu.refused import explain
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from typing import Any
 
 from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, DeadlineExceeded, PeDied, Spinn2Error
+from spinn2emu.refused import explain
 from spinn2host.directories import log_tail
-from spinn2host.files import explain
 from spinn2host.pe_program import pe_ids
 from spinn2host.recording import PeName
 

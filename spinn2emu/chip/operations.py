@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spinn2emu import geometry, memory_map
-from spinn2emu.chip import loading
+from spinn2emu.chip import loading, processes
 from spinn2emu.chip.application import SIGNALS, Application
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.network import Network
 from spinn2emu.chip.watch import Watch
-from spinn2emu.errors import ConfigError, ProtocolError
+from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2emu.memory_map import Symbol
 from spinn2emu.registers import NO_PHASE, Register, Status
 from spinn2emu.router.state import PeCounter
@@ -47,11 +46,8 @@ class Operations:
         }  # fmt: skip
 
     def serve(self, request: Request) -> Answer:
-        """The answer to a request. Raises ProtocolError for an operation that does not exist."""
-        operation = self._known.get(str(request.get("op")))
-        if operation is None:
-            raise ProtocolError(f"unknown operation {request.get('op')!r}: there are {', '.join(self._known)}")
-        return operation(request)
+        """The answer to a request, which has been checked."""
+        return self._known[request["op"]](request)
 
     # --- the chip ---------------------------------------------------------------------------------------------------
 
@@ -101,7 +97,7 @@ class Operations:
             return self.network.application.asleep[pe]
         if pid is None:
             return "dead"
-        if self.watch.unresponsive(pe) or _is_suspended(pid):
+        if self.watch.unresponsive(pe) or processes.is_stopped(pid):
             return "unresponsive"
         return Status(int(self._view(pe, "sys")[Register.STATUS])).name.lower()
 
@@ -169,7 +165,7 @@ class Operations:
             raise ConfigError("no program is loaded: load one first")
         self.watch.begin()
         network.run(ticks)
-        return {"tick": network.tick}
+        return {"tick": network.tick, "run": network.runs}
 
     def end_run(self, request: Request) -> Answer:
         """A run ends as soon as its present window of ticks does."""
@@ -179,9 +175,15 @@ class Operations:
 
     def state(self, request: Request) -> Answer:
         """Whether all have reached the end of the run; `tick`: of the slowest. Raises what made the chip fail."""
-        if self.network.failure is not None:
-            raise self.network.failure
-        return {"idle": self.network.idle, "tick": self._tick()}
+        network = self.network
+        if request.get("run") not in (None, network.runs):
+            raise Spinn2Error(
+                f"the run was ended before its time: somebody else has reset or reloaded chip {self.name}, or started "
+                "another run", run=request["run"],
+            )  # fmt: skip
+        if network.failure is not None:
+            raise network.failure
+        return {"idle": network.idle, "tick": self._tick(), "run": network.runs}
 
     # --- memory -----------------------------------------------------------------------------------------------------
 
@@ -299,8 +301,6 @@ class Operations:
     def _symbol(self, pe: Any, where: int | str, size: int) -> Symbol:
         if isinstance(where, str):
             return self._assignment(pe).memory.find(where)
-        if not isinstance(where, int) or not isinstance(size, int):
-            raise ProtocolError(f"an address and a size are integers, not {where!r} and {size!r}")
         self.memory.range(pe, where, size)
         return Symbol(f"{where:#x}", where, np.dtype(np.uint8), (size,), "byte")
 
@@ -317,11 +317,3 @@ def fit(pe: int, symbol: Symbol, values: np.ndarray) -> np.ndarray:
         return symbol.fit(values)
     except ConfigError as error:
         raise ConfigError(f"PE {geometry.name(pe)}: {error.message}", pe=pe, **error.fields) from error
-
-
-def _is_suspended(pid: int) -> bool:
-    """Whether somebody has stopped the process (SIGSTOP, a debugger)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
-    except OSError:
-        return False

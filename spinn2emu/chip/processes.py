@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -12,9 +13,12 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 from spinn2emu import pidfd
+from spinn2emu.errors import Spinn2Error
+from spinn2emu.refused import explain
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _LIBC = ctypes.CDLL(None)
@@ -32,15 +36,40 @@ class Child(NamedTuple):
 def fork(label: str, pe: int, body: Callable[[], None], core: int | None = None, keep: Sequence[int] = ()) -> Child:
     """Runs `body` in a new process, pinned to `core` if that is given, that is killed when this one ends.
 
-    keep: the file descriptors beyond the standard ones that it needs.
+    keep: the file descriptors beyond the standard ones that it needs. Raises Spinn2Error if the system refuses it.
     """
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        limits = ", ".join(f"{name} {value}" for name, value in process_limits().items())
+        raise Spinn2Error(
+            f"no process can be started for {label}: {explain(error)} ({limits or 'no limit is known'})", label=label,
+        ) from error  # fmt: skip
     if pid == 0:
         _child(label, parent, body, core, keep)
-    return Child(label, pe, pid, pidfd.open_process(pid))
+    try:
+        return Child(label, pe, pid, pidfd.open_process(pid))
+    except OSError as error:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise Spinn2Error(
+            f"the process of {label} cannot be watched (pidfd_open): {explain(error)}", label=label
+        ) from error
+
+
+def process_limits() -> dict[str, int]:
+    """What is known to limit the number of processes, by name."""
+    limits = {}
+    soft = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    if soft != resource.RLIM_INFINITY:
+        limits["ulimit -u"] = soft
+    for path in (Path("/sys/fs/cgroup/pids.max"), Path("/sys/fs/cgroup/pids/pids.max")):
+        with contextlib.suppress(OSError, ValueError):
+            limits[str(path)] = int(path.read_text())
+    return limits
 
 
 def die_with_parent(parent: int) -> None:
@@ -59,8 +88,7 @@ def _child(label: str, parent: int, body: Callable[[], None], core: int | None, 
         _LIBC.prctl(_PR_SET_NAME, label.encode()[:15])  # what `ps` and `top` show
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        limit = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536)
-        for low, high in pairwise([2, *sorted(keep), limit]):
+        for low, high in pairwise([2, *sorted(keep), 1 << 20]):
             os.closerange(low + 1, high)
         body()
     except BaseException:
@@ -82,6 +110,14 @@ def exit_cause(pid: int) -> str:
     if os.WIFSIGNALED(status):
         return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
     return f"exited with code {os.WEXITSTATUS(status)}"
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether somebody has stopped the process (SIGSTOP, a debugger)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in b"Tt"
+    except OSError:
+        return False
 
 
 def end(child: Child) -> str:

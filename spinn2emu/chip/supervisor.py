@@ -21,12 +21,14 @@ from typing import Any, NamedTuple
 import zmq
 
 from spinn2emu import geometry, link, pidfd
-from spinn2emu.chip import loading
+from spinn2emu.chip import loading, requests
 from spinn2emu.chip.memory import ChipMemory
-from spinn2emu.chip.network import Network, Options
+from spinn2emu.chip.network import NATIVES, Network, Options
 from spinn2emu.chip.operations import Operations
 from spinn2emu.chip.watch import Watch
 from spinn2emu.errors import ChipStuck, ProtocolError, Spinn2Error
+from spinn2emu.jit.build import Build
+from spinn2emu.refused import explain
 from spinn2emu.registers import Register
 
 START_DEADLINE_S = 30.0
@@ -48,10 +50,11 @@ class Supervisor:
         self.directory = directory
         self.memory = ChipMemory()
         self.waiters: list[Waiter] = []
-        self.watch = Watch(self.memory)
+        self.watch = Watch(self.memory, options.deadline)
         self.owner = pidfd.open_process(owner) if owner else None
         self.context = zmq.Context()
         self.network = Network(directory, self.memory, self.context, options)
+        self.network.build = Build(NATIVES)  # goes on in the background, if something is missing
         name = directory.name.removeprefix(link.DIRECTORY_PREFIX)
         self.operations = Operations(name, owner, self.network, self.memory, self.watch, self._await_all)
         self.host = self.context.socket(zmq.ROUTER)
@@ -107,7 +110,7 @@ class Supervisor:
         network, now = self.network, time.monotonic()
         self.watch.look()
         if not network.idle and network.failure is None:
-            network.failure = self.watch.stuck(network.awake)
+            network.failure = self.watch.stuck(network.awake, network.children)
         due = [waiter for waiter in self.waiters if network.idle or network.failure or waiter.deadline <= now]
         self.waiters = [waiter for waiter in self.waiters if waiter not in due]
         for waiter in due:
@@ -121,10 +124,15 @@ class Supervisor:
         except ProtocolError as error:
             self.host.send_multipart([host, link.reply_error(error.fields.get("id", 0), error)])
             return
-        timeout = request.get("timeout", 1.0)
-        if request.get("op") == "wait" and isinstance(timeout, int | float):
-            self.waiters.append(Waiter(host, request, time.monotonic() + min(timeout, 60.0)))
+        try:
+            requests.check(request)
+        except ProtocolError as error:
+            self.host.send_multipart([host, link.reply_error(request["id"], error)])
             return
+        if request["op"] == "wait":
+            self.waiters.append(Waiter(host, request, time.monotonic() + min(request.get("timeout", 1.0), 60.0)))
+            return
+        self.network.report = lambda text: self.host.send_multipart([host, link.progress(request, text)])
         self._reply(host, request, self.operations.serve)
 
     def _reply(
@@ -136,8 +144,7 @@ class Supervisor:
             answer = link.reply_error(request["id"], error)
         except Exception as error:
             traceback.print_exc()
-            problem = ProtocolError(f"malformed {request.get('op')!r} request: {type(error).__name__}: {error}")
-            answer = link.reply_error(request["id"], problem)
+            answer = link.reply_error(request["id"], _failed(request["op"], error))
         self.host.send_multipart([host, answer])
 
     def _await_all(self) -> None:
@@ -160,6 +167,16 @@ class Supervisor:
         return bool(sys_region[Register.STATUS])
 
 
+def _failed(op: str, error: Exception) -> Spinn2Error:
+    """What the host is told of an operation that failed here: the system's refusal, or a fault of the emulator."""
+    if isinstance(error, MemoryError):
+        return Spinn2Error(f"{op!r} failed: the memory is used up: close some programs, or see `ulimit -v`", op=op)
+    if isinstance(error, OSError):  # zmq's errors are such, too
+        return Spinn2Error(f"{op!r} failed: {explain(error)}", op=op)
+    text = f"{op!r} failed in the chip's supervisor, which is a fault of spinn2emu; please report it"
+    return Spinn2Error(f"{text}: {type(error).__name__}: {error}", op=op)
+
+
 def main() -> None:
     """`python -m spinn2emu.chip.supervisor DIRECTORY OWNER_PID OPTIONS`: serves a chip, says `ready` on stdout.
 
@@ -171,6 +188,7 @@ def main() -> None:
     if owner == 0 and os.fork():
         os._exit(0)  # the resident chip belongs to nobody
     (directory / link.PID_NAME).write_text(str(os.getpid()))
+    os.chdir("/")  # nobody's folder is kept busy, and no import begins there
     supervisor = Supervisor(directory, owner, options)
     print("ready", flush=True)
     with open(os.devnull, "w") as nowhere:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from spinn2emu import geometry
 from spinn2emu.chip.loading import Assignment
 from spinn2emu.chip.memory import ChipMemory
+from spinn2emu.chip.processes import Child, is_stopped
 from spinn2emu.errors import ChipStuck, PeFailed
-from spinn2emu.registers import SYSTEM_ERRORS, Register, Status, SystemError
+from spinn2emu.registers import SYSTEM_ERRORS, Register, SystemError
 from spinn2emu.router.state import MAX_IDS
 
 STUCK_AFTER_S = 10.0
-"""Wall-clock time without any progress of any PE after which a running chip counts as stuck."""
+"""Wall-clock time without any progress of any PE after which a running chip counts as stuck, unless it was booted with
+another."""
 
 UNRESPONSIVE_AFTER_S = 2.0
 """Wall-clock time in one activation after which `ps` says so."""
@@ -24,8 +26,8 @@ UNRESPONSIVE_AFTER_S = 2.0
 class Watch:
     """Notices that virtual time stands still."""
 
-    def __init__(self, memory: ChipMemory) -> None:
-        self.memory = memory
+    def __init__(self, memory: ChipMemory, deadline: float = STUCK_AFTER_S) -> None:
+        self.memory, self.deadline = memory, deadline
         self._kernel = np.zeros((MAX_IDS, 2))  # the activation that a PE was last seen in, and since when
         self.begin()
 
@@ -49,25 +51,36 @@ class Watch:
         """The lowest tick of any PE."""
         return min((int(self._sys(a)[Register.TICK]) for a in assignments.values()), default=0)
 
-    def stuck(self, assignments: Mapping[int, Assignment]) -> ChipStuck | None:
-        """The error, if nothing has moved for STUCK_AFTER_S."""
+    def stuck(self, assignments: Mapping[int, Assignment], children: Sequence[Child]) -> ChipStuck | None:
+        """The error, if nothing has moved for so long that the chip counts as stuck. It names who is to blame: processes
+        that somebody has stopped, else PEs that do not return from their kernel, else those that wait.
+        """
         moved = self.memory.activity()
         moved += sum(int(self._sys(a)[Register.TICK]) for a in assignments.values())
         now = time.monotonic()
         if moved != self._seen:
             self._seen, self._since = moved, now
-        if now - self._since < STUCK_AFTER_S:
+        if now - self._since < self.deadline:
             return None
         tick = self.slowest(assignments)
-        late = [a for a in assignments.values() if self._sys(a)[Register.STATUS] == Status.RUNNING]
-        what = "does not return from its kernel"
-        if not late:
+        stopped = [child for child in children if is_stopped(child.pid)]
+        late = [a for a in assignments.values() if self.memory.guards["busy"][a.pe]]
+        if stopped:
+            names = [child.label for child in stopped]
+            pids = " ".join(str(child.pid) for child in stopped)
+            what = f"stopped (SIGSTOP, or a debugger): `kill -CONT {pids}` would have let it go on"
+        elif late:
+            what = "does not return from its kernel; one that computes for longer needs `boot --deadline SECONDS`"
+        else:
             late = [a for a in assignments.values() if self._sys(a)[Register.TICK] == tick]
             what = "waits for packets or promises that do not come: check the ports that its phase listens to"
-        names = [f"{geometry.name(a.pe)} ({a.program.name})" for a in late]
+        if not stopped:
+            names = [f"{geometry.name(a.pe)} ({a.program.name})" for a in late]
+        who = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return ChipStuck(
-            f"no progress for {STUCK_AFTER_S:.0f} s: {', '.join(names[:4])} {what} in tick {tick}", tick=tick, pes=names
-        )
+            f"no progress for {self.deadline:g} s: {who} {'is ' if stopped else ''}{what} in tick {tick}", tick=tick,
+            pes=names, deadline=self.deadline,
+        )  # fmt: skip
 
     def _sys(self, assignment: Assignment) -> np.ndarray:
         return assignment.memory["sys"].view(self.memory.sram[assignment.pe])

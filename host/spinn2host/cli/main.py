@@ -10,9 +10,9 @@ import click
 
 from spinn2emu.errors import Spinn2Error
 from spinn2emu.version import VERSION
+from spinn2emu.refused import explain
 from spinn2host.cli.lazy import LazyGroup
 from spinn2host.cli.output import report_error, show_anything
-from spinn2host.files import explain
 
 INTERRUPTED = 130
 
