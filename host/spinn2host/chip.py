@@ -19,9 +19,9 @@ from spinn2emu.memory_map import MemoryMap
 from spinn2host.connection import WAIT_S, check_descriptors
 from spinn2host.counters import Counters
 from spinn2host.directories import PRIVATE, base_directory, chip_directory, is_alive, new_directory, remove, running
-from spinn2host.pe_program import PeProgram, pe_ids, ports_to_wire
+from spinn2host.pe_program import PeProgram, pe_ids, ports_to_wire, search_path
 from spinn2host.recording import LOAD_DEADLINE_S, PeName, Recording, pe_id
-from spinn2host.start import await_supervisor, check_options, discard, start_supervisor
+from spinn2host.start import STUCK_AFTER_S, await_supervisor, check_options, discard, start_supervisor
 
 if TYPE_CHECKING:
     from spinn2host.network import Network
@@ -56,7 +56,7 @@ class Chip(Recording):
     def boot(
         cls, cores: Sequence[int] | None = None, loop: Literal["compiled", "python"] = "compiled", *,
         name: str | None = None, pes: Sequence[PeName] | int | None = None, strict: bool = False,
-        seed: int = 0, resident: bool = False,
+        seed: int = 0, deadline: float = STUCK_AFTER_S, resident: bool = False,
     ) -> Chip:  # fmt: skip
         """Starts a chip's supervisor.
 
@@ -74,6 +74,8 @@ class Chip(Recording):
 
         seed: of the PEs' random numbers (`sdk.random_word` and so on), 0 to 2^32 - 1; each PE has its own numbers.
 
+        deadline: seconds without progress after which a run counts as stuck: more for kernels that compute for long.
+
         resident: it goes on when this process ends, until somebody halts it.
 
         Results never depend on cores and loop.
@@ -82,7 +84,7 @@ class Chip(Recording):
         come up; `load` raises ConfigError for cores that cannot be used.
         """
         check_descriptors()
-        options = check_options(cores=cores, loop=loop, strict=strict, pes=pes, seed=seed)
+        options = check_options(cores=cores, loop=loop, strict=strict, pes=pes, seed=seed, deadline=deadline)
         directory, lock = new_directory(name, private=not resident)
         process = None
         try:
@@ -199,7 +201,7 @@ class Chip(Recording):
     def _load(self, pes: Sequence[PeProgram], entries: Iterable[Any] | None = None, **options: Any) -> None:
         items = [pe.to_wire() for pe in pes]
         routes = None if entries is None else [list(entry) for entry in entries]
-        reply = self.request("load", LOAD_DEADLINE_S, pes=items, entries=routes, **options)
+        reply = self.request("load", LOAD_DEADLINE_S, pes=items, entries=routes, path=search_path(), **options)
         maps = [MemoryMap.from_wire(wire) for wire in reply["maps"]]
         self.maps = {int(pe): maps[number] for pe, number in reply["map_of"].items()}
 
@@ -230,7 +232,7 @@ class Chip(Recording):
 
     def start(self, ticks: int) -> None:
         """As `run`, but does not wait."""
-        self.request("run", ticks=ticks)
+        self._run = self.request("run", ticks=ticks)["run"]
 
     def end_run(self) -> None:
         """Ends a run that somebody started, at the end of its present window of 2,048 ticks."""

@@ -47,6 +47,9 @@ class Connection:
         self._lock = lock
         self._next_id = 0
         self._turns = Turns()
+        self._run: int | None = None  # which this handle has started
+        self.report: Callable[[str], None] | None = None
+        """Gets lines about what a request does that takes long, such as compiling."""
         check_descriptors()
         self._context = zmq.Context()
         try:
@@ -144,8 +147,10 @@ class Connection:
         while True:
             if self._socket.poll(200):
                 reply = link.decode(self._socket.recv())
-                if reply["id"] == self._next_id:
+                if reply["id"] == self._next_id and "progress" not in reply:
                     return link.unwrap(reply)
+                if reply["id"] == self._next_id and self.report:
+                    self.report(reply["progress"])
                 continue
             self._check_alive(op)
             if look < time.monotonic():
@@ -182,12 +187,15 @@ class Connection:
             )  # fmt: skip
 
     def wait(self, progress: Callable[[int], None] | None = None) -> int:
-        """Waits for the end of a run; returns the tick. Raises PeDied, PeFailed or ChipStuck.
+        """Waits for the end of a run; returns the tick. Raises PeDied, PeFailed or ChipStuck; Spinn2Error if
+        somebody else has ended this run, by a reset say.
 
         It asks again and again, so that other threads can use the handle meanwhile.
         """
+        run, self._run = self._run, None
         while True:
-            reply = self.request("wait", timeout=WAIT_S)
+            reply = self.request("wait", timeout=WAIT_S, run=run)
+            run = reply["run"]
             if progress:
                 progress(reply["tick"])
             if reply["idle"]:

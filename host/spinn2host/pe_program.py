@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +43,14 @@ class PeProgram:
         program = os.path.abspath(program) if program.endswith(".py") else program
         return {"pe": self.pe, "program": program, "parameters": _plain(self.parameters), "data": data,
                 "index": self.index, "size": self.size, **ports_to_wire(self.inputs, self.outputs)}  # fmt: skip
+
+
+def search_path() -> list[str]:
+    """Where modules are looked for: the folder that this process is in, and where its own come from."""
+    here = []
+    with contextlib.suppress(OSError):  # the folder may be gone
+        here.append(os.getcwd())
+    return [*here, *(folder for folder in sys.path if folder)]
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import operator
 import os
 import select
@@ -21,8 +22,10 @@ from spinn2host.directories import log_tail
 from spinn2host.pe_program import pe_ids
 from spinn2host.recording import PeName
 
+STUCK_AFTER_S = 10.0
+"""Seconds without progress after which a run counts as stuck, unless a chip is booted with another number."""
 START_DEADLINE_S = 60.0
-"""For the supervisor to say that it is ready: it imports numba, which takes seconds on a busy machine."""
+"""For the supervisor to say that it is ready."""
 
 
 def _choose_pes(pes: Sequence[PeName] | int | None) -> list[int] | None:
@@ -41,7 +44,13 @@ def _choose_pes(pes: Sequence[PeName] | int | None) -> list[int] | None:
 
 
 def check_options(
-    *, cores: Any = None, loop: Any = "compiled", strict: bool = False, pes: Any = None, seed: Any = 0
+    *,
+    cores: Any = None,
+    loop: Any = "compiled",
+    strict: bool = False,
+    pes: Any = None,
+    seed: Any = 0,
+    deadline: Any = STUCK_AFTER_S,
 ) -> dict[str, Any]:
     """The options of `Chip.boot` as JSON has them. Raises ConfigError for what they cannot be."""
     if loop not in ("compiled", "python"):
@@ -54,9 +63,14 @@ def check_options(
         number = operator.index(seed)
     except TypeError:
         number = -1
-    if not 0 <= number < 1 << 32:
-        raise ConfigError(f"seed must be a whole number from 0 to 2^32 - 1, not {seed!r}")
-    return {"cores": cores, "loop": loop, "strict": bool(strict), "pes": _choose_pes(pes), "seed": number}
+    if not 0 <= number < 1 << 64:
+        raise ConfigError(f"seed must be a whole number from 0 to 2^64 - 1, not {seed!r}")
+    if not isinstance(deadline, int | float) or not 0 < deadline < math.inf:
+        raise ConfigError(f"deadline must be seconds, more than 0, not {deadline!r}")
+    return {
+        "cores": cores, "loop": loop, "strict": bool(strict), "pes": _choose_pes(pes), "seed": number,
+        "deadline": float(deadline),
+    }  # fmt: skip
 
 
 def start_supervisor(directory: Path, owner: int, options: dict[str, Any], lock: int) -> subprocess.Popen[str]:
@@ -64,7 +78,8 @@ def start_supervisor(directory: Path, owner: int, options: dict[str, Any], lock:
 
     Raises Spinn2Error for what the system refuses.
     """
-    command = [sys.executable, "-m", "spinn2emu.chip.supervisor", str(directory), str(owner), json.dumps(options)]
+    # -P: it imports nothing from the folder that it is started in
+    command = [sys.executable, "-P", "-m", "spinn2emu.chip.supervisor", str(directory), str(owner), json.dumps(options)]
     try:
         with open(directory / "log", "wb") as log:
             return subprocess.Popen(

@@ -18,6 +18,8 @@ from spinn2emu.pe.process import Image
 from spinn2emu.registers import NO_PHASE, Register, kiss_seed
 from spinn2emu.router.state import MAX_FILTERS, Endpoint
 
+SEED_STEP = 0xD1342543DE82EF95
+"""Odd, so that all seeds of 64 bits differ; far from the step of SplitMix64 (own choice)."""
 Range = tuple[int, int]
 """A set of keys: (key, mask)."""
 
@@ -141,7 +143,7 @@ def initialise(assignment: Assignment, memory: ChipMemory, tick: int, seed: int 
     views["sys"][Register.TICK] = tick
     views["sys"][[Register.PHASE, Register.NEXT_PHASE]] = NO_PHASE
     views["sys"][[Register.PE, Register.INDEX, Register.SIZE]] = assignment.pe, assignment.number, assignment.total
-    views["random"][:] = kiss_seed(seed << 8 | assignment.pe)
+    views["random"][:] = kiss_seed(assignment.pe + seed * SEED_STEP)
     views["phases"][:] = program.phase_table
     for name, value in (dict(program.initial) | assignment.data).items():
         views[name][...] = value

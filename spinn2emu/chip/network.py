@@ -6,29 +6,32 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import zmq
 from numpy.typing import NDArray
 
 from spinn2emu import geometry, link, spec
-from spinn2emu.chip import loading, placement, processes
+from spinn2emu.chip import loading, processes
 from spinn2emu.chip.application import Application
+from spinn2emu.chip.deployment import Before, Plan, check_descriptors, make_plan
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.tracing import Tracing
-from spinn2emu.chip.watch import pe_failed
+from spinn2emu.chip.watch import STUCK_AFTER_S, pe_failed
 from spinn2emu.errors import ChipStuck, ConfigError, PeDied, Spinn2Error
 from spinn2emu.frames import SUPERVISOR, VERSION, Kind, header, identity, new_buffer
 from spinn2emu.jit import prepare
+from spinn2emu.jit.build import Build
 from spinn2emu.pe import debug as pe_debug
 from spinn2emu.pe import process as pe_process
 from spinn2emu.pe.guard import guarded
+from spinn2emu.refused import explain
 from spinn2emu.registers import Register, wake_up
 from spinn2emu.router import debug as router_debug
 from spinn2emu.router import process as router_process
 from spinn2emu.router.loop import run as run_router
-from spinn2emu.router.state import Counter, Fault, PeCounter, build, find_links
+from spinn2emu.router.state import Counter, Fault, PeCounter
 from spinn2emu.trace import recorder
 from spinn2emu.trace.capture import record_packets
 from spinn2emu.trace.schema import Event
@@ -50,6 +53,8 @@ class Options(NamedTuple):
     """The PEs that programs may be loaded on; None: all."""
     seed: int = 0
     """Of the PEs' random numbers."""
+    deadline: float = STUCK_AFTER_S
+    """Seconds without progress after which a run counts as stuck."""
 
 
 LOOPS = ("compiled", "python")
@@ -70,6 +75,8 @@ class Network:
         self.failure: Spinn2Error | None = None
         self.tracing: Tracing | None = None
         self.report: Callable[[str], None] | None = None
+        self.build: Build | None = None
+        self.runs = 0  # how often time has been let run, or begun anew
         self.tick, self.idle = 0, True
         self._loads = 0
         self._window, self._reached = 0, 0
@@ -90,7 +97,8 @@ class Network:
 
         anew: the chip is cleared first, and time begins at 0.
 
-        Raises ConfigError for a wrong routing table or cores; the chip is unchanged then.
+        Raises ConfigError for a wrong routing table or cores, Spinn2Error if the system does not allow so many
+        processes or file descriptors; the chip is as before then, or empty if it was to begin anew.
         """
         if anew and self.tracing is not None:
             raise ConfigError(
@@ -99,56 +107,85 @@ class Network:
             )  # fmt: skip
         if self.tracing is not None:
             self.tracing.check(application.pes)
-        plain = self.options.loop == "python"
-        entries, awake = application.entries, application.awake
-        endpoints = [loading.endpoint(assignment) for assignment in awake]
-        cores, pin = placement.choose_cores(len(awake), [] if plain else self.options.cores)
-        links = find_links(endpoints, entries)
-        home = placement.place(endpoints, links, len(cores))
-        ports, shares = build(endpoints, entries, links, home)
+        plan = self._plan(application)
+        check_descriptors(plan)
+        if self.build is not None:
+            self.build.wait(self.report)
+            self.build = None
+        prepare(NATIVES, self.report)
+        before = None if anew else Before(self.application, self.quads, self.memory, fresh)
         self.stop()
         if anew:
             self.memory.clear()
             self.quads[:] = 0
             self.failure, self.tick = None, 0
-        elif list(entries) != list(self.application.entries):
+            self.runs += 1
+        elif list(application.entries) != list(self.application.entries):
             self.quads = self._quads()
             self.memory.registers["hits"] = 0
         self.memory.notes[:] = 0
         self._settle(application, fresh)
-        self.application, self.idle = application, True
-        self.memory.captures.restart(len(shares), self.tick)
+        try:
+            self._fork(plan)
+        except (Spinn2Error, OSError) as error:
+            self._roll_back(before, error)
+
+    def _plan(self, application: Application) -> Plan:
+        plain = self.options.loop == "python"
+        return make_plan(application, [] if plain else self.options.cores)
+
+    def _fork(self, plan: Plan) -> None:
+        """Starts the processes of an application whose PEs' memory is ready."""
+        self.application, self.idle = plan.application, True
+        self.memory.captures.restart(len(plan.shares), self.tick)
         if self.tracing is not None:
-            self.tracing.name_types(application.pes)
+            self.tracing.name_types(plan.application.pes)
         # A new name for each load: the socket that is being closed may still reconnect to the old one's successor, and
         # would take the supervisor's identity there.
         self._loads += 1
-        where = [f"ipc://{self.directory / link.NETWORK_NAME}{self._loads}-{r}" for r in range(len(shares))]
-        prepare(NATIVES, self.report)
+        where = [f"ipc://{self.directory / link.NETWORK_NAME}{self._loads}-{r}" for r in range(len(plan.shares))]
         processes.prepare_to_fork()
-        for r, share in enumerate(shares):
-            label = "router" if len(shares) == 1 else f"router {r}"
-            body = partial(
-                router_process.main, r, share, ports, self.memory.queues, self.memory.of_router(r),
-                self.memory.captures.of_router(r), where,
-            )  # fmt: skip
-            if plain:
+        memory = self.memory
+        for r, share in enumerate(plan.shares):
+            label = "router" if len(plan.shares) == 1 else f"router {r}"
+            records = (memory.queues, memory.of_router(r), memory.captures.of_router(r))
+            if self.options.loop == "python":
                 body = partial(
-                    router_debug.main, endpoints, entries, links, self.memory.queues, self.memory.of_router(0),
-                    self.memory.captures.of_router(0), where[0],
-                )  # fmt: skip
-            self.children.append(processes.fork(label, 0, body, cores[r] if pin else None))
-        for assignment in awake:
-            pe, router = assignment.pe, int(home[assignment.pe])
+                    router_debug.main, plan.endpoints, plan.application.entries, plan.links, *records, where[r]
+                )
+            else:
+                body = partial(router_process.main, r, share, plan.ports, *records, where)
+            self.children.append(processes.fork(label, 0, body, plan.core(r)))
+        for assignment in plan.application.awake:
+            pe, router = assignment.pe, int(plan.home[assignment.pe])
             body = partial(self._serve, assignment, where[router])
-            self.children.append(processes.fork(f"pe {geometry.name(pe)}", pe, body, cores[router] if pin else None))
+            self.children.append(processes.fork(f"pe {geometry.name(pe)}", pe, body, plan.core(router)))
         for address in where:
             socket = self.context.socket(zmq.DEALER)
             socket.set(zmq.ROUTING_ID, identity(SUPERVISOR))
             socket.set(zmq.RECONNECT_IVL, 5)
             socket.connect(address)
             self.sockets.append(socket)
-        self.run(0)
+        self._begin_run(0)
+
+    def _roll_back(self, before: Before | None, error: Spinn2Error | OSError) -> NoReturn:
+        """Not all processes could be started: ends those that were, and brings back what was there before."""
+        self.stop()
+        reason = error.message if isinstance(error, Spinn2Error) else explain(error)
+        if before is None:
+            self.memory.clear()
+            self.application, self.idle, self.tick = Application(), True, 0
+            raise Spinn2Error(f"{reason}. The chip has no programs now") from error
+        before.restore(self.memory)
+        self.application, self.quads = before.application, before.quads
+        try:
+            self._fork(self._plan(self.application))
+        except (Spinn2Error, OSError):
+            self.stop()
+            self.idle = True
+            self.failure = Spinn2Error(f"{reason}. Nor could the processes that were there before be started again")
+            raise self.failure from error
+        raise Spinn2Error(f"{reason}. The chip is as it was before") from error
 
     def _serve(self, assignment: loading.Assignment, endpoint: str) -> None:
         """The body of a PE's process."""
@@ -191,6 +228,10 @@ class Network:
 
     def run(self, ticks: int) -> None:
         """Lets time run on by `ticks`; `idle` becomes true when all PEs have run them."""
+        self.runs += 1
+        self._begin_run(ticks)
+
+    def _begin_run(self, ticks: int) -> None:
         self._window = self.tick
         self.tick += ticks
         self.idle = False
@@ -299,6 +340,8 @@ class Network:
             tick = int(assignment.memory["sys"].view(self.memory.sram[child.pe])[Register.TICK])
             program = assignment.program.name
             who = f"PE {geometry.name(child.pe)} ({program}) died in tick {tick}"
+            if cause in ("killed by SIGSEGV", "killed by SIGBUS"):
+                cause += ": it has reached beyond its SRAM, by an index out of range (`boot --strict` finds the line)"
         else:
             program, tick, who = "", slowest, f"the {child.label} process died"
         self.failure = self.failure or PeDied(

@@ -54,7 +54,8 @@ class Supervisor:
         self.owner = pidfd.open_process(owner) if owner else None
         self.context = zmq.Context()
         self.network = Network(directory, self.memory, self.context, options)
-        self.network.build = Build(NATIVES)  # goes on in the background, if something is missing
+        with contextlib.suppress(OSError):  # else later, when it is needed
+            self.network.build = Build(NATIVES)  # goes on in the background, if something is missing
         name = directory.name.removeprefix(link.DIRECTORY_PREFIX)
         self.operations = Operations(name, owner, self.network, self.memory, self.watch, self._await_all)
         self.host = self.context.socket(zmq.ROUTER)
@@ -72,6 +73,8 @@ class Supervisor:
                 self._check_time()
         finally:
             self.network.stop()
+            if self.network.build is not None:
+                self.network.build.cancel()
             with contextlib.suppress(Spinn2Error):
                 self.network.end_trace()
             self.host.close(linger=500)
@@ -132,7 +135,11 @@ class Supervisor:
         if request["op"] == "wait":
             self.waiters.append(Waiter(host, request, time.monotonic() + min(request.get("timeout", 1.0), 60.0)))
             return
-        self.network.report = lambda text: self.host.send_multipart([host, link.progress(request, text)])
+
+        def report(text: str) -> None:
+            self.host.send_multipart([host, link.progress(request, text)])
+
+        self.network.report = report
         self._reply(host, request, self.operations.serve)
 
     def _reply(

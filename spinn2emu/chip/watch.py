@@ -52,8 +52,8 @@ class Watch:
         return min((int(self._sys(a)[Register.TICK]) for a in assignments.values()), default=0)
 
     def stuck(self, assignments: Mapping[int, Assignment], children: Sequence[Child]) -> ChipStuck | None:
-        """The error, if nothing has moved for so long that the chip counts as stuck. It names who is to blame: processes
-        that somebody has stopped, else PEs that do not return from their kernel, else those that wait.
+        """The error, if nothing has moved for so long that the chip counts as stuck. It names who is to blame:
+        processes that somebody has stopped, else PEs that do not return from their kernel, else those that wait.
         """
         moved = self.memory.activity()
         moved += sum(int(self._sys(a)[Register.TICK]) for a in assignments.values())

@@ -6,6 +6,7 @@ is read anew, with all that it imports from its folder: every load begins with a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import struct
@@ -185,6 +186,9 @@ def _work(writing: int, orders: Sequence[Order], path: Sequence[str], one_tick: 
     done: dict[Any, tuple[str, bytes]] = {}
     number = 0
     try:
+        if path:
+            with contextlib.suppress(OSError):
+                os.chdir(path[0])
         look_in(path)
         program = load_program(orders[0].program)
         for number, order in enumerate(orders):

@@ -75,9 +75,13 @@ class Build:
                         worker.end()
                         self.workers.remove(worker)
         finally:
-            for worker in self.workers:
-                worker.end(kill=True)
-            self.workers = []
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Ends what is still being compiled."""
+        for worker in self.workers:
+            worker.end(kill=True)
+        self.workers = []
 
 
 class _Worker:

@@ -15,9 +15,17 @@ from spinn2host.chip import discover as find_chips
 from spinn2host.cli.common import Pes, attach, cores_option, existing_file, given, pass_chip_name
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.files import read_toml
-from spinn2host.start import check_options
+from spinn2host.start import STUCK_AFTER_S, check_options
 
-CHIP_KEYS = {"name": str, "pes": (int, list), "cores": list, "loop": str, "strict": bool, "seed": int}
+CHIP_KEYS = {
+    "name": str,
+    "pes": (int, list),
+    "cores": list,
+    "loop": str,
+    "strict": bool,
+    "seed": int,
+    "deadline": (int, float),
+}
 """What a CHIP.toml may say, and of which type."""
 
 
@@ -29,14 +37,18 @@ CHIP_KEYS = {"name": str, "pes": (int, list), "cores": list, "loop": str, "stric
 @click.option(
     "--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the PEs' random numbers.",
 )  # fmt: skip
+@click.option(
+    "--deadline", type=click.FloatRange(0, min_open=True), default=STUCK_AFTER_S, show_default=True, metavar="SECONDS",
+    help="A run without progress for so long has failed; more for kernels that compute for long.",
+)  # fmt: skip
 @cores_option
 @json_option
 @click.pass_context
 def boot(context: click.Context, file: Path | None, as_json: bool, **options: Any) -> None:
     """Start a chip that runs until `halt`.
 
-    A CHIP.toml may set name, pes (a number, or a list of PEs), cores (a list), loop, strict and seed. Options win over
-    it.
+    A CHIP.toml may set name, pes (a number, or a list of PEs), cores (a list), loop, strict, seed and deadline. Options
+    win over it.
 
     \b
     Examples:

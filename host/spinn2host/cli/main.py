@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import click
 
 from spinn2emu.errors import Spinn2Error
-from spinn2emu.version import VERSION
 from spinn2emu.refused import explain
+from spinn2emu.version import VERSION
 from spinn2host.cli.lazy import LazyGroup
 from spinn2host.cli.output import report_error, show_anything
 
