@@ -22,7 +22,9 @@ They allocate nothing, return no arrays and see no Python object.
 """
 
 TX_PACKETS = 8192
-"""Transmit buffer: half of it is sent off as a PART frame, all of it in one tick is an error."""
+"""Packets that a PE can send in a tick. If more than half as many wait to be reported, a PART frame takes them."""
+TX_BUFFER = TX_PACKETS // 2 + 1 + TX_PACKETS
+"""Places of the transmit buffer: for what is left of earlier ticks, the note of a phase, and the packets of a tick."""
 MAX_REGIONS = 100
 """Of a program, without the system's (own choice)."""
 REGION_WORDS = 4
@@ -64,7 +66,7 @@ def _new_packet(pe, port, index, control):  # type: ignore[no-untyped-def]
     """All of a packet but its payload; int64 arguments, so that one compilation serves all."""
     sram, sys, context = pe.sram, pe.sram.sys, pe.context
     n = context.tx_count
-    if n >= _MOST:
+    if context.sequence >= _MOST:
         sys.error = _FULL
         n = 0
     key = np.uint32(index)

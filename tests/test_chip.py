@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -389,6 +390,32 @@ def test_more_packets_than_the_transmit_queue_holds_fail_the_pe(chip: Chip, prog
     with pytest.raises(PeFailed, match="transmit queue") as caught:
         chip.run(2)
     assert (caught.value.tick, caught.value.code) == (0, -1)
+
+
+BURSTS = """
+def regions(p, available):
+    return [Region("n", np.int64, (1,))]
+
+def tick(pe, ram, rx, t):
+    for i in range(4000 if t % 2 == 0 else 8192):
+        send(pe, 0, i)
+    ram.n[0] += 1
+    return 0
+
+program = Program(tick=tick, regions=regions, outputs=("out",), phases=lambda p: [
+    Phase("a", 1, (), ("out",), ("b",)), Phase("b", 1, (), ("out",), ("a",)),
+])
+"""
+
+
+@pytest.mark.parametrize("runs", [[4], [1, 1, 1, 1]], ids=["at once", "tick by tick"])
+def test_what_is_left_of_a_tick_takes_no_room_from_the_next(chip: Chip, tmp_path: Path, runs: list[int]) -> None:
+    """As many packets as a PE can send in a tick, on top of some that have not been reported, and a phase's note."""
+    program = write_program(tmp_path, "bursts", BURSTS)
+    chip.deploy([PeProgram(9, program, {}, {}, {"out": (0, 0xFFFF0000)})], [])
+    for ticks in runs:
+        chip.run(ticks)
+    assert (chip.read(9, "n")[0], chip.counters()["router"][Counter.PACKETS]) == (4, 2 * (4000 + 8192))
 
 
 # --- loads that are refused ------------------------------------------------------------------------------------------

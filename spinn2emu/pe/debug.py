@@ -18,7 +18,7 @@ from spinn2emu.pe.process import Image, build_context, connected
 from spinn2emu.pe.replay import where_it_fails
 from spinn2emu.program import load_program
 from spinn2emu.registers import NO_PHASE, PhaseWord, Register, Status, SystemError
-from spinn2emu.sdk import TX_PACKETS
+from spinn2emu.sdk import TX_BUFFER, TX_PACKETS
 
 
 class PeLoop:
@@ -29,7 +29,7 @@ class PeLoop:
     ) -> None:
         self.pe, self.socket, self.guard = image.pe, socket, guard
         self.image, self.sram, self.note = image, sram, note
-        self.rx, self.tx = new_buffer(spec.FRAME_PACKETS.value), new_buffer(TX_PACKETS + 1)
+        self.rx, self.tx = new_buffer(spec.FRAME_PACKETS.value), new_buffer(TX_BUFFER)
         self.context = build_context(image, sram, self.rx, self.tx)
         self.sys, self.phases = (image.memory[name].view(sram) for name in ("sys", "phases"))
         self.kernel = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(image.entry)

@@ -21,7 +21,7 @@ from spinn2emu.pe.check import check_kernels, explain, rebuild
 from spinn2emu.pe.ticks import Stop, begin_tick, end_tick
 from spinn2emu.program import Program
 from spinn2emu.registers import SYSTEM, SystemError
-from spinn2emu.sdk import CONTEXT, TX_PACKETS, Pe
+from spinn2emu.sdk import CONTEXT, TX_BUFFER, Pe
 
 VIEWS = """\
 def entry(address):
@@ -116,6 +116,6 @@ def _source(template: str, symbols: Sequence[Symbol]) -> str:
         sizes = ", ".join(f"context.regions[{i}, {1 + axis}]" for axis in range(len(symbol.shape)))
         views.append(f"    r{i} = array_at(context.regions[{i}, 0], ({sizes},), D{i})")
     return template.format(
-        views="\n".join(views), own=", ".join(f"r{i}" for i in range(len(symbols))), tx_packets=TX_PACKETS,
+        views="\n".join(views), own=", ".join(f"r{i}" for i in range(len(symbols))), tx_packets=TX_BUFFER,
         go_on=int(Stop.GO_ON), exception=int(SystemError.EXCEPTION),
     )  # fmt: skip

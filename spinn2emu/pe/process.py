@@ -18,7 +18,7 @@ from spinn2emu.packets import PACKET
 from spinn2emu.pe.guard import GUARD, enter, leave
 from spinn2emu.pe.ticks import Stop, enter_phase, promise, set_until
 from spinn2emu.registers import NO_PHASE, SYSTEM, PhaseWord, Status, own_symbols
-from spinn2emu.sdk import CONTEXT, TX_PACKETS
+from spinn2emu.sdk import CONTEXT, TX_BUFFER
 
 _FRAME_BYTES = (HEADER_PACKETS + spec.FRAME_PACKETS.value) * PACKET.itemsize
 _PACKET_BYTES, _HEADER_BYTES, _PORTS = PACKET.itemsize, HEADER_PACKETS * PACKET.itemsize, spec.MAX_PORTS.value
@@ -128,7 +128,7 @@ def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray
 def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, endpoint: str) -> None:
     """Body of a PE's process; returns only if the network is gone."""
     rx = np.empty(HEADER_PACKETS + spec.FRAME_PACKETS.value, PACKET)
-    tx = new_buffer(TX_PACKETS + 1)  # and the note of a phase
+    tx = new_buffer(TX_BUFFER)
     context = build_context(image, sram, rx, tx)
     system = sram[DATA_BASE:][: SYSTEM.itemsize].view(SYSTEM)
     with connected(image.pe, endpoint) as socket:
