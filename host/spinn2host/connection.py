@@ -19,6 +19,7 @@ import zmq
 
 from spinn2emu import link, pidfd
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied, Spinn2Error
+from spinn2emu.progress import tell
 from spinn2emu.refused import explain
 from spinn2host.directories import holds_lock, is_alive, log_tail, remove
 from spinn2host.turns import Turns
@@ -48,8 +49,6 @@ class Connection:
         self._next_id = 0
         self._turns = Turns()
         self._run: int | None = None  # which this handle has started
-        self.report: Callable[[str], None] | None = None
-        """Gets lines about what a request does that takes long, such as compiling."""
         check_descriptors()
         self._context = zmq.Context()
         try:
@@ -149,8 +148,8 @@ class Connection:
                 reply = link.decode(self._socket.recv())
                 if reply["id"] == self._next_id and "progress" not in reply:
                     return link.unwrap(reply)
-                if reply["id"] == self._next_id and self.report:
-                    self.report(reply["progress"])
+                if reply["id"] == self._next_id:
+                    tell(reply["progress"])
                 continue
             self._check_alive(op)
             if look < time.monotonic():

@@ -8,7 +8,7 @@ addition. With several threads the samples of a batch are shared out, and their 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -63,7 +63,7 @@ class OffChip:
     """A network off the chip, with the same methods as `onchip.OnChip`; the bits do not depend on `threads`.
 
     weights: (n_out, n_in) of every layer, as of `Recipe.initial_weights`. events: input spikes that a sample may have;
-    None: as many as a sample of `largest` has at most. report: gets lines about what takes long. Raises ConfigError.
+    None: as many as a sample of `largest` has at most. Raises ConfigError.
     """
 
     on = "offchip"
@@ -71,7 +71,7 @@ class OffChip:
 
     def __init__(
         self, recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples, threads: int = 1,
-        events: int | None = None, report: Callable[[str], None] | None = None,
+        events: int | None = None,
     ) -> None:  # fmt: skip
         check_weights(recipe, weights)
         cores = len(os.sched_getaffinity(0))
@@ -81,7 +81,7 @@ class OffChip:
         check_samples(recipe, largest)
         self.events_per_sample = events or max_events(largest)
         prepare([passes.train, passes.evaluate] if threads == 1 else
-                [passes.train_share, passes.finish_batch, passes.evaluate], report)  # fmt: skip
+                [passes.train_share, passes.finish_batch, passes.evaluate])  # fmt: skip
         self.net = _Net(recipe, weights, self.events_per_sample, threads)
 
     def train(self, samples: Samples, rates: NDArray[np.float32], progress: Progress | None = None) -> Outcome:

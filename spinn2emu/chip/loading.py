@@ -15,6 +15,7 @@ from spinn2emu.chip.workshop import Loaded, Order, make_all
 from spinn2emu.errors import ConfigError
 from spinn2emu.memory_map import MemoryMap, from_wire
 from spinn2emu.pe.process import Image
+from spinn2emu.progress import tell
 from spinn2emu.registers import NO_PHASE, Register, kiss_seed
 from spinn2emu.router.state import MAX_FILTERS, Endpoint
 
@@ -49,7 +50,7 @@ class Assignment(NamedTuple):
 
 def link_all(
     request: Sequence[Mapping[str, Any]], path: Sequence[str] = (), one_tick: bool = False, strict: bool = False,
-    report: Callable[[str], None] | None = None,
+    report: Callable[[str], None] = tell,
 ) -> list[Assignment]:  # fmt: skip
     """Links and compiles every program of the request, each set of parameters once; options as in `entry.entry_of`.
 

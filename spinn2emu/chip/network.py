@@ -26,6 +26,7 @@ from spinn2emu.jit.build import Build
 from spinn2emu.pe import debug as pe_debug
 from spinn2emu.pe import process as pe_process
 from spinn2emu.pe.guard import guarded
+from spinn2emu.progress import tell
 from spinn2emu.refused import explain
 from spinn2emu.registers import Register, wake_up
 from spinn2emu.router import debug as router_debug
@@ -74,7 +75,7 @@ class Network:
         self.sockets: list[zmq.Socket[bytes]] = []
         self.failure: Spinn2Error | None = None
         self.tracing: Tracing | None = None
-        self.report: Callable[[str], None] | None = None
+        self.report: Callable[[str], None] = tell
         self.build: Build | None = None
         self.runs = 0  # how often time has been let run, or begun anew
         self.tick, self.idle = 0, True

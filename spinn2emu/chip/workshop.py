@@ -20,11 +20,12 @@ from spinn2emu import geometry
 from spinn2emu.chip import processes
 from spinn2emu.chip.declare import Declaration, declare
 from spinn2emu.errors import ProgramError, Spinn2Error, from_wire
-from spinn2emu.jit import objects
+from spinn2emu.jit import objects, store
 from spinn2emu.jit.build import compiler_environment
 from spinn2emu.pe.entry import entry_of
 from spinn2emu.program import load_program
 from spinn2emu.program_files import look_in
+from spinn2emu.progress import tell
 from spinn2emu.registers import own_symbols
 
 DEADLINE_S = 120.0
@@ -50,7 +51,7 @@ class Loaded(NamedTuple):
 
 
 def make_all(
-    orders: Sequence[Order], path: Sequence[str], one_tick: bool, strict: bool, report: Report | None = None
+    orders: Sequence[Order], path: Sequence[str], one_tick: bool, strict: bool, report: Report = tell
 ) -> list[Loaded]:
     """Fulfils the orders, one program after the other on each core. `report` gets lines about what takes long.
 
@@ -117,7 +118,7 @@ class _Bench:
         finally:
             os.close(writing)
 
-    def hear(self, report: Report | None, made: dict[int, Loaded]) -> None:
+    def hear(self, report: Report, made: dict[int, Loaded]) -> None:
         """Takes in a message of the child."""
         head = _read(self.reading, _SIZE.size)
         message = _read(self.reading, _SIZE.unpack(head)[0]) if len(head) == _SIZE.size else b""
@@ -125,8 +126,9 @@ class _Bench:
             raise self.error("ends its process when it is loaded: " + processes.end(self.child), reaped=True)
         kind, number, content = msgpack.unpackb(message, strict_map_key=False)
         if kind == "compiling":
-            if report:
-                report(f"compiling {self.name}")
+            report(f"compiling {self.name}")
+            if why := store.why_not_kept():
+                report(why)
         elif kind == "error":
             error, pe = from_wire(content), self.orders[number].pe
             raise type(error)(f"PE {geometry.name(pe)}: {error.message}", **({"pe": pe} | error.fields)) from error

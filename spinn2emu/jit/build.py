@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 from spinn2emu.errors import ProgramError
 from spinn2emu.jit import store
+from spinn2emu.progress import tell
 
 if TYPE_CHECKING:
     from spinn2emu.jit.kernel import Native
@@ -35,9 +36,9 @@ def compiler_environment() -> dict[str, str]:
     return plain | {"NUMBA_OPT": "1"}
 
 
-def prepare(natives: Iterable[Native], report: Report | None = None) -> None:
-    """Loads native functions; those that are not in the store are compiled first, several at a time. `report` gets a
-    line about what is being done.
+def prepare(natives: Iterable[Native], report: Report = tell) -> None:
+    """Loads native functions; those that are not in the store are compiled first, several at a time. `report` gets
+    lines about what is being done.
     """
     Build(natives).wait(report)
 
@@ -57,15 +58,16 @@ class Build:
         count = min(len(self.todo), len(os.sched_getaffinity(0)))
         self.workers = [_Worker(self.todo.pop(0)) for _ in range(count)]
 
-    def wait(self, report: Report | None = None) -> None:
+    def wait(self, report: Report = tell) -> None:
         """Until all are loaded. Raises ProgramError if one cannot be compiled, which is a fault of the emulator."""
         total = len(self.missing)
+        if total and (why := store.why_not_kept()):
+            report(why)
         try:
             while self.workers:
-                if report:
-                    names = ", ".join(worker.native.path.replace(":", ".") for worker in self.workers)
-                    done = total - len(self.todo) - len(self.workers)
-                    report(f"compiling {names} ({done} of {total} done)")
+                done = total - len(self.todo) - len(self.workers)
+                names = ", ".join(worker.native.path.replace(":", ".") for worker in self.workers)
+                report(f"compiling {names} ({done} of {total} done)")
                 ready = select.select([worker.output for worker in self.workers], [], [])[0]
                 for worker in [worker for worker in self.workers if worker.output in ready]:
                     worker.native.load(worker.result())

@@ -1,7 +1,7 @@
 """Where compiled code is kept: a folder of files named by what is in them. Damaged files count as missing.
 
 The folder is `$SPINN2EMU_CACHE`, else `spinn2emu` in `$XDG_CACHE_HOME` or `~/.cache`. If it cannot be written, compiled
-code is not kept, and a warning says so once.
+code is used, but not kept.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from spinn2emu.refused import explain
+
 _DIGEST = hashlib.sha256().digest_size
-_warned = False
 
 
 def store_root() -> Path | None:
@@ -42,17 +42,29 @@ def write(key: str, data: bytes) -> None:
     """Keeps data, as a whole or not at all."""
     root = store_root()
     if root is None:
-        _warn("there is no home folder")
         return
     temporary = root / f".{key}-{os.getpid()}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(hashlib.sha256(data).digest() + data)
         temporary.replace(root / key)
-    except OSError as error:
+    except OSError:  # see `why_not_kept`
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        _warn(f"{root}: {error.strerror}")
+
+
+def why_not_kept() -> str | None:
+    """A sentence if nothing can be kept, with the remedy."""
+    root, why = store_root(), "there is no home folder"
+    if root is not None:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if os.access(root, os.W_OK | os.X_OK):
+                return None
+            why = f"{root} cannot be written"
+        except OSError as error:
+            why = explain(error)
+    return f"compiled kernels are not kept: {why}; set SPINN2EMU_CACHE to a folder that can be written"
 
 
 @contextlib.contextmanager
@@ -66,11 +78,3 @@ def alone(key: str) -> Iterator[None]:
                 file = stack.enter_context(open(root / f".{key}.lock", "w"))
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _warn(why: str) -> None:
-    global _warned
-    if not _warned:
-        _warned = True
-        text = f"warning: compiled kernels cannot be kept ({why}); set SPINN2EMU_CACHE to a folder that can be written"
-        print(text, file=sys.stderr, flush=True)

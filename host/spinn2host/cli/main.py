@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import click
 
 from spinn2emu.errors import Spinn2Error
+from spinn2emu.progress import listen
 from spinn2emu.refused import explain
 from spinn2emu.version import VERSION
 from spinn2host.cli.lazy import LazyGroup
-from spinn2host.cli.output import report_error, show_anything
+from spinn2host.cli.output import report_error, report_progress, show_anything
 
 INTERRUPTED = 130
 
@@ -61,6 +62,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     try:
         show_anything()
+        listen(report_progress)
         words = None if arguments is None else list(arguments)
         result = cli.main(args=words, prog_name="spinn2emu", standalone_mode=False)
         sys.stdout.flush()

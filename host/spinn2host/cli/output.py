@@ -54,3 +54,8 @@ def report_error(error: Spinn2Error) -> None:
     """An error for a person."""
     stderr.print(f"[bold red]{type(error).__name__}[/]", end=": ")
     stderr.print(error.message, markup=False)
+
+
+def report_progress(text: str) -> None:
+    """What takes long."""
+    stderr.print(text, style="dim", markup=False)
