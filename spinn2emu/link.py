@@ -7,6 +7,7 @@ their bytes. Messages beyond MAX_MESSAGE_BYTES are refused at the socket; whatev
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import msgpack
@@ -18,14 +19,28 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 DIRECTORY_PREFIX = "chip-"
 """Of the directory of a chip; the rest is its name."""
 SOCKET_NAME = "host"
-PID_NAME = "pid"
 NETWORK_NAME = "network"
+
+
+def endpoint(path: str | os.PathLike[str]) -> Any:
+    """A socket's path as ZeroMQ wants it: its bytes, whatever the locale says of them (pyzmq would take UTF-8)."""
+    return b"ipc://" + os.fsencode(path)
+
+
+def path_to_wire(path: str | os.PathLike[str]) -> str:
+    """A path as text that names the same file in a process with another locale: its bytes, as far as they are UTF-8."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def path_from_wire(text: str) -> str:
+    """The path that `path_to_wire` has sent, in this process's locale."""
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
 def encode(message: dict[str, Any]) -> bytes:
     """The bytes of a message; adds the protocol's version. Raises ConfigError for what no message can hold."""
     try:
-        return bytes(msgpack.packb({"version": PROTOCOL, **message}))
+        return bytes(msgpack.packb({"version": PROTOCOL, **message}, unicode_errors="surrogateescape"))
     except (OverflowError, TypeError, ValueError) as error:
         text = f"a request {message.get('op', '')!r} cannot be sent: {error} (numbers have 64 bits)"
         raise ConfigError(text) from error
@@ -34,7 +49,7 @@ def encode(message: dict[str, Any]) -> bytes:
 def decode(data: bytes) -> dict[str, Any]:
     """The message in `data`. Raises ProtocolError if it is none, or of another version."""
     try:
-        message = msgpack.unpackb(data, strict_map_key=True)
+        message = msgpack.unpackb(data, strict_map_key=True, unicode_errors="surrogateescape")
     except Exception as error:
         raise ProtocolError(f"not a host link message: {type(error).__name__}: {error}") from error
     if not isinstance(message, dict) or not isinstance(message.get("id"), int):

@@ -47,7 +47,7 @@ def test_halt_ends_the_supervisor_and_nobody_else(
 ) -> None:
     with Chip.boot(name="mine", pes=1, resident=True) as chip:
         pid = chip.pid
-    (chip.directory / link.PID_NAME).write_text(str(foreign.pid))
+    (chip.directory / "pid").write_text(str(foreign.pid))
     if stopped:
         os.kill(pid, signal.SIGSTOP)
     assert run(["--chip", "mine", "halt"]) == 0
@@ -276,6 +276,27 @@ def test_turns_come_in_order() -> None:
     for thread in threads:
         thread.join(20)
     assert order == [0, 1, 2, 3, 4] and turns.take(0)
+
+
+def test_a_handle_is_not_for_a_forked_child(chip: Chip) -> None:
+    """Both would read from one socket; and the child must not halt its parent's chip."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = []
+        for use in (chip.info, chip.halt):
+            try:
+                use()
+            except ConfigError as error:
+                said.append(error.message)
+        os.write(writing, "\n".join(said).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        lines = pipe.read().splitlines()
+    assert len(lines) == 2 and all(f"belongs to process {os.getpid()}" in line for line in lines)
+    assert chip.info()["idle"]
 
 
 def test_two_threads_share_a_handle(chip: Chip, programs: dict[str, str]) -> None:

@@ -57,6 +57,22 @@ def test_files_are_utf8_in_any_locale(tmp_path: Path) -> None:
     (tmp_path / "blink.py").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("runtime")
+def test_chips_and_programs_live_in_folders_with_any_name(tmp_path: Path, runtime: Path) -> None:
+    folder, place = tmp_path / "größe", runtime / "läuft"
+    folder.mkdir()
+    place.mkdir()
+    for environment in (ASCII, {}):
+        surroundings = {"cwd": folder, "environment": {**environment, "XDG_RUNTIME_DIR": str(place)}}
+        for arguments in (
+            ["new-program", "blink"], ["boot", "--pes", "1"], ["load", str(folder / "blink.py"), "7.5.0"],
+            ["run", "--ticks", "5"], ["ps"], ["halt"],
+        ):  # fmt: skip
+            done = command(*arguments, **surroundings)
+            assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
+        (folder / "blink.py").unlink()
+
+
 @pytest.mark.parametrize("read", [read_toml, read_network, lambda path: make_recipe("full", path)])
 def test_what_is_not_utf8_is_said(tmp_path: Path, read: Any) -> None:
     (tmp_path / "x.toml").write_bytes("epochs = 1 # größe".encode("latin-1"))

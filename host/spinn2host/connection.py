@@ -47,6 +47,7 @@ class Connection:
         self._process = process
         self._lock = lock
         self._next_id = 0
+        self._owner = os.getpid()
         self._turns = Turns()
         self._run: int | None = None  # which this handle has started
         check_descriptors()
@@ -54,7 +55,7 @@ class Connection:
         try:
             self._socket = self._context.socket(zmq.DEALER)
             self._socket.set(zmq.LINGER, 0)
-            self._socket.connect(f"ipc://{directory / link.SOCKET_NAME}")
+            self._socket.connect(link.endpoint(directory / link.SOCKET_NAME))
         except zmq.ZMQError as error:
             raise Spinn2Error(f"no connection to chip {self.name}: {explain(error.errno or 0)}") from error
 
@@ -76,6 +77,7 @@ class Connection:
         """
         if self._socket.closed:
             return
+        self._check_process()
         supervisor = self._supervisor()
         try:
             self.request("halt", HALT_DEADLINE_S)
@@ -120,6 +122,7 @@ class Connection:
         Raises the error that the chip answers with; PeDied, NoSuchChip or DeadlineExceeded if it does not answer;
         NoSuchChip after `halt` or `close`; ConfigError for more than a message can hold.
         """
+        self._check_process()
         end = time.monotonic() + deadline
         if not self._turns.take(deadline):
             raise DeadlineExceeded(
@@ -160,6 +163,14 @@ class Connection:
                     f"chip {self.name} did not answer {op!r} within {deadline:g} s: is it loading a program for "
                     f"another process? `spinn2emu --chip {self.name} halt` ends it", op=op, deadline=deadline,
                 )  # fmt: skip
+
+    def _check_process(self) -> None:
+        """Raises ConfigError in a forked child, whose socket is its parent's."""
+        if os.getpid() != self._owner:
+            raise ConfigError(
+                f"this handle of chip {self.name} belongs to process {self._owner}: in a forked process, "
+                f"`Chip.attach({self.name!r})` makes another", pid=self._owner,
+            )  # fmt: skip
 
     def _check_alive(self, op: str) -> None:
         """Raises NoSuchChip if the chip was halted, PeDied if its supervisor has ended otherwise."""

@@ -144,7 +144,8 @@ class Network:
         # A new name for each load: the socket that is being closed may still reconnect to the old one's successor, and
         # would take the supervisor's identity there.
         self._loads += 1
-        where = [f"ipc://{self.directory / link.NETWORK_NAME}{self._loads}-{r}" for r in range(len(plan.shares))]
+        names = [f"{link.NETWORK_NAME}{self._loads}-{r}" for r in range(len(plan.shares))]
+        where = [link.endpoint(self.directory / name) for name in names]
         processes.prepare_to_fork()
         memory = self.memory
         for r, share in enumerate(plan.shares):

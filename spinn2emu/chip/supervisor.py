@@ -60,7 +60,7 @@ class Supervisor:
         self.operations = Operations(name, owner, self.network, self.memory, self.watch, self._await_all)
         self.host = self.context.socket(zmq.ROUTER)
         self.host.set(zmq.MAXMSGSIZE, link.MAX_MESSAGE_BYTES)
-        self.host.bind(f"ipc://{directory / link.SOCKET_NAME}")
+        self.host.bind(link.endpoint(directory / link.SOCKET_NAME))
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,6 @@ def main() -> None:
         signal.signal(number, lambda *_: sys.exit(0))
     if owner == 0 and os.fork():
         os._exit(0)  # the resident chip belongs to nobody
-    (directory / link.PID_NAME).write_text(str(os.getpid()))
     os.chdir("/")  # nobody's folder is kept busy, and no import begins there
     supervisor = Supervisor(directory, owner, options)
     print("ready", flush=True)

@@ -124,7 +124,7 @@ class _Bench:
         message = _read(self.reading, _SIZE.unpack(head)[0]) if len(head) == _SIZE.size else b""
         if not message:
             raise self.error("ends its process when it is loaded: " + processes.end(self.child), reaped=True)
-        kind, number, content = msgpack.unpackb(message, strict_map_key=False)
+        kind, number, content = msgpack.unpackb(message, strict_map_key=False, unicode_errors="surrogateescape")
         if kind == "compiling":
             report(f"compiling {self.name}")
             if why := store.why_not_kept():
@@ -177,7 +177,7 @@ def _work(writing: int, orders: Sequence[Order], path: Sequence[str], one_tick: 
     """The child: fulfils the orders of one program, one after the other."""
 
     def say(kind: str, number: int, content: Any) -> None:
-        data = msgpack.packb([kind, number, content])
+        data = msgpack.packb([kind, number, content], unicode_errors="surrogateescape")
         data = memoryview(_SIZE.pack(len(data)) + data)
         while data:
             data = data[os.write(writing, data) :]
