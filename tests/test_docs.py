@@ -76,3 +76,15 @@ def test_toml_examples_are_recipes_or_networks(tmp_path: Path) -> None:
             assert read_network(tmp_path / "example.toml").entries
         else:
             make_recipe("full", tmp_path / "example.toml")
+
+
+def test_no_document_says_a_thing_twice() -> None:
+    """Residues of merges: headings, paragraphs and rows of tables that stand twice in a document."""
+    for document in DOCUMENTS:
+        text = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        pieces = re.findall(r"^#+ .*$", text, re.MULTILINE)
+        pieces += [piece for piece in re.split(r"\n(?:\n|(?=\|))", text) if len(piece) > 60]
+        twice = {piece.strip() for piece in pieces if pieces.count(piece) > 1}
+        assert not twice - {"| what | median | min – max (rounds) | at most | times the floor | share of PyTorch |"}, (
+            document
+        )

@@ -470,7 +470,7 @@ def test_a_chip_is_found_by_its_name_and_used_by_two(programs: dict[str, str]) -
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", "x" * 33, "-x", ".x"])
 def test_what_is_no_name_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="is no name for a chip"):
+    with pytest.raises(ConfigError, match="is not a name for a chip"):
         Chip.boot(name=name)
 
 

@@ -359,7 +359,7 @@ def test_the_command_of_counters_finds_its_chip(capsys: Capture, blink: str) -> 
         (["router", "lookup", "0x100000000"], "not a key"),
         (["counters", "--", "/no/such/command"], "/no/such/command"),
         (["new-program", "blink"], "exists already"),
-        (["new-program", "1x"], "no name for a program"),
+        (["new-program", "1x"], "not a name for a program"),
         (["boot", "--name", "desk"], "runs already"),
         (["boot", "--pes", "153"], "1 to 152"),
     ],

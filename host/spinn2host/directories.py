@@ -74,7 +74,7 @@ def _is_private(path: Path) -> bool:
 def chip_directory(name: str) -> Path:
     """The directory of the chip `name`, whether there is one or not. Raises ConfigError for what is no name."""
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no name for a chip: 1 to 32 letters, digits, '_', '.' and '-'", name=name)
+        raise ConfigError(f"{name!r} is not a name for a chip: 1 to 32 letters, digits, '_', '.' and '-'", name=name)
     return base_directory() / f"{link.DIRECTORY_PREFIX}{name}"
 
 

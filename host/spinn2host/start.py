@@ -63,8 +63,8 @@ def check_options(
         number = operator.index(seed)
     except TypeError:
         number = -1
-    if not 0 <= number < 1 << 64:
-        raise ConfigError(f"seed must be a whole number from 0 to 2^64 - 1, not {seed!r}")
+    if not 0 <= number < 1 << 32:
+        raise ConfigError(f"seed must be a whole number from 0 to 2^32 - 1, not {seed!r}")
     if not isinstance(deadline, int | float) or not 0 < deadline < math.inf:
         raise ConfigError(f"deadline must be seconds, more than 0, not {deadline!r}")
     return {

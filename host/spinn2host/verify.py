@@ -101,7 +101,7 @@ def load(path: Path) -> Vectors:
     try:
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):
-                raise ConfigError("is no .npz file, or is cut off: it must be a zip archive of arrays")
+                raise ConfigError("is not a .npz file, or is cut off: it must be a zip archive of arrays")
             file.seek(0)
             with np.load(file, allow_pickle=False) as arrays:
                 vectors = {name: arrays[name] for name in arrays.files}
@@ -111,7 +111,7 @@ def load(path: Path) -> Vectors:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", **error.fields) from error
     except Exception as error:
-        raise ConfigError(f"{path} is no readable .npz file: {error}") from error
+        raise ConfigError(f"{path} is not a readable .npz file: {error}") from error
     return vectors
 
 

@@ -30,7 +30,7 @@ def new_program(name: str) -> None:
     """
     path = Path(name).with_suffix(".py")
     if not path.stem.isidentifier():
-        raise ConfigError(f"{path.stem!r} is no name for a program: use letters, digits and '_'")
+        raise ConfigError(f"{path.stem!r} is not a name for a program: use letters, digits and '_'")
     if path.exists():
         raise ConfigError(f"{path} exists already")
     text = TEMPLATE.read_text(encoding="utf-8").replace("NAME", path.stem)
