@@ -14,6 +14,7 @@ After a test its chips are emptied and checked; one that the test has halted or 
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,12 @@ from helpers import PROGRAMS, write_program
 from hypothesis import settings
 from zmq import ZMQError
 
-from spinn2emu.errors import Spinn2Error
+from spinn2emu.chip import network
+from spinn2emu.errors import ProgramError, Spinn2Error
+from spinn2emu.jit import prepare
 from spinn2emu.jit.store import store_root
+from spinn2emu.trace import recorder
+from spinn2host import passes
 from spinn2host.chip import Chip
 from spinn2host.cli.main import run
 from spinn2host.directories import base_directory, running
@@ -33,6 +38,13 @@ from spinn2host.directories import base_directory, running
 # Compiled kernels make the first example slow: pytest's timeout is the deadline.
 settings.register_profile("spinn2emu", deadline=None, database=None)
 settings.load_profile("spinn2emu")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compiles what chips and simulator need, several functions at a time, before any test's timeout begins."""
+    if not hasattr(session.config, "workerinput"):  # once, in the process that starts the workers
+        with contextlib.suppress(ProgramError):  # tests will say so
+            prepare([*network.NATIVES, *recorder.NATIVES, passes.train, passes.evaluate])
 
 
 class Chips:
