@@ -124,7 +124,7 @@ def test_frame_header_layout() -> None:
     assert FRAME.fields is not None
     assert {name: field[1] for name, field in FRAME.fields.items()} == {
         "kind": 0, "version": 1, "pe": 2, "count": 4, "tick": 8, "need": 16, "end": 24, "live": 32, "status": 36,
-        "reserved": 40, "horizon": 64,
+        "limit": 40, "router": 48, "reserved": 52, "horizon": 64,
     }  # fmt: skip
     assert FRAME["horizon"].shape == (8,)
     assert FRAME.itemsize == 128 == HEADER_PACKETS * PACKET.itemsize
