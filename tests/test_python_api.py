@@ -36,6 +36,25 @@ def test_one_pe_needs_no_list(chip: Chip, programs: dict[str, str], pes: Any) ->
     assert [row["state"] for row in chip.ps() if row["program"]] == ["paused"]
 
 
+@pytest.mark.parametrize("pe", [1.5, None, b"1.1.0", "1", [77]], ids=repr)
+def test_what_is_not_a_pe_is_refused(chip: Chip, pe: Any) -> None:
+    for use in (lambda: chip.read(pe, "x"), lambda: PeProgram(pe, "p.py"), lambda: chip.load("p.py", [pe])):
+        with pytest.raises(ConfigError, match=r"is (not a|no) PE"):
+            use()
+
+
+def test_programs_name_their_pe(chip: Chip, programs: dict[str, str]) -> None:
+    chip.load_programs([PeProgram("1.1.0", programs["counter"]), PeProgram(78, programs["counter"])])  # type: ignore[arg-type]
+    assert set(chip.info()["programs"]) == {"77", "78"}
+
+
+def test_what_to_record_may_be_one_word(chip: Chip, programs: dict[str, str], tmp_path: Path) -> None:
+    chip.load(programs["source"], "1.1.0")
+    with chip.trace(tmp_path / "t.pcapng", events="sent", without="global", pes="1.1.0"):
+        chip.run(3)
+    assert (tmp_path / "t.pcapng").stat().st_size > 0
+
+
 def test_programs_and_networks_are_given_by_path(chip: Chip, programs: dict[str, str], tmp_path: Path) -> None:
     chip.load(Path(programs["counter"]), "1.1.0")
     assert chip.info()["programs"] == {"77": programs["counter"]}

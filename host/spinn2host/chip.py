@@ -19,8 +19,8 @@ from spinn2emu.memory_map import MemoryMap
 from spinn2host.connection import WAIT_S, check_descriptors
 from spinn2host.counters import Counters
 from spinn2host.directories import PRIVATE, base_directory, chip_directory, is_alive, new_directory, remove, running
-from spinn2host.pe_program import PeProgram, pe_ids, ports_to_wire, search_path
-from spinn2host.recording import LOAD_DEADLINE_S, PeName, Recording, pe_id
+from spinn2host.pe_program import PeProgram, ports_to_wire, search_path
+from spinn2host.recording import LOAD_DEADLINE_S, PeName, Recording, pe_id, pe_ids
 from spinn2host.start import STUCK_AFTER_S, await_supervisor, check_options, discard, start_supervisor
 
 if TYPE_CHECKING:

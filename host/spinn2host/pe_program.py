@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from spinn2emu import link, memory_map
-from spinn2host.recording import PeName, pe_id
+from spinn2host.recording import pe_id
 
 Keys = tuple[int, int]
 """The keys k with k & mask == key: (key, mask)."""
@@ -35,6 +35,9 @@ class PeProgram:
     data: Mapping[str, Any] = field(default_factory=dict)
     index: int = 0
     size: int = 1
+
+    def __post_init__(self) -> None:
+        self.pe = pe_id(self.pe)  # a name will do, too
 
     def to_wire(self) -> dict[str, Any]:
         """The program as msgpack-able data."""
@@ -68,8 +71,3 @@ def ports_to_wire(inputs: Mapping[str, Any], outputs: Mapping[str, Keys]) -> dic
     """The ports of a PE as msgpack-able data."""
     several = {name: list(keys) if np.ndim(keys) == 2 or not len(keys) else [keys] for name, keys in inputs.items()}
     return {"inputs": several, "outputs": dict(outputs)}
-
-
-def pe_ids(pes: PeName | Iterable[PeName]) -> list[int]:
-    """The ids of one PE or several, given by name or id. Raises ConfigError for a name that is none."""
-    return [pe_id(pe) for pe in ([pes] if isinstance(pes, str | int) else pes)]

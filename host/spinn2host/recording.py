@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from spinn2emu import geometry
-from spinn2emu.errors import Spinn2Error
+from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2host.connection import Connection
 
 LOAD_DEADLINE_S = 600.0
@@ -21,8 +22,22 @@ PeName = str | int
 
 
 def pe_id(pe: PeName) -> int:
-    """The id of a PE that is given by name or id. Raises ConfigError for a name that is none."""
-    return geometry.pe_id(pe) if isinstance(pe, str) else int(pe)
+    """The id of a PE that is given by name or id. Raises ConfigError for what is neither."""
+    if isinstance(pe, str):
+        return geometry.pe_id(pe)
+    try:
+        return operator.index(pe)
+    except TypeError:
+        raise ConfigError(f"{pe!r} is not a PE: write 'qx.qy.p', or an id such as 77", pe=repr(pe)) from None
+
+
+def pe_ids(pes: PeName | Iterable[PeName]) -> list[int]:
+    """The ids of one PE or several. Raises ConfigError as `pe_id` does."""
+    return [pe_id(pe) for pe in (pes if isinstance(pes, Iterable) and not isinstance(pes, str) else [pes])]
+
+
+def _words(words: str | Sequence[str]) -> list[str]:
+    return [words] if isinstance(words, str) else list(words)
 
 
 class Recording(Connection):
@@ -41,9 +56,9 @@ class Recording(Connection):
         self.finish_trace()
 
     def start_trace(
-        self, path: str | os.PathLike[str], *, events: Sequence[str] = (), types: Sequence[str] = (),
-        without: Sequence[str] = (), pes: Iterable[PeName] = (), key: int = 0, mask: int = 0, first: int = 0,
-        last: int | None = None, limit: int | None = None, compress: bool | None = None,
+        self, path: str | os.PathLike[str], *, events: str | Sequence[str] = (), types: str | Sequence[str] = (),
+        without: str | Sequence[str] = (), pes: PeName | Iterable[PeName] = (), key: int = 0, mask: int = 0,
+        first: int = 0, last: int | None = None, limit: int | None = None, compress: bool | None = None,
     ) -> None:  # fmt: skip
         """Begins to record packets in a pcapng file, which is overwritten. The chip must not be running.
 
@@ -56,9 +71,9 @@ class Recording(Connection):
         """
         path = os.path.abspath(path)
         options: dict[str, Any] = {
-            "path": path, "events": list(events), "types": list(types), "without": list(without),
-            "pes": list(pes), "key": key, "mask": mask, "first": first, "limit": limit,
-            "compress": path.endswith(".zst") if compress is None else compress,
+            "path": path, "events": _words(events), "types": _words(types), "without": _words(without),
+            "pes": [pes] if isinstance(pes, str | int) else list(pes), "key": key, "mask": mask,
+            "first": first, "limit": limit, "compress": path.endswith(".zst") if compress is None else compress,
         }  # fmt: skip
         if last is not None:
             options["last"] = last

@@ -19,8 +19,7 @@ from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, DeadlineExceeded, PeDied, Spinn2Error
 from spinn2emu.refused import explain
 from spinn2host.directories import log_tail
-from spinn2host.pe_program import pe_ids
-from spinn2host.recording import PeName
+from spinn2host.recording import PeName, pe_ids
 
 STUCK_AFTER_S = 10.0
 """Seconds without progress after which a run counts as stuck, unless a chip is booted with another number."""
