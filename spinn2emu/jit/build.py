@@ -7,14 +7,13 @@ packed object file on stdout. So nobody who only needs the result imports numba.
 from __future__ import annotations
 
 import importlib
-import inspect
+import json
 import os
 import select
 import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from spinn2emu.errors import ProgramError
@@ -100,11 +99,9 @@ class _Worker:
         self.begin(native)
 
     def begin(self, native: Native) -> None:
-        """Sends off the next one: the folder of its module, and its path."""
+        """Sends off the next one, with the folders where its module and what that imports are found."""
         self.native = native
-        file = inspect.getfile(native.py_func)
-        folder = Path(file).absolute().parents[native.__module__.count(".")]
-        self.input.write(f"{folder}\t{native.path}\n".encode())
+        self.input.write(json.dumps([native.path, sys.path]).encode() + b"\n")
         self.input.flush()
 
     def result(self) -> bytes:
@@ -143,10 +140,9 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     for line in sys.stdin:
-        folder, _, path = line.rstrip("\n").partition("\t")
+        path, folders = json.loads(line)
+        sys.path += [folder for folder in folders if folder not in sys.path]  # behind Python's own
         module, _, name = path.partition(":")
-        if folder not in sys.path:
-            sys.path.append(folder)
         data = compiled(getattr(importlib.import_module(module), name))
         answer.write(_SIZE.pack(len(data)) + data)
         answer.flush()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from bench.measure import record, restricted_to, rounds, seconds
@@ -12,25 +11,40 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
 from spinn2emu.chip.memory import ChipMemory
-from spinn2emu.jit import OPTIONS
-from spinn2emu.packets import PACKET, PacketType, control_byte
+from spinn2emu.jit import Array, native
+from spinn2emu.packets import PacketType, control_byte
 from spinn2emu.program import Fifo
 from spinn2emu.router.loop import route
-from spinn2emu.router.state import MAX_IDS, Counter, Endpoint, build, build_queues
-from spinn2emu.router.table import Entry
+from spinn2emu.router.state import (
+    BUFFER,
+    GATE,
+    MAX_IDS,
+    PORTS,
+    QUEUES,
+    REGISTERS,
+    WORK,
+    Counter,
+    Endpoint,
+    Router,
+    build,
+    build_work,
+)
+from spinn2emu.router.table import TABLE, Entry
+from spinn2emu.trace.capture import OWN, SHARED, Capture
 
 FRAMES, FRAME_PACKETS, REPEATS, COPIES = 256, 256, 64, 2
 PACKETS = FRAMES * FRAME_PACKETS * REPEATS
 ALL_BITS = 0xFFFFFFFF
 
 
-@numba.njit(**OPTIONS)
-def route_all(repeats, frames, words, table, ports, gate, queues, registers):  # type: ignore[no-untyped-def]
+@native(int, Array(BUFFER), TABLE, PORTS, GATE, QUEUES, WORK, REGISTERS, SHARED, OWN, returns=False)
+def route_all(repeats, frames, table, ports, gate, queues, work, registers, shared, own):  # type: ignore[no-untyped-def]
     """Routes all frames `repeats` times; the queues of the targets are emptied after each."""
+    router = Router(0, table, ports, gate, queues, work, registers, Capture(shared, own))
     for _ in range(repeats):
         for f in range(frames.shape[0]):
             queues.length[:] = 0
-            route(frames[f], words[f], table, ports, gate, queues, registers)
+            route(router, frames[f])
 
 
 def random_entries(rng: np.random.Generator, count: int) -> list[Entry]:
@@ -43,11 +57,15 @@ def random_entries(rng: np.random.Generator, count: int) -> list[Entry]:
 
 
 def random_frames(rng: np.random.Generator, entries: list[Entry]) -> NDArray[np.void]:
-    """Packets with a float payload from random PEs, each for a random entry: (FRAMES, FRAME_PACKETS)."""
-    frames = np.zeros((FRAMES, FRAME_PACKETS), PACKET)
-    frames["control"] = control_byte(PacketType.MULTICAST, 4)
-    frames["source"] = rng.integers(1, MAX_IDS, frames.shape)
-    frames["key"] = np.array([entry.key for entry in entries], np.uint32)[rng.integers(0, len(entries), frames.shape)]
+    """Frames of FRAME_PACKETS packets with a float payload, each from a random PE, each packet for a random entry."""
+    frames = np.zeros(FRAMES, BUFFER)
+    keys = np.array([entry.key for entry in entries], np.uint32)
+    for frame in frames:
+        packets = frame["packets"][:FRAME_PACKETS]
+        packets["control"] = control_byte(PacketType.MULTICAST, 4)
+        packets["source"] = frame["head"]["pe"] = rng.integers(1, MAX_IDS)
+        packets["key"] = keys[rng.integers(0, len(entries), FRAME_PACKETS)]
+        frame["head"]["count"] = FRAME_PACKETS
     return frames
 
 
@@ -60,13 +78,11 @@ def bench_router(benchmark: Any, count: int) -> None:
     endpoints = [Endpoint(pe, ((0, 0, 0),), (), Fifo(64)) for pe in geometry.PE_IDS]
     ports, shares = build(endpoints, entries, [], np.zeros(MAX_IDS, np.int64))
     memory = ChipMemory()
-    registers = memory.registers[0]
-    words = frames.view(np.uint64).reshape(FRAMES, FRAME_PACKETS, -1)
-    queues = build_queues(memory.queues, memory.queued)
-    arguments = (frames, words, shares[0].table, ports, shares[0].gate, queues, registers)
+    registers, capture = memory.of_router(0), memory.captures.of_router(0)
+    arguments = (frames, shares[0].table, ports, shares[0].gate, memory.queues, build_work(), registers, *capture)
     with restricted_to(1):
         route_all(1, *arguments)
-        counters = registers.counters[[Counter.PACKETS, Counter.COPIES, Counter.UNROUTED, Counter.UNCLAIMED]]
+        counters = registers["counters"][[Counter.PACKETS, Counter.COPIES, Counter.UNROUTED, Counter.UNCLAIMED]]
         assert counters.tolist() == [PACKETS // REPEATS, COPIES * PACKETS // REPEATS, 0, 0]
         benchmark.pedantic(route_all, (REPEATS, *arguments), rounds=rounds(9))
     values = [PACKETS / s / 1e6 for s in seconds(benchmark)]

@@ -17,7 +17,7 @@ from spinn2host.training import Place, load_yinyang, open_backend
 
 ROUNDS_PER_BOOT = 3
 PRESETS = [("full", "batch"), ("online", "sample")]
-IMPORTS = "import click, msgpack, numba, numpy, pydantic, rich, zmq"
+IMPORTS = "import click, llvmlite.binding, msgpack, numpy, pydantic, rich, zmq"
 
 
 def open_training(place: Place, recipe: Recipe, stack: ExitStack) -> Training:
