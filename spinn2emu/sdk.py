@@ -36,7 +36,9 @@ CONTEXT = np.dtype([
     ("tx_frame", "<i8"),
     ("tx_packets", "<i8"),
     ("rx_count", "<i8"),
-    ("rx_next", "<i8"),
+    ("rx_next", "<i8"),  # the first of them that is not due yet
+    ("due_packets", "<i8"),  # those for the tick that runs: their address, and how many
+    ("due_count", "<i8"),
     ("tx_count", "<i8"),
     ("sequence", "<i8"),  # packets sent in this tick
     ("grant_end", "<i8"),  # last tick for which the live ports are complete

@@ -49,10 +49,10 @@ class Assignment(NamedTuple):
 
 
 def link_all(
-    request: Sequence[Mapping[str, Any]], path: Sequence[str] = (), one_tick: bool = False, strict: bool = False,
+    request: Sequence[Mapping[str, Any]], path: Sequence[str] = (), strict: bool = False,
     report: Callable[[str], None] = tell,
 ) -> list[Assignment]:  # fmt: skip
-    """Links and compiles every program of the request, each set of parameters once; options as in `entry.entry_of`.
+    """Links and compiles every program of the request, each set of parameters once; strict: as in `entry.entry_of`.
 
     path: the folders where modules are looked for, beside those of the installation. report: see `workshop.make_all`.
 
@@ -66,7 +66,7 @@ def link_all(
             raise ConfigError(f"PE id {pe!r} is not on the chip or has two programs", pe=pe)
         seen.add(pe)
         orders.setdefault(_key(item), Order(pe, item["program"], item["parameters"]))
-    made = dict(zip(orders, make_all(list(orders.values()), path, one_tick, strict, report), strict=True))
+    made = dict(zip(orders, make_all(list(orders.values()), path, strict, report), strict=True))
     return [_assign(item, made[_key(item)]) for item in request]
 
 

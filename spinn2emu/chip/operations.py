@@ -115,8 +115,7 @@ class Operations:
         items = [item | {"program": link.path_from_wire(item["program"])} for item in request["pes"]]
         folders = [link.path_from_wire(folder) for folder in request.get("path") or ()]
         assignments = loading.link_all(
-            items, folders, options.loop == "python" or options.strict, options.strict,
-            network.report,
+            items, folders, options.strict, network.report,
         )  # fmt: skip
         fresh = {assignment.pe for assignment in assignments}
         self._check_available(fresh)

@@ -11,7 +11,7 @@ import os
 import select
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgpack
@@ -32,7 +32,7 @@ DEADLINE_S = 120.0
 """For importing, linking and compiling a program, cold."""
 
 Report = Callable[[str], None]
-_SIZE = struct.Struct("<I")
+_SIZE, _NUMBER = struct.Struct("<I"), struct.Struct("<H")
 
 
 class Order(NamedTuple):
@@ -50,29 +50,29 @@ class Loaded(NamedTuple):
     entry: int
 
 
-def make_all(
-    orders: Sequence[Order], path: Sequence[str], one_tick: bool, strict: bool, report: Report = tell
-) -> list[Loaded]:
-    """Fulfils the orders, one program after the other on each core. `report` gets lines about what takes long.
+class _Task(NamedTuple):
+    """A program, and the orders of it by number."""
+
+    program: str
+    orders: dict[int, Order]
+
+
+def make_all(orders: Sequence[Order], path: Sequence[str], strict: bool, report: Report = tell) -> list[Loaded]:
+    """Fulfils the orders, several programs at a time. `report` gets lines about what takes long.
 
     Raises the first error, with the PE; ProgramError if a program ends its process, or takes longer than DEADLINE_S.
     """
-    groups: dict[str, list[int]] = {}
+    tasks: dict[str, _Task] = {}
     for number, order in enumerate(orders):
-        groups.setdefault(order.program, []).append(number)
-    todo = sorted(groups.items(), key=lambda group: -len(group[1]))
+        tasks.setdefault(order.program, _Task(order.program, {})).orders[number] = order
     made: dict[int, Loaded] = {}
-    benches: list[_Bench] = []
-    cores = len(os.sched_getaffinity(0))
+    todo, benches = _share_out(list(tasks.values())), list[_Bench]()
     try:
         while todo or benches:
-            while todo and len(benches) < cores:
-                name, numbers = todo.pop(0)
-                benches.append(_Bench(name, numbers, [orders[n] for n in numbers], path, one_tick, strict))
-            deadline = min(bench.deadline for bench in benches)
-            ready = select.select([bench.reading for bench in benches], [], [], max(0.0, deadline - time.monotonic()))[
-                0
-            ]
+            while todo and len(benches) < len(os.sched_getaffinity(0)):
+                benches.append(_Bench(todo.pop(0), path, strict))
+            wait = max(0.0, min(bench.deadline for bench in benches) - time.monotonic())
+            ready = select.select([bench.reading for bench in benches], [], [], wait)[0]
             for bench in list(benches):
                 if bench.reading in ready:
                     bench.hear(report, made)
@@ -89,28 +89,45 @@ def make_all(
     return [made[number] for number in range(len(orders))]
 
 
-class _Bench:
-    """A child process at work on all orders of one program."""
+def _share_out(tasks: Sequence[_Task]) -> list[_Tasks]:
+    """A process of its own for each file, which may import what others call by the same name; modules share one per
+    core, which takes the next task when it is done with one.
+    """
+    files = [_Tasks([task]) for task in tasks if task.program.endswith(".py")]
+    modules = [task for task in tasks if not task.program.endswith(".py")]
+    if not modules:
+        return files
+    return [*[_Tasks(modules)] * min(len(modules), len(os.sched_getaffinity(0))), *files]
 
-    def __init__(
-        self,
-        name: str,
-        numbers: Sequence[int],
-        orders: Sequence[Order],
-        path: Sequence[str],
-        one_tick: bool,
-        strict: bool,
-    ) -> None:
-        self.name, self.numbers, self.orders, self.done = name, numbers, orders, False
+
+class _Tasks:
+    """Tasks that one process does, or several: each takes the number of the next one out of a pipe."""
+
+    def __init__(self, tasks: Sequence[_Task]) -> None:
+        self.tasks = tasks
+        self.reading, writing = os.pipe()
+        os.write(writing, b"".join(_NUMBER.pack(number) for number in range(len(tasks))))
+        os.close(writing)
+
+    def __iter__(self) -> Iterator[tuple[int, _Task]]:
+        while number := os.read(self.reading, _NUMBER.size):
+            index = _NUMBER.unpack(number)[0]
+            yield index, self.tasks[index]
+
+    def __del__(self) -> None:
+        os.close(self.reading)
+
+
+class _Bench:
+    """A child process at work."""
+
+    def __init__(self, tasks: _Tasks, path: Sequence[str], strict: bool) -> None:
+        self.tasks, self.task, self.done = tasks, tasks.tasks[0], False
         self.deadline = time.monotonic() + DEADLINE_S
         self.reading, writing = os.pipe()
         try:
-            # `processes.fork` closes what is inherited from 3 on: the pipe must be among what it keeps.
-            self.child = processes.fork(
-                f"load {os.path.basename(name)}",
-                0,
-                lambda: _work(writing, orders, path, one_tick, strict),
-                keep=[writing],
+            self.child: processes.Child | None = processes.fork(
+                "workshop", 0, lambda: _work(writing, tasks, path, strict), keep=[writing, tasks.reading]
             )
         except Spinn2Error:
             os.close(self.reading)
@@ -123,26 +140,29 @@ class _Bench:
         head = _read(self.reading, _SIZE.size)
         message = _read(self.reading, _SIZE.unpack(head)[0]) if len(head) == _SIZE.size else b""
         if not message:
-            raise self.error("ends its process when it is loaded: " + processes.end(self.child), reaped=True)
+            assert self.child is not None
+            child, self.child = self.child, None
+            raise self.error("ends its process when it is loaded: " + processes.end(child))
         kind, number, content = msgpack.unpackb(message, strict_map_key=False, unicode_errors="surrogateescape")
-        if kind == "compiling":
-            report(f"compiling {self.name}")
+        if kind == "begin":
+            self.task, self.deadline = self.tasks.tasks[number], time.monotonic() + DEADLINE_S
+        elif kind == "compiling":
+            report(f"compiling {self.task.program}")
             if why := store.why_not_kept():
                 report(why)
         elif kind == "error":
-            error, pe = from_wire(content), self.orders[number].pe
+            error, pe = from_wire(content), self.task.orders[number].pe
             raise type(error)(f"PE {geometry.name(pe)}: {error.message}", **({"pe": pe} | error.fields)) from error
-        else:
+        elif kind == "made":
             declaration, key, data = content
-            made[self.numbers[number]] = Loaded(Declaration.from_wire(declaration), _address(key, data))
-            self.done = number == len(self.orders) - 1
+            made[number] = Loaded(Declaration.from_wire(declaration), _address(key, data))
+        else:
+            self.done = True
 
-    def error(self, text: str, reaped: bool = False) -> ProgramError:
+    def error(self, text: str) -> ProgramError:
         """About the program as a whole."""
-        if reaped:
-            self.child = None  # type: ignore[assignment]
-        pe = self.orders[0].pe
-        return ProgramError(f"PE {geometry.name(pe)}: program {self.name} {text}", program=self.name, pe=pe)
+        pe, name = next(iter(self.task.orders.values())).pe, self.task.program
+        return ProgramError(f"PE {geometry.name(pe)}: program {name} {text}", program=name, pe=pe)
 
     def close(self) -> None:
         """Ends the child."""
@@ -173,10 +193,10 @@ def _address(key: str, data: bytes) -> int:
     return _addresses[key]
 
 
-def _work(writing: int, orders: Sequence[Order], path: Sequence[str], one_tick: bool, strict: bool) -> None:
-    """The child: fulfils the orders of one program, one after the other."""
+def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> None:
+    """The child: does tasks until there are none."""
 
-    def say(kind: str, number: int, content: Any) -> None:
+    def say(kind: str, number: int = 0, content: Any = None) -> None:
         data = msgpack.packb([kind, number, content], unicode_errors="surrogateescape")
         data = memoryview(_SIZE.pack(len(data)) + data)
         while data:
@@ -185,20 +205,24 @@ def _work(writing: int, orders: Sequence[Order], path: Sequence[str], one_tick: 
     environment = compiler_environment()
     os.environ.clear()
     os.environ.update(environment)
-    done: dict[Any, tuple[str, bytes]] = {}
-    number = 0
-    try:
-        if path:
-            with contextlib.suppress(OSError):
-                os.chdir(path[0])
-        look_in(path)
-        program = load_program(orders[0].program)
-        for number, order in enumerate(orders):
-            declaration = declare(program, order.parameters)
-            symbols = own_symbols(declaration.memory)
-            layout = str([(symbol.name, symbol.dtype, symbol.shape) for symbol in symbols])
-            if layout not in done:
-                done[layout] = entry_of(program, symbols, one_tick, strict, lambda: say("compiling", 0, None))
-            say("made", number, [declaration.to_wire(), *done[layout]])
-    except Spinn2Error as error:
-        say("error", number, error.to_wire())
+    if path:
+        with contextlib.suppress(OSError):
+            os.chdir(path[0])
+    look_in(path)
+    for index, task in tasks:
+        say("begin", index)
+        number = next(iter(task.orders))
+        try:
+            program = load_program(task.program)
+            done: dict[Any, tuple[str, bytes]] = {}
+            for number, order in task.orders.items():
+                declaration = declare(program, order.parameters)
+                symbols = own_symbols(declaration.memory)
+                layout = str([(symbol.name, symbol.dtype, symbol.shape) for symbol in symbols])
+                if layout not in done:
+                    done[layout] = entry_of(program, symbols, strict, lambda: say("compiling"))
+                say("made", number, [declaration.to_wire(), *done[layout]])
+        except Spinn2Error as error:
+            say("error", number, error.to_wire())
+            return
+    say("end")

@@ -74,7 +74,7 @@ class PeLoop:
         tick, phase = int(sys[Register.TICK]), int(sys[Register.PHASE])
         sys[Register.PACKETS_IN] += len(packets)
         self.rx[HEADER_PACKETS : HEADER_PACKETS + len(packets)] = packets
-        self.context["rx_count"] = len(packets)
+        self.context["due_packets"], self.context["due_count"] = self.context["rx_packets"], len(packets)
         self.context["sequence"] = 0
         self.begin_phase(tick, phase)
         before = self.sram.copy()

@@ -1,4 +1,4 @@
-"""Compiles a program into one C function `int64 entry(int64 context)` that runs its ticks.
+"""Compiles a program into one C function `int64 entry(int64 context)` that runs its tick and returns its code.
 
 The function builds the views of the program's regions from addresses in the context, so one compilation serves every
 shape, and the loop that calls it (`process.py`) serves every program. Its few lines of Python are generated, because
@@ -18,44 +18,19 @@ from spinn2emu.jit.fingerprint import fingerprint
 from spinn2emu.memory_map import Symbol
 from spinn2emu.packets import PACKET
 from spinn2emu.pe.check import check_kernels, explain, rebuild
-from spinn2emu.pe.ticks import Stop, begin_tick, end_tick
 from spinn2emu.program import Program
 from spinn2emu.registers import SYSTEM, SystemError
 from spinn2emu.sdk import CONTEXT, TX_BUFFER, Pe
 
-VIEWS = """\
+SOURCE = """\
 def entry(address):
     context = record_at(address, CONTEXT)
     sram = record_at(context.sram, SYSTEM)
-    rx = array_at(context.rx_packets, (context.rx_count,), PACKET)
+    rx = array_at(context.due_packets, (context.due_count,), PACKET)
     tx = array_at(context.tx_packets, (int64({tx_packets}),), PACKET)
 {views}
     pe = Pe(sram, tx, context)
     ram = Ram({own})
-"""
-
-ALL_TICKS = """\
-    low = context.rx_next
-    t = sram.sys.tick
-    stop = int64({go_on})
-    while stop == {go_on}:
-        high = low
-        while high < rx.shape[0] and rx[high].tick < t:
-            high += 1
-        sram.sys.packets_in += high - low
-        begin_tick(pe, t)
-        try:
-            code = int64(tick(pe, ram, rx[low:high], t))
-        except Exception:
-            code = int64({exception})
-        stop = int64(end_tick(pe, t, code))
-        low = high
-        t += 1
-    context.rx_next = low
-    return stop
-"""
-
-ONE_TICK = """\
     try:
         code = int64(tick(pe, ram, rx, sram.sys.tick))
     except Exception:
@@ -65,13 +40,11 @@ ONE_TICK = """\
 
 
 def entry_of(
-    program: Program, symbols: Sequence[Symbol], one_tick: bool = False, strict: bool = False,
+    program: Program, symbols: Sequence[Symbol], strict: bool = False,
     on_compile: Callable[[], None] = lambda: None,
 ) -> tuple[str, bytes]:  # fmt: skip
     """The compiled entry of a program whose own regions are `symbols`: its key, and its object file, from the store if
     it is there.
-
-    one_tick: it runs the kernel once, on all packets of the receive buffer, and returns its code (`debug.py`).
 
     strict: every index is checked when it is used; the error code is SystemError.EXCEPTION.
 
@@ -79,19 +52,18 @@ def entry_of(
     """
     function: Any = getattr(program.tick, "py_func", program.tick)
     check_kernels(program, function, {symbol.name: symbol.shape for symbol in symbols})
-    source = _source(VIEWS + (ONE_TICK if one_tick else ALL_TICKS), symbols)
+    source = _source(symbols)
     tick = rebuild(function)
     dtypes = [symbol.dtype for symbol in symbols]
     names = [symbol.name for symbol in symbols]
-    runtime = (begin_tick, end_tick, CONTEXT, SYSTEM, PACKET)
-    key = "entry-" + fingerprint((tick, runtime), (source, names, dtypes, strict))
+    key = "entry-" + fingerprint((tick, CONTEXT, SYSTEM, PACKET), (source, names, dtypes, strict))
     with store.alone(key):
         data = store.read(key)
         if data is None:
             scope = {
                 "Ram": namedtuple("Ram", names), "Pe": Pe, "array_at": array_at, "record_at": record_at,
-                "int64": np.int64, "PACKET": PACKET, "CONTEXT": CONTEXT, "SYSTEM": SYSTEM, "begin_tick": begin_tick,
-                "end_tick": end_tick, "tick": tick, **{f"D{i}": dtype for i, dtype in enumerate(dtypes)},
+                "int64": np.int64, "PACKET": PACKET, "CONTEXT": CONTEXT, "SYSTEM": SYSTEM,
+                "tick": tick, **{f"D{i}": dtype for i, dtype in enumerate(dtypes)},
             }  # fmt: skip
             exec(source, scope)
             on_compile()
@@ -110,12 +82,10 @@ def _compile(program: Program, tick: Any, entry: Any, key: str, strict: bool) ->
         raise explain(program.name, tick, error) from error
 
 
-def _source(template: str, symbols: Sequence[Symbol]) -> str:
+def _source(symbols: Sequence[Symbol]) -> str:
     views = []
     for i, symbol in enumerate(symbols):
         sizes = ", ".join(f"context.regions[{i}, {1 + axis}]" for axis in range(len(symbol.shape)))
         views.append(f"    r{i} = array_at(context.regions[{i}, 0], ({sizes},), D{i})")
-    return template.format(
-        views="\n".join(views), own=", ".join(f"r{i}" for i in range(len(symbols))), tx_packets=TX_BUFFER,
-        go_on=int(Stop.GO_ON), exception=int(SystemError.EXCEPTION),
-    )  # fmt: skip
+    own = ", ".join(f"r{i}" for i in range(len(symbols)))
+    return SOURCE.format(views="\n".join(views), own=own, tx_packets=TX_BUFFER, exception=int(SystemError.EXCEPTION))

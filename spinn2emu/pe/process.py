@@ -11,18 +11,18 @@ import zmq
 
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER, FRAME, HEADER_PACKETS, VERSION, Kind, header, identity, new_buffer
-from spinn2emu.jit import address_of, call_address, inlined, native
+from spinn2emu.jit import address_of, array_at, call_address, inlined, native
 from spinn2emu.libzmq import EINTR, zmq_errno, zmq_recv, zmq_send
 from spinn2emu.memory_map import DATA_BASE, MemoryMap
 from spinn2emu.packets import PACKET
 from spinn2emu.pe.guard import GUARD, enter, leave
-from spinn2emu.pe.ticks import Stop, enter_phase, promise, set_until
+from spinn2emu.pe.ticks import Stop, begin_tick, end_tick, enter_phase, promise, set_until
 from spinn2emu.registers import NO_PHASE, SYSTEM, PhaseWord, Status, own_symbols
 from spinn2emu.sdk import CONTEXT, TX_BUFFER
 
 _FRAME_BYTES = (HEADER_PACKETS + spec.FRAME_PACKETS.value) * PACKET.itemsize
 _PACKET_BYTES, _HEADER_BYTES, _PORTS = PACKET.itemsize, HEADER_PACKETS * PACKET.itemsize, spec.MAX_PORTS.value
-_ASK, _FLUSH, _FAILED = int(Stop.ASK), int(Stop.FLUSH), int(Stop.FAILED)
+_GO_ON, _ASK, _FLUSH = int(Stop.GO_ON), int(Stop.ASK), int(Stop.FLUSH)
 _REPORT, _PART, _FAILED_FRAME, _GRANT = int(Kind.REPORT), int(Kind.PART), int(Kind.FAILED), int(Kind.GRANT)
 _LIVE, _SENDS = int(PhaseWord.LIVE), int(PhaseWord.SENDS)
 _WAITING, _RUNNING, _FOREVER, _EINTR = int(Status.WAITING), int(Status.RUNNING), FOREVER, EINTR
@@ -59,13 +59,34 @@ def _send(socket, kind, sram, context, frame):  # type: ignore[no-untyped-def]
     return np.int64(0)
 
 
+@inlined
+def _run_ticks(entry, sram, context):  # type: ignore[no-untyped-def]
+    """Runs the program's ticks, each with the packets that are due in it, until it has to ask or to send, or fails."""
+    sys, low, t, stop = sram.sys, context.rx_next, sram.sys.tick, np.int64(_GO_ON)
+    rx = array_at(context.rx_packets, (context.rx_count,), PACKET)
+    while stop == _GO_ON:
+        high = low
+        while high < rx.shape[0] and rx[high].tick < t:  # what is sent in a tick is processed in the next
+            high += 1
+        sys.packets_in += high - low
+        context.due_packets = context.rx_packets + low * _PACKET_BYTES
+        context.due_count = high - low
+        begin_tick(sram, context, t)
+        code = call_address(entry, address_of(context))
+        stop = end_tick(sram, context, t, code)
+        low = high
+        t += 1
+    context.rx_next = low
+    return stop
+
+
 @native(int, int, SYSTEM, CONTEXT, FRAME, FRAME, GUARD)
 def run(socket, entry, sram, context, grant, report, guard):  # type: ignore[no-untyped-def]
     """Serves grants until a signal arrives (INTERRUPTED) or the network is gone (BROKEN).
 
     `entry`: address of the program's compiled code; `grant`, `report`: headers of the receive and the transmit frame.
     """
-    sys, here = sram.sys, address_of(context)
+    sys = sram.sys
     if context.limit == _NEVER:  # a new process: the program begins, or goes on where its SRAM says
         context.limit = 0
         if sys.phase < 0:
@@ -89,11 +110,11 @@ def run(socket, entry, sram, context, grant, report, guard):  # type: ignore[no-
         enter(guard)
         set_until(sram, context)
         sys.status = _RUNNING
-        stop = call_address(entry, here)
+        stop = _run_ticks(entry, sram, context)
         while stop == _FLUSH:
             if _send(socket, _PART, sram, context, report):
                 return BROKEN
-            stop = call_address(entry, here)
+            stop = _run_ticks(entry, sram, context)
         kind = _REPORT if stop == _ASK else _FAILED_FRAME
         if stop == _ASK:
             sys.status = _WAITING

@@ -1,7 +1,4 @@
-"""What happens around a tick: the phase machine and the decision whether the PE may go on.
-
-Compiled into every program's entry (`entry.py`).
-"""
+"""What happens around a tick: the phase machine and the decision whether the PE may go on; compiled."""
 
 from __future__ import annotations
 
@@ -9,16 +6,16 @@ import enum
 
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER
-from spinn2emu.jit import inlined
-from spinn2emu.packets import NO_PORT, PHASE_BEGINS, PORT_BITS
+from spinn2emu.jit import inlined, record_at
+from spinn2emu.packets import NO_PORT, PACKET, PHASE_BEGINS, PORT_BITS
 from spinn2emu.registers import NO_PHASE, PhaseWord, Status, SystemError
 from spinn2emu.sdk import TX_PACKETS
 
 
 class Stop(enum.IntEnum):
-    """Why a program's entry returned."""
+    """Why the PE runs no further tick now."""
 
-    GO_ON = 0  # it did not
+    GO_ON = 0  # it does
     ASK = 1  # it needs a grant for the next tick
     FLUSH = 2  # the transmit buffer is half full
     FAILED = 3  # the kernel reported an error
@@ -28,6 +25,7 @@ _GO_ON, _ASK, _FLUSH, _FAILED = int(Stop.GO_ON), int(Stop.ASK), int(Stop.FLUSH),
 _TICKS, _LIVE, _SENDS = int(PhaseWord.TICKS), int(PhaseWord.LIVE), int(PhaseWord.SENDS)
 _AFTER, _QUIET = int(PhaseWord.NEXT), int(PhaseWord.QUIET)
 _NO_PORT, _PHASE_BEGINS, _PORT_BITS = NO_PORT, PHASE_BEGINS, PORT_BITS
+_PACKET_BYTES = PACKET.itemsize
 _RUNTIME_ERROR, _BAD_PHASE = int(Status.RUNTIME_ERROR), int(SystemError.PHASE)
 _FOREVER, _NONE, _PORTS, _PHASES, _HALF = (
     FOREVER,
@@ -72,16 +70,16 @@ def set_until(sram, context):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def begin_tick(pe, t):  # type: ignore[no-untyped-def]
+def begin_tick(sram, context, t):  # type: ignore[no-untyped-def]
     """Makes t the current tick. If a phase begins in it, the next report says so, for a trace; not if it is one of one
     tick that begins again, in which a PE waits.
     """
-    sys, context = pe.sram.sys, pe.context
+    sys = sram.sys
     sys.tick = t
     context.sequence = 0
     if t == sys.phase_start:
         if sys.phase != context.last_phase or t != context.last_begin + 1:
-            note = pe.tx[context.tx_count]
+            note = record_at(context.tx_packets + context.tx_count * _PACKET_BYTES, PACKET)
             note.control = _PHASE_BEGINS
             note.port = _NO_PORT
             note.source = context.pe
@@ -95,9 +93,9 @@ def begin_tick(pe, t):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def end_tick(pe, t, code):  # type: ignore[no-untyped-def]
+def end_tick(sram, context, t, code):  # type: ignore[no-untyped-def]
     """Closes tick t, after which the program returned `code`; moves the phase on. Returns a Stop."""
-    sram, sys, context = pe.sram, pe.sram.sys, pe.context
+    sys = sram.sys
     following = sys.next_phase
     if following != _NONE:
         exists = 0 <= following < _PHASES and sram.phases[following, _TICKS] >= 0
