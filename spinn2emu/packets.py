@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +94,14 @@ class Packet:
         if len(data) != 5 + size:
             raise ConfigError(f"control byte {control:#04x} announces {5 + size} bytes, there are {len(data)}")
         return cls(PacketType(control >> 6), key, struct.unpack_from(f"<{size // 4}I", data, 5))
+
+
+def varying_bits(ranges: Sequence[tuple[int, int]]) -> int:
+    """The bits of 32 in which keys of these ranges (key, mask) can differ; a key's are its index among them."""
+    bits = 0
+    for key, mask in ranges:
+        bits |= ~mask & 0xFFFFFFFF | key ^ ranges[0][0]
+    return bits
 
 
 def control_byte(kind: PacketType, payload_bytes: int) -> int:

@@ -71,7 +71,8 @@ class NoParameters(pydantic.BaseModel, extra="forbid"):
 class Program:
     """A PE program. `regions(parameters, available)` gets the bytes that are left for it in the data space.
 
-    `errors`, `logs`: texts for the codes that `tick` returns, or gives to `sdk.log`. `outputs_of(parameters)`: the
+    `errors`: texts for the codes, from 1 on, that `tick` returns; `logs`: for those that it gives to `sdk.log`, with
+    `{}` or such for the values. `log`: entries that are kept, each of 48 bytes of SRAM. `outputs_of(parameters)`: the
     output ports of a program whose parameters say which it has.
     """
 
@@ -85,6 +86,7 @@ class Program:
     fifo: Callable[[Any], Fifo] | Fifo = Fifo(64)
     errors: Mapping[int, str] = field(default_factory=dict)
     logs: Mapping[int, str] = field(default_factory=dict)
+    log: Callable[[Any], int] | int = spec.LOG_ENTRIES.value
     name: str = ""
 
     def phase_list(self, parameters: Any) -> list[Phase]:
@@ -113,6 +115,15 @@ class Program:
     def fifo_of(self, parameters: Any) -> Fifo:
         """The FIFO for these parameters."""
         return self.fifo if isinstance(self.fifo, Fifo) else self.fifo(parameters)
+
+    def log_of(self, parameters: Any) -> int:
+        """How many log entries are kept, for these parameters. Raises ProgramError for less than one."""
+        entries = self.log(parameters) if callable(self.log) else self.log
+        if type(entries) is not int or entries < 1:
+            raise ProgramError(
+                f"{self.name}: `log` is a number of entries, at least 1, not {entries!r}", program=self.name
+            )
+        return entries
 
 
 def load_program(name: str) -> Program:

@@ -1,4 +1,4 @@
-"""The system regions of a PE: registers, keys, phases and log, at the start of every program's data space.
+"""The system regions of a PE: registers, keys, phases, log and FIFO, at the start of every program's data space.
 
 They lie in SRAM, so that the host can read them like everything else, and hold nothing that depends on how the
 processes were scheduled.
@@ -35,13 +35,14 @@ class Register(enum.IntEnum):
     PHASE_START = 3
     PHASE_END = 4  # last tick of the phase
     NEXT_PHASE = 5  # set by sdk.set_phase, or NO_PHASE
-    ERROR = 6
-    LOG_COUNT = 7  # entries ever written; the ring holds the last LOG_ENTRIES
+    ERROR = 6  # what the kernel returned, if not 0
+    LOG_COUNT = 7  # entries ever written; the ring holds the last ones
     PACKETS_IN = 8
     PACKETS_OUT = 9
     PE = 10  # id
     INDEX = 11  # of the PE in its population
     SIZE = 12  # of the population
+    FAULT = 13  # a SystemError, or 0
 
 
 class PhaseWord(enum.IntEnum):
@@ -55,7 +56,7 @@ class PhaseWord(enum.IntEnum):
 
 
 class SystemError(enum.IntEnum):
-    """Error codes that the runtime gives; a program's own are positive."""
+    """What the runtime finds wrong; it has a register of its own, so a program may return any code."""
 
     TX_FULL = -1
     KEY_RANGE = -2
@@ -64,7 +65,7 @@ class SystemError(enum.IntEnum):
     EXCEPTION = -5
 
 
-SYSTEM_ERRORS = {
+SYSTEM_ERRORS: dict[int, str] = {
     SystemError.TX_FULL: "more packets in one tick than the transmit queue holds; send fewer, or in several ticks",
     SystemError.KEY_RANGE: "sent a key outside the key space of its output port; widen the port's mask",
     SystemError.PROMISE: "sent on a port that the phases declare silent in this tick; add it to the phase's `sends`",
@@ -72,10 +73,15 @@ SYSTEM_ERRORS = {
     SystemError.EXCEPTION: "an index exceeds its region (`--strict` checks all), or arrays of different shapes meet",
 }
 
+SYSTEM_NAMES = {int(error): error.name for error in SystemError}
+
 NO_PHASE = -1
 """In NEXT_PHASE: none was set; in PHASE: the PE has not begun; as `ticks`: such a phase is not declared."""
 
-LOG = np.dtype([("tick", "<u4"), ("code", "<i4"), ("value", "<f8")])
+LOG_VALUES = 4
+"""Of a log entry, at most."""
+LOG = np.dtype([("tick", "<u4"), ("count", "<u4"), ("code", "<i8"), ("values", "<f8", (LOG_VALUES,))])
+"""An entry of the region `log`; `count`: of its values that were given."""
 REGISTERS = 16
 _PORTS, _PHASES = spec.MAX_PORTS.value, spec.MAX_PHASES.value
 
@@ -83,15 +89,17 @@ _REGIONS = [
     Region("sys", np.int64, (REGISTERS,), "register"),
     Region("keys", np.uint32, (_PORTS,), "first key of each output port"),
     Region("spaces", np.uint32, (_PORTS,), "key bits that may vary on each output port"),
+    Region("index_bits", np.uint32, (_PORTS,), "key bits that are a packet's index on each input port"),
     Region("phases", np.int64, (_PHASES, PhaseWord.QUIET + _PORTS), "see PhaseWord"),
-    Region("log", LOG, (spec.LOG_ENTRIES.value,), "tick, code, value"),
     Region("random", np.uint64, (4,), "KISS64: x, c, y, z"),
 ]
 
 
-def system_regions() -> list[Region]:
-    """The regions that every program has, in this order, at the start of the data space."""
-    return list(_REGIONS)
+def system_regions(log_entries: int = spec.LOG_ENTRIES.value, fifo_bytes: int = 0) -> list[Region]:
+    """The regions that every program has, in this order, at the start of the data space; the last two are as long as
+    it wants."""
+    log = Region("log", LOG, (log_entries,), "tick, number of values, code, values; a ring")
+    return [*_REGIONS, log, Region("fifo", np.uint8, (fifo_bytes,), "byte")]
 
 
 def align(address: int) -> int:
@@ -109,12 +117,12 @@ def _system() -> np.dtype[Any]:
 
 
 SYSTEM = _system()
-"""The system regions as one record, as compiled code sees them: `sys` is a record with the registers by name."""
+"""The system regions before the log as one record, as compiled code sees them: `sys` has the registers by name."""
 
 
 def own_symbols(memory: MemoryMap) -> list[Symbol]:
-    """The regions that a program has declared, without the system's and the FIFO."""
-    return list(memory.symbols[len(_REGIONS) + 1 :])
+    """The regions that a program has declared, without the system's."""
+    return list(memory.symbols[len(system_regions()) :])
 
 
 def wake_up(sys: np.ndarray, tick: int) -> None:

@@ -1,4 +1,5 @@
-"""What a program's compiled code may call: send packets, draw random numbers, change phase, write the log.
+"""What a program's compiled code may call: send packets, take them apart, draw random numbers, change phase, write the
+log.
 
 All functions take `pe`, the handle that `tick` receives. Ports, phases and log codes are the indices of their
 declarations in the program.
@@ -13,7 +14,7 @@ import numpy as np
 from spinn2emu import spec
 from spinn2emu.jit import inlined
 from spinn2emu.packets import NO_PORT, PORT_BITS, PacketType, control_byte
-from spinn2emu.registers import SystemError
+from spinn2emu.registers import LOG_VALUES, SystemError
 
 kernel = inlined
 """Decorator for a program's compiled functions other than `tick`.
@@ -48,17 +49,19 @@ CONTEXT = np.dtype([
     ("last_phase", "<i8"),  # that began, and in which tick
     ("last_begin", "<i8"),
     ("sram", "<i8"),  # address of the system regions
+    ("log", "<i8"),  # address of the log, and how many entries it has
+    ("log_entries", "<i8"),
     ("horizon", "<i8", (spec.MAX_PORTS.value,)),  # earliest tick at which a port may send again, as promised
     ("regions", "<i8", (MAX_REGIONS, REGION_WORDS)),  # of each own region: address and up to three sizes
 ])  # fmt: skip
 """What the runtime shares with a program's entry: process-private, not SRAM."""
 
-Pe = namedtuple("Pe", ["sram", "tx", "context"])
-"""The handle: the system regions (`registers.SYSTEM`), the transmit buffer (PACKET), CONTEXT."""
+Pe = namedtuple("Pe", ["sram", "log", "tx", "context"])
+"""The handle: the system regions (`registers.SYSTEM`), `registers.LOG`, the transmit buffer (PACKET), CONTEXT."""
 
 _FULL, _KEY_RANGE, _PROMISE = int(SystemError.TX_FULL), int(SystemError.KEY_RANGE), int(SystemError.PROMISE)
 _MC0, _MC4, _MC16 = (control_byte(PacketType.MULTICAST, size) for size in (0, 4, 16))
-_NO_PORT, _PORT_BITS, _LOG_ENTRIES, _MOST = NO_PORT, PORT_BITS, spec.LOG_ENTRIES.value, TX_PACKETS
+_NO_PORT, _PORT_BITS, _LOG_VALUES, _MOST = NO_PORT, PORT_BITS, LOG_VALUES, TX_PACKETS
 # A PE injects at most one packet per cycle of the mesh's clock (own choice): 10/3 ns apart at 300 MHz.
 _NOC_HZ, _SECOND_NS = spec.NOC_CLOCK_HZ.value, 1_000_000_000
 
@@ -69,13 +72,13 @@ def _new_packet(pe, port, index, control):  # type: ignore[no-untyped-def]
     sram, sys, context = pe.sram, pe.sram.sys, pe.context
     n = context.tx_count
     if context.sequence >= _MOST:
-        sys.error = _FULL
+        sys.fault = _FULL
         n = 0
     key = np.uint32(index)
     if index != np.int64(key) or key & ~sram.spaces[port]:
-        sys.error = _KEY_RANGE
+        sys.fault = _KEY_RANGE
     if sys.tick < context.horizon[port]:
-        sys.error = _PROMISE
+        sys.fault = _PROMISE
     packet = pe.tx[n]
     packet.control = control
     packet.port = _NO_PORT
@@ -142,9 +145,45 @@ def send_array(pe, port, index, values):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def packet_index(pe, packet):  # type: ignore[no-untyped-def]
+    """Which of its port's keys a packet has, from 0: the index that was given to `send`, if one PE sends to the port;
+    with several, the one with number i in its population adds i times the keys that each has (int64)."""
+    return np.int64(packet.key & pe.sram.index_bits[packet.port])
+
+
+@inlined
+def receive_array(packet, place, array):  # type: ignore[no-untyped-def]
+    """Copies a packet of `send_array` into the flat float32 `array` that it sends; `place`: the packet's, 0 for the
+    first. Returns how many words that were: 4, fewer at the array's end, 0 beyond it."""
+    words, first = array.view(np.uint32), 4 * np.int64(place)
+    count = min(4, words.shape[0] - first) if first >= 0 else 0
+    for word in range(count):
+        words[first + word] = packet.payload[word]
+    return max(0, count)
+
+
+@inlined
 def float_word(packet, word):  # type: ignore[no-untyped-def]
     """Payload word 0..3 of a packet as float32."""
     return np.uint32(packet.payload[word]).view(np.float32)
+
+
+@inlined
+def pe_id(pe):  # type: ignore[no-untyped-def]
+    """The PE's id, 1 to 152."""
+    return pe.sram.sys.pe
+
+
+@inlined
+def population_index(pe):  # type: ignore[no-untyped-def]
+    """The PE's number in its population, from 0."""
+    return pe.sram.sys.index
+
+
+@inlined
+def population_size(pe):  # type: ignore[no-untyped-def]
+    """How many PEs its population has."""
+    return pe.sram.sys.size
 
 
 @inlined
@@ -167,18 +206,23 @@ def set_phase(pe, phase):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def log(pe, code, value):  # type: ignore[no-untyped-def]
-    """Writes an entry (tick, code, value) to the log ring."""
-    _log(pe, np.int64(code), np.float64(value))
+def log(pe, code, *values):  # type: ignore[no-untyped-def]
+    """Writes an entry to the log ring: the tick, a code, and up to 4 numbers. They are kept as float64, in which
+    integers up to 2^53 are exact."""
+    padded = values + (0.0, 0.0, 0.0, 0.0)  # noqa: RUF005 (numba cannot unpack)
+    numbers = np.float64(padded[0]), np.float64(padded[1]), np.float64(padded[2]), np.float64(padded[3])
+    _log(pe, np.int64(code), min(len(values), _LOG_VALUES), numbers)
 
 
 @inlined
-def _log(pe, code, value):  # type: ignore[no-untyped-def]
+def _log(pe, code, count, numbers):  # type: ignore[no-untyped-def]
     sys = pe.sram.sys
-    entry = pe.sram.log[sys.log_count % _LOG_ENTRIES]
+    entry = pe.log[sys.log_count % pe.log.shape[0]]
     entry.tick = sys.tick
     entry.code = code
-    entry.value = value
+    entry.count = count
+    for i in range(_LOG_VALUES):
+        entry.values[i] = numbers[i]
     sys.log_count += 1
 
 

@@ -38,7 +38,7 @@ def link(program: Program, parameters: Any) -> tuple[MemoryMap, dict[str, Any]]:
 
     Raises SramOverflow, with the whole map, if they do not fit.
     """
-    fixed = [*system_regions(), Region("fifo", np.uint8, (program.fifo_of(parameters).nbytes,), "byte")]
+    fixed = system_regions(program.log_of(parameters), program.fifo_of(parameters).nbytes)
     start = sum(align(region.nbytes) for region in fixed)
     own = list(program.regions(parameters, DATA_END - DATA_BASE - start))
     for region in own:

@@ -357,7 +357,7 @@ def test_an_error_code_of_a_kernel_names_pe_program_tick_code_and_log(chip: Chip
         chip.run(20)
     error = caught.value
     assert (error.pe, error.name, error.program, error.tick, error.code) == (77, "1.1.0", programs["counter"], 6, 7)
-    assert error.log == ["tick 6: code 40, value 6.5", "tick 6: code 41, value -1"]
+    assert error.log == ["tick 6: code 40, 6.5", "tick 6: code 41, -1"]
     for text in ("1.1.0", programs["counter"], *error.log):
         assert text in str(error)
     assert chip.read(77, "ticks").tolist() == [6]  # its memory can still be read

@@ -399,12 +399,12 @@ def tick(pe, ram, rx, t):
     log(pe, 5, t)
     return 0
 
-program = Program(tick=tick, regions=lambda p, available: [], logs={5: "the tick"})
+program = Program(tick=tick, regions=lambda p, available: [], logs={5: "the tick: {}"})
 """
     one.deploy([PeProgram(9, write_program(tmp_path, "logging", text))], [])
     one.run(3)
     tail = one.log("6.6.0")
-    assert (tail.count, tail.lost, tail.entries) == (3, 0, [(t, 5, float(t), "the tick") for t in range(3)])
+    assert (tail.count, tail.lost, tail.entries) == (3, 0, [(t, 5, (float(t),), f"the tick: {t}") for t in range(3)])
     one.run(40)
     tail = one.log("6.6.0", since=tail.count)
     assert (tail.count, tail.lost) == (43, 40 - spec.LOG_ENTRIES.value)

@@ -13,7 +13,7 @@ from spinn2emu.registers import system_regions
 from spinn2emu.sram import MemoryMap, align, link
 
 DATA_BASE, DATA_END, SRAM = 0x8000, 0x1F000, 0x20000
-SYSTEM_NAMES = ["sys", "keys", "spaces", "phases", "log", "random", "fifo"]
+SYSTEM_NAMES = ["sys", "keys", "spaces", "index_bits", "phases", "random", "log", "fifo"]
 RECORD = np.dtype([("a", "<i4"), ("b", "u1")])
 
 FIFO = Fifo(64)

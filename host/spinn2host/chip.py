@@ -32,9 +32,10 @@ INTERRUPT_DEADLINE_S = 10.0
 
 @dataclass
 class LogTail:
-    """What a PE has logged: (tick, code, value, text) each; `count` entries ever, `lost` before they could be read."""
+    """What a PE has logged: (tick, code, values, text) each, the text with its values filled in; `count` entries ever,
+    `lost` before they could be read."""
 
-    entries: list[tuple[int, int, float, str]]
+    entries: list[tuple[int, int, tuple[float, ...], str]]
     count: int
     lost: int
 
@@ -290,7 +291,8 @@ class Chip(Recording):
     def log(self, pe: PeName, since: int = 0) -> LogTail:
         """What a PE has logged, from its entry number `since` on, as far as its ring still holds it."""
         reply = self.request("log", pe=pe_id(pe), since=since)
-        return LogTail([tuple(entry) for entry in reply["entries"]], reply["count"], reply["lost"])
+        entries = [(tick, code, tuple(values), text) for tick, code, values, text in reply["entries"]]
+        return LogTail(entries, reply["count"], reply["lost"])
 
     # --- network ----------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, describe
+from spinn2emu.packets import varying_bits
 from spinn2host.description import Description, Population, Values
 from spinn2host.files import read_toml
 from spinn2host.pe_program import Keys, PeProgram
@@ -41,11 +42,13 @@ from spinn2host.wiring import check_filters, choose_keys, connect
 
 @dataclass
 class Network:
-    """What a chip loads. `ports`: (inputs, outputs) of PEs that have their program already; `populations`: PE ids."""
+    """What a chip loads. `ports`: inputs, outputs and index_bits, as in PeProgram, of PEs that have their program
+    already; `populations`: PE ids.
+    """
 
     populations: dict[str, list[int]]
     pes: list[PeProgram] = field(default_factory=list)
-    ports: dict[int, tuple[dict[str, list[Keys]], dict[str, Keys]]] = field(default_factory=dict)
+    ports: dict[int, tuple[dict[str, list[Keys]], dict[str, Keys], dict[str, int]]] = field(default_factory=dict)
     entries: list[tuple[int, int, list[int]]] = field(default_factory=list)
 
 
@@ -69,8 +72,10 @@ def build_network(description: Description, folder: Path) -> Network:
     inputs: dict[int, dict[str, list[Keys]]] = {pe: {} for pes in network.populations.values() for pe in pes}
     outputs: dict[int, dict[str, Keys]] = {pe: {} for pe in inputs}
     targets: dict[str, list[set[int]]] = {}
+    blocks: dict[str, list[Keys]] = {}
     for connection in description.connect:
         connect(connection, network.populations, keys, inputs, targets)
+        blocks.setdefault(connection.target, []).append(keys[connection.source].all)
     for source, ranges in keys.items():
         population, port = source.split(".")
         for pe, own in zip(network.populations[population], ranges.each, strict=True):
@@ -79,14 +84,16 @@ def build_network(description: Description, folder: Path) -> Network:
     check_filters(inputs)
     for name, population_ in description.population.items():
         pes = network.populations[name]
+        heard = {target.split(".")[1]: ranges for target, ranges in blocks.items() if target.split(".")[0] == name}
+        bits = {port: varying_bits(ranges) for port, ranges in heard.items()}
         if population_.program is None:
-            network.ports |= {pe: (inputs[pe], outputs[pe]) for pe in pes}
+            network.ports |= {pe: (inputs[pe], outputs[pe], bits) for pe in pes}
             continue
         program = population_.program
         program = str((folder / program).absolute()) if program.endswith(".py") else program
         values = _values(name, population_, len(pes), folder)
         for index, (pe, (parameters, data)) in enumerate(zip(pes, values, strict=True)):
-            network.pes.append(PeProgram(pe, program, parameters, inputs[pe], outputs[pe], data, index, len(pes)))
+            network.pes.append(PeProgram(pe, program, parameters, inputs[pe], outputs[pe], data, index, len(pes), bits))
     return network
 
 

@@ -24,7 +24,9 @@ class PeProgram:
 
     `program`: a module, or the path of a .py file. `inputs`: port → keys that it listens to, one range or several.
     `outputs`: port → keys that it sends. `data`: initial contents of regions, instead of what the program declares.
-    `index`, `size`: the PE's number in its population, and how many PEs that has; the program can ask for them.
+    `index_bits`: by input port, the bits of a key that are a packet's index; if absent, those in which the keys of the
+    port differ. `index`, `size`: the PE's number in its population, and how many PEs that has; the program can
+    ask for them.
     """
 
     pe: int
@@ -35,6 +37,7 @@ class PeProgram:
     data: Mapping[str, Any] = field(default_factory=dict)
     index: int = 0
     size: int = 1
+    index_bits: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pe = pe_id(self.pe)  # a name will do, too
@@ -45,7 +48,8 @@ class PeProgram:
         program = os.fspath(self.program)
         program = link.path_to_wire(os.path.abspath(program)) if program.endswith(".py") else program
         return {"pe": self.pe, "program": program, "parameters": _plain(self.parameters), "data": data,
-                "index": self.index, "size": self.size, **ports_to_wire(self.inputs, self.outputs)}  # fmt: skip
+                "index": self.index, "size": self.size,
+                **ports_to_wire(self.inputs, self.outputs, self.index_bits)}  # fmt: skip
 
 
 def search_path() -> list[str]:
@@ -67,7 +71,9 @@ def _plain(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def ports_to_wire(inputs: Mapping[str, Any], outputs: Mapping[str, Keys]) -> dict[str, Any]:
+def ports_to_wire(
+    inputs: Mapping[str, Any], outputs: Mapping[str, Keys], index_bits: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """The ports of a PE as msgpack-able data."""
     several = {name: list(keys) if np.ndim(keys) == 2 or not len(keys) else [keys] for name, keys in inputs.items()}
-    return {"inputs": several, "outputs": dict(outputs)}
+    return {"inputs": several, "outputs": dict(outputs), "index_bits": dict(index_bits or {})}

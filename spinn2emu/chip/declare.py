@@ -10,6 +10,7 @@ import numpy as np
 import pydantic
 
 from spinn2emu import spec
+from spinn2emu.chip.logs import check_texts
 from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error, describe
 from spinn2emu.frames import FOREVER
 from spinn2emu.memory_map import MemoryMap, from_wire, to_wire
@@ -62,6 +63,7 @@ def declare(program: Program, values: Mapping[str, Any]) -> Declaration:
         raise ConfigError(f"{program.name}: {describe(error)}", program=program.name) from error
     try:
         program = program.with_ports(parameters)
+        check_texts(program.name, program.errors, program.logs)
         memory, initial = link(program, parameters)
         phases = program.phase_list(parameters)
         return Declaration(

@@ -14,6 +14,7 @@ from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.workshop import Loaded, Order, make_all
 from spinn2emu.errors import ConfigError
 from spinn2emu.memory_map import MemoryMap, from_wire
+from spinn2emu.packets import varying_bits
 from spinn2emu.pe.process import Image
 from spinn2emu.progress import tell
 from spinn2emu.registers import NO_PHASE, Register, kiss_seed
@@ -36,6 +37,8 @@ class Assignment(NamedTuple):
     data: dict[str, np.ndarray]
     number: int = 0
     total: int = 1
+    index_bits: Mapping[str, int] = {}
+    """By input port, where they are not those in which the port's keys differ."""
 
     @property
     def program(self) -> Declaration:
@@ -96,7 +99,8 @@ def connect(assignment: Assignment, ports: Mapping[str, Any]) -> Assignment:
             f"PE {geometry.name(assignment.pe)}: its input ports need {sum(map(len, inputs.values()))} filters, "
             f"{MAX_FILTERS} are possible: let neighbouring keys share a mask", pe=assignment.pe, limit=MAX_FILTERS,
         )  # fmt: skip
-    return assignment._replace(inputs=inputs, outputs=outputs)
+    bits = {name: int(value) for name, value in ports.get("index_bits", {}).items()}
+    return assignment._replace(inputs=inputs, outputs=outputs, index_bits=bits)
 
 
 def _range(program: Declaration, port: str, value: Sequence[int]) -> Range:
@@ -152,8 +156,11 @@ def initialise(assignment: Assignment, memory: ChipMemory, tick: int, seed: int 
 
 
 def write_keys(assignment: Assignment, memory: ChipMemory) -> None:
-    """Writes the keys of the output ports into the PE's SRAM."""
-    keys, spaces = (assignment.memory[name].view(memory.sram[assignment.pe]) for name in ("keys", "spaces"))
+    """Writes what a program must know of its ports' keys into the PE's SRAM."""
+    sram, names = memory.sram[assignment.pe], ("keys", "spaces", "index_bits")
+    keys, spaces, bits = (assignment.memory[name].view(sram) for name in names)
+    for port, name in enumerate(assignment.program.inputs):
+        bits[port] = assignment.index_bits.get(name, varying_bits(assignment.inputs.get(name, ())))
     for port, name in enumerate(assignment.program.outputs):
         key, mask = assignment.outputs.get(name, UNUSED)
         keys[port], spaces[port] = key, ~mask & 0xFFFFFFFF

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spinn2emu import geometry, link, memory_map
-from spinn2emu.chip import loading, processes
+from spinn2emu.chip import loading, logs, processes
 from spinn2emu.chip.application import SIGNALS, Application
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.network import Network
@@ -225,9 +225,7 @@ class Operations:
         with self.memory.held([pe]):
             count, ring = int(self._view(pe, "sys")[Register.LOG_COUNT]), self._view(pe, "log").copy()
         first = max(since, count - len(ring), 0)
-        entries = [ring[i % len(ring)] for i in range(first, count)]
-        rows = [[int(e["tick"]), int(e["code"]), float(e["value"]), program.logs.get(int(e["code"]), "")]
-                for e in entries]  # fmt: skip
+        rows = logs.entries(ring, count, first, program.logs)
         return {"count": count, "lost": max(0, first - since), "entries": rows, "program": program.name}
 
     # --- network ----------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ class _Item(_Request):
     data: dict[str, list[Any]] = {}
     index: int = 0
     size: int = 1
+    index_bits: dict[str, Annotated[int, pydantic.Field(ge=0, lt=1 << 32)]] = {}
 
 
 class _Load(_Request):

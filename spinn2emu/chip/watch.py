@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from spinn2emu import geometry
+from spinn2emu.chip import logs
 from spinn2emu.chip.loading import Assignment
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.processes import Child, is_stopped
 from spinn2emu.errors import ChipStuck, PeFailed
-from spinn2emu.registers import SYSTEM_ERRORS, Register, SystemError
+from spinn2emu.registers import SYSTEM_ERRORS, SYSTEM_NAMES, Register
 from spinn2emu.router.state import MAX_IDS
 
 STUCK_AFTER_S = 10.0
@@ -90,17 +91,21 @@ def pe_failed(memory: ChipMemory, assignment: Assignment, status: int) -> PeFail
     """The error of a PE whose kernel returned an error code."""
     program, sram = assignment.program, memory.sram[assignment.pe]
     sys, log = (program.memory[name].view(sram) for name in ("sys", "log"))
-    code, tick, count = (int(sys[r]) for r in (Register.ERROR, Register.TICK, Register.LOG_COUNT))
-    if code < 0:
-        note = memory.notes[assignment.pe].tobytes().rstrip(b"\0").decode(errors="replace")
-        text = note or SYSTEM_ERRORS[SystemError(code)]
+    registers = (Register.ERROR, Register.FAULT, Register.TICK, Register.LOG_COUNT)
+    own, fault, tick, count = (int(sys[register]) for register in registers)
+    if own:
+        code, whose = own, "code" if own > 0 else "a code of its own,"
+        text = program.errors.get(own, "the program declares no text for this code")
     else:
-        text = program.errors.get(code, "the program declares no text for this code")
-    tail = [log[i % len(log)] for i in range(max(0, count - min(5, len(log))), count)]
-    lines = [f"tick {int(e['tick'])}: code {int(e['code'])}, value {float(e['value']):g}" for e in tail]
+        code, whose = fault, "code"
+        note = memory.notes[assignment.pe].tobytes().rstrip(b"\0").decode(errors="replace")
+        text = note or SYSTEM_ERRORS.get(fault, "its system registers were overwritten")
+    tail = logs.entries(log, count, max(0, count - min(5, len(log))), program.logs)
+    lines = [logs.line(entry) for entry in tail]
     name = geometry.name(assignment.pe)
     return PeFailed(
-        f"PE {name} ({program.name}) failed in tick {tick} with code {code}: {text}"
+        f"PE {name} ({program.name}) failed in tick {tick} with {whose} {code}: {text}"
         + "".join(f"\n  log: {line}" for line in lines),
-        pe=assignment.pe, name=name, program=program.name, tick=tick, code=code, log=lines,
+        pe=assignment.pe, name=name, program=program.name, tick=tick, code=code,
+        fault=None if own else SYSTEM_NAMES.get(fault, ""), log=lines,
     )  # fmt: skip

@@ -79,16 +79,15 @@ class PeLoop:
         self.begin_phase(tick, phase)
         before = self.sram.copy()
         code = self.kernel(self.context.ctypes.data)
-        if code == SystemError.EXCEPTION:
+        if sys[Register.FAULT] == SystemError.EXCEPTION:
             self.explain(before, tick, len(packets))
         wanted = int(sys[Register.NEXT_PHASE])
         if wanted != NO_PHASE:
             exists = 0 <= wanted < len(phases) and phases[wanted, PhaseWord.TICKS] >= 0
             early = tick < sys[Register.PHASE_END]
             if not exists or (early and phases[wanted, PhaseWord.LIVE] != phases[phase, PhaseWord.LIVE]):
-                code = int(SystemError.PHASE)
-        code = code or int(sys[Register.ERROR])
-        if code:
+                sys[Register.FAULT] = SystemError.PHASE
+        if code or sys[Register.FAULT]:
             sys[Register.ERROR], sys[Register.STATUS] = code, Status.RUNTIME_ERROR
             return False
         sys[Register.TICK] = tick + 1

@@ -19,7 +19,7 @@ from spinn2emu.memory_map import Symbol
 from spinn2emu.packets import PACKET
 from spinn2emu.pe.check import check_kernels, explain, rebuild
 from spinn2emu.program import Program
-from spinn2emu.registers import SYSTEM, SystemError
+from spinn2emu.registers import LOG, SYSTEM, SystemError
 from spinn2emu.sdk import CONTEXT, TX_BUFFER, Pe
 
 SOURCE = """\
@@ -29,12 +29,14 @@ def entry(address):
     rx = array_at(context.due_packets, (context.due_count,), PACKET)
     tx = array_at(context.tx_packets, (int64({tx_packets}),), PACKET)
 {views}
-    pe = Pe(sram, tx, context)
+    log = array_at(context.log, (context.log_entries,), LOG)
+    pe = Pe(sram, log, tx, context)
     ram = Ram({own})
     try:
         code = int64(tick(pe, ram, rx, sram.sys.tick))
     except Exception:
-        code = int64({exception})
+        code = int64(0)
+        sram.sys.fault = {exception}
     return code
 """
 
@@ -46,7 +48,7 @@ def entry_of(
     """The compiled entry of a program whose own regions are `symbols`: its key, and its object file, from the store if
     it is there.
 
-    strict: every index is checked when it is used; the error code is SystemError.EXCEPTION.
+    strict: every index is checked when it is used; the fault is SystemError.EXCEPTION.
 
     Raises ProgramError, with the program's line, for what a kernel may not do, or numba cannot compile.
     """
@@ -56,13 +58,13 @@ def entry_of(
     tick = rebuild(function)
     dtypes = [symbol.dtype for symbol in symbols]
     names = [symbol.name for symbol in symbols]
-    key = "entry-" + fingerprint((tick, CONTEXT, SYSTEM, PACKET), (source, names, dtypes, strict))
+    key = "entry-" + fingerprint((tick, CONTEXT, SYSTEM, LOG, PACKET), (source, names, dtypes, strict))
     with store.alone(key):
         data = store.read(key)
         if data is None:
             scope = {
                 "Ram": namedtuple("Ram", names), "Pe": Pe, "array_at": array_at, "record_at": record_at,
-                "int64": np.int64, "PACKET": PACKET, "CONTEXT": CONTEXT, "SYSTEM": SYSTEM,
+                "int64": np.int64, "PACKET": PACKET, "CONTEXT": CONTEXT, "SYSTEM": SYSTEM, "LOG": LOG,
                 "tick": tick, **{f"D{i}": dtype for i, dtype in enumerate(dtypes)},
             }  # fmt: skip
             exec(source, scope)

@@ -140,6 +140,8 @@ def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray
     context["rx_frame"], context["tx_frame"] = rx.ctypes.data, tx.ctypes.data
     context["rx_packets"], context["tx_packets"] = (frame[HEADER_PACKETS:].ctypes.data for frame in (rx, tx))
     context["sram"] = sram.ctypes.data + DATA_BASE
+    log = image.memory["log"]
+    context["log"], context["log_entries"] = log.view(sram).ctypes.data, log.shape[0]
     for row, symbol in zip(context["regions"], own_symbols(image.memory), strict=False):
         row[0] = symbol.view(sram).ctypes.data
         row[1 : 1 + len(symbol.shape)] = symbol.shape

@@ -20,7 +20,8 @@ def where_it_fails(
 ) -> str:
     """The exception of tick t, with file and line; "" if it does not come again. `sram`: as before the tick."""
     system = sram[DATA_BASE:][: SYSTEM.itemsize].view(SYSTEM)
-    pe = Pe(_record(system)[0], _record(tx), _record(context.reshape(1))[0])  # type: ignore[call-arg, unused-ignore]
+    log = memory["log"].view(sram)
+    pe = Pe(_record(system)[0], _record(log), _record(tx), _record(context.reshape(1))[0])  # type: ignore[call-arg, unused-ignore]
     own = own_symbols(memory)
     ram = namedtuple("Ram", [symbol.name for symbol in own])(*(_record(symbol.view(sram)) for symbol in own))
     function: FunctionType = getattr(tick, "py_func", tick)

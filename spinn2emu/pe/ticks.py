@@ -100,10 +100,8 @@ def end_tick(sram, context, t, code):  # type: ignore[no-untyped-def]
     if following != _NONE:
         exists = 0 <= following < _PHASES and sram.phases[following, _TICKS] >= 0
         if not exists or (t < sys.phase_end and sram.phases[following, _LIVE] != sram.phases[sys.phase, _LIVE]):
-            code = _BAD_PHASE
-    if code == 0:
-        code = sys.error
-    if code != 0:
+            sys.fault = _BAD_PHASE
+    if code != 0 or sys.fault != 0:
         sys.error = code
         sys.status = _RUNTIME_ERROR
         return _FAILED

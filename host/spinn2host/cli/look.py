@@ -176,7 +176,9 @@ def memory(name: str | None, pe: list[int], as_json: bool) -> None:
 @json_option
 @pass_chip_name
 def log(name: str | None, pe: list[int], follow: bool, as_json: bool) -> None:
-    """Print what a PE's program has logged: tick, code, value. The ring in its SRAM holds the last 32 entries.
+    """Print what a PE's program has logged: tick, code, values, and the text that it has for the code.
+
+    The ring in the PE's SRAM holds the last 32 entries, or as many as the program says.
 
     \b
     Examples:
@@ -186,14 +188,19 @@ def log(name: str | None, pe: list[int], follow: bool, as_json: bool) -> None:
     with attach(name) as chip:
         tail = chip.log(one_pe(pe))
         if as_json:
-            entries = [{"tick": t, "code": c, "value": jsonable(v), "text": text} for t, c, v, text in tail.entries]
+            entries = [
+                {"tick": tick, "code": code, "values": jsonable(values), "text": text}
+                for tick, code, values, text in tail.entries
+            ]
             print_json({"pe": geometry.name(pe[0]), "count": tail.count, "lost": tail.lost, "entries": entries})
             return
+        stdout.print(f"{'tick':>8}  {'code':>4}  {'values':<24} text", markup=False)
         while True:
             if tail.lost:
                 stderr.print(f"… {tail.lost} entries were overwritten before they could be read", style="yellow")
-            for t, code, value, text in tail.entries:
-                stdout.print(f"{t:>8}  {code:>4}  {value:<12g} {text}", markup=False)
+            for tick, code, values, text in tail.entries:
+                numbers = " ".join(f"{value:g}" for value in values)
+                stdout.print(f"{tick:>8}  {code:>4}  {numbers:<24} {text}".rstrip(), markup=False)
             if not follow:
                 return
             time.sleep(0.2)

@@ -41,5 +41,5 @@ program = Program(
     inputs=("input",),
     outputs=("output",),
     errors={},
-    logs={1: "packets sent so far"},
+    logs={1: "{} packets sent so far"},
 )
