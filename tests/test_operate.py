@@ -306,6 +306,7 @@ def test_a_pe_that_does_not_return_is_named_and_can_be_read_torn(programs: dict[
     with Chip.boot() as chip:
         chip.deploy([PeProgram(9, slow, {"rounds": 10**9}), PeProgram(5, programs["counter"])], [])
         chip.start(5)
+        wait_until("it is in its kernel", lambda: chip.read(9, "pair", torn=True)[0, 0] > 0)
         with pytest.raises(DeadlineExceeded, match=r"PE 6\.6\.0 has not left its kernel") as caught:
             chip.read(9, "pair")
         assert caught.value.pe == 9
