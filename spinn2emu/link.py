@@ -14,7 +14,7 @@ import msgpack
 
 from spinn2emu.errors import ConfigError, ProtocolError, Spinn2Error, from_wire
 
-PROTOCOL = 2
+PROTOCOL = 3
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 DIRECTORY_PREFIX = "chip-"
 """Of the directory of a chip; the rest is its name."""
