@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import select
 import signal as signals
 import socket as sockets
 import struct
@@ -18,6 +17,7 @@ from typing import Any
 import zmq
 
 from spinn2emu import link, pidfd
+from spinn2emu.descriptors import readable
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied, Spinn2Error
 from spinn2emu.progress import tell
 from spinn2emu.refused import explain
@@ -90,7 +90,7 @@ class Connection:
         self.close()
         if supervisor is not None:
             with os.fdopen(supervisor):
-                if not select.select([supervisor], [], [], END_DEADLINE_S)[0]:
+                if not readable([supervisor], END_DEADLINE_S):
                     _kill(supervisor)
         if self._process is not None:
             self._process.wait()

@@ -7,7 +7,6 @@ import json
 import math
 import operator
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spinn2emu import geometry
+from spinn2emu.descriptors import readable
 from spinn2emu.errors import ConfigError, DeadlineExceeded, PeDied, Spinn2Error
 from spinn2emu.refused import explain
 from spinn2host.directories import log_tail
@@ -92,7 +92,7 @@ def start_supervisor(directory: Path, owner: int, options: dict[str, Any], lock:
 def await_supervisor(process: subprocess.Popen[str], directory: Path) -> None:
     """Waits until the supervisor is ready. Raises PeDied or DeadlineExceeded, with the end of its log."""
     assert process.stdout is not None
-    if not select.select([process.stdout], [], [], START_DEADLINE_S)[0]:
+    if not readable([process.stdout], START_DEADLINE_S):
         raise DeadlineExceeded(
             f"the chip's supervisor was not ready within {START_DEADLINE_S:.0f} s. {log_tail(directory)}".rstrip(),
             op="boot", deadline=START_DEADLINE_S,

@@ -7,7 +7,6 @@ import ctypes
 import gc
 import os
 import resource
-import select
 import signal
 import sys
 import traceback
@@ -17,10 +16,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spinn2emu import pidfd
+from spinn2emu.descriptors import readable
 from spinn2emu.errors import Spinn2Error
+from spinn2emu.parent import die_with_parent
 from spinn2emu.refused import explain
 
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_PR_SET_NAME = 15
 _LIBC = ctypes.CDLL(None)
 
 
@@ -72,13 +73,6 @@ def process_limits() -> dict[str, int]:
     return limits
 
 
-def die_with_parent(parent: int) -> None:
-    """Asks the kernel to kill this process when its parent ends (Linux prctl)."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 def _child(label: str, parent: int, body: Callable[[], None], core: int | None, keep: Sequence[int]) -> None:
     code = 1
     try:
@@ -122,7 +116,7 @@ def is_stopped(pid: int) -> bool:
 
 def end(child: Child) -> str:
     """Kills the child if it has not ended by itself, and says how it ended."""
-    if not select.select([child.pidfd], [], [], 0.5)[0]:
+    if not readable([child.pidfd], 0.5):
         os.kill(child.pid, signal.SIGKILL)
     os.close(child.pidfd)
     return exit_cause(child.pid)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import select
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -17,6 +16,7 @@ from spinn2emu import geometry
 from spinn2emu.chip import processes
 from spinn2emu.chip.loading import Assignment
 from spinn2emu.chip.memory import ChipMemory
+from spinn2emu.descriptors import readable
 from spinn2emu.errors import ConfigError, Spinn2Error, describe
 from spinn2emu.registers import NO_PHASE, Register
 from spinn2emu.trace import recorder
@@ -140,10 +140,10 @@ class Tracing:
     def stop(self) -> dict[str, Any]:
         """Writes what is left and ends the recorder. Raises Spinn2Error if the trace is not complete."""
         self.captures.filter[Filter.ON] = 0
-        if self.flushing and select.select([self.control], [], [], CLOSE_DEADLINE_S)[0]:
+        if self.flushing and readable([self.control], CLOSE_DEADLINE_S):
             self.hear()
         state: dict[str, Any] = {}
-        if self._say(recorder.CLOSE) and select.select([self.control], [], [], CLOSE_DEADLINE_S)[0]:
+        if self._say(recorder.CLOSE) and readable([self.control], CLOSE_DEADLINE_S):
             state = self.hear()
         self.control.close()
         cause = processes.end(self.child)

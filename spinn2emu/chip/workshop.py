@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ import msgpack
 from spinn2emu import geometry
 from spinn2emu.chip import processes
 from spinn2emu.chip.declare import Declaration, declare
+from spinn2emu.descriptors import readable
 from spinn2emu.errors import ProgramError, Spinn2Error, from_wire
 from spinn2emu.jit import objects, store
 from spinn2emu.jit.build import compiler_environment
@@ -72,7 +72,7 @@ def make_all(orders: Sequence[Order], path: Sequence[str], strict: bool, report:
             while todo and len(benches) < len(os.sched_getaffinity(0)):
                 benches.append(_Bench(todo.pop(0), path, strict))
             wait = max(0.0, min(bench.deadline for bench in benches) - time.monotonic())
-            ready = select.select([bench.reading for bench in benches], [], [], wait)[0]
+            ready = readable([bench.reading for bench in benches], wait)
             for bench in list(benches):
                 if bench.reading in ready:
                     bench.hear(report, made)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import select
 import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING
 
+from spinn2emu.descriptors import readable
 from spinn2emu.errors import ProgramError
 from spinn2emu.jit import store
+from spinn2emu.parent import die_with_parent
 from spinn2emu.progress import tell
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Build:
                 done = total - len(self.todo) - len(self.workers)
                 names = ", ".join(worker.native.path.replace(":", ".") for worker in self.workers)
                 report(f"compiling {names} ({done} of {total} done)")
-                ready = select.select([worker.output for worker in self.workers], [], [])[0]
+                ready = readable([worker.output for worker in self.workers])
                 for worker in [worker for worker in self.workers if worker.output in ready]:
                     worker.native.load(worker.result())
                     if self.todo:
@@ -89,10 +90,10 @@ class _Worker:
     """A process that compiles one native function after the other."""
 
     def __init__(self, native: Native) -> None:
+        command = [sys.executable, "-P", "-c", "from spinn2emu.jit.build import main; main()", str(os.getpid())]
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from spinn2emu.jit.build import main; main()"], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, env=compiler_environment(), start_new_session=True,
-        )  # fmt: skip
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=compiler_environment(), start_new_session=True
+        )
         assert self.process.stdin is not None and self.process.stdout is not None
         self.input: IO[bytes] = self.process.stdin
         self.output: IO[bytes] = self.process.stdout
@@ -137,6 +138,7 @@ def compiled(native: Native) -> bytes:
 
 def main() -> None:
     """The body of a compiling process, see above."""
+    die_with_parent(int(sys.argv[1]))
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     for line in sys.stdin:

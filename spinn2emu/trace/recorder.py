@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import select
 import socket
 import time
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spinn2emu.descriptors import readable
 from spinn2emu.frames import FOREVER
 from spinn2emu.trace.capture import MOST_NOTES, CaptureMemory, Filter, Place
 from spinn2emu.trace.file import TraceWriter
@@ -38,7 +38,7 @@ class Recorder:
         """The recorder's life."""
         wait = IDLE_S
         while True:
-            asked = self.control.recv(16) if select.select([self.control], [], [], wait)[0] else b""
+            asked = self.control.recv(16) if readable([self.control], wait) else b""
             try:
                 if asked:
                     self.sort(everything=asked == CLOSE)
