@@ -7,7 +7,7 @@
     open_backend            a network on a chip or off it, to train and evaluate step by step
     OnChip, OffChip         the two kinds of it
 
-All of them are imported when they are first used: what trains needs the compiler, a chip's handle does not.
+All of them are imported when they are first used.
 """
 
 from __future__ import annotations
