@@ -82,6 +82,7 @@ def _child(label: str, parent: int, body: Callable[[], None], core: int | None, 
         _LIBC.prctl(_PR_SET_NAME, label.encode()[:15])  # what `ps` and `top` show
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a kernel that goes wild leaves no file behind
         for low, high in pairwise([2, *sorted(keep), 1 << 20]):
             os.closerange(low + 1, high)
         body()
