@@ -8,10 +8,12 @@ that a chip, its PEs and a command line start without numba.
 from spinn2emu.jit.build import prepare
 from spinn2emu.jit.kernel import Array, External, Kernel, Late, Native, allocating, inlined, native
 
-__all__ = ["Array", "External", "Kernel", "Late", "Native", "allocating", "inlined", "native", "prepare"]
+__all__ = [
+    "Array", "External", "Kernel", "Native", "address_of", "allocating", "array_at", "atomic_exchange", "atomic_load",
+    "call_address", "inlined", "native", "prefetch", "prepare", "put_uint64", "record_at", "usleep",
+]  # fmt: skip
 
-as_pointer, record_at, array_at, address_of = map(Late, ("as_pointer", "record_at", "array_at", "address_of"))
-call_address, atomic_exchange, atomic_load, put_uint64, prefetch = map(
-    Late, ("call_address", "atomic_exchange", "atomic_load", "put_uint64", "prefetch")
-)
+address_of, array_at, record_at = Late("address_of"), Late("array_at"), Late("record_at")
+atomic_exchange, atomic_load, call_address = Late("atomic_exchange"), Late("atomic_load"), Late("call_address")
+prefetch, put_uint64 = Late("prefetch"), Late("put_uint64")
 usleep = External("usleep", "int32", "uint32")

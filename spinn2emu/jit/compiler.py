@@ -14,7 +14,6 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba.core import types
-from numba.core.dispatcher import Dispatcher
 from numba.core.types import unliteral  # type: ignore[attr-defined, unused-ignore]
 
 from spinn2emu.jit import intrinsics, objects
@@ -78,11 +77,6 @@ def type_of_external(function: External) -> Any:
     """numba's type of a C function."""
     result, *parameters = (getattr(types, name) for name in (function.result, *function.parameters))
     return types.ExternalFunction(function.symbol, result(*parameters))
-
-
-def is_foreign(value: Any) -> bool:
-    """Whether somebody has compiled a function with numba itself."""
-    return isinstance(value, Dispatcher)
 
 
 def compile_native(native: Native) -> bytes:

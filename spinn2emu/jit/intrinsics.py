@@ -60,16 +60,6 @@ def array_at(typingctx: Any, address: Any, shape: Any, dtype: Any) -> Any:
 
 
 @intrinsic
-def as_pointer(typingctx: Any, address: Any) -> Any:
-    """The integer `address` as a pointer."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), codegen
-
-
-@intrinsic
 def call_address(typingctx: Any, address: Any, argument: Any) -> Any:
     """Calls the C function `int64 f(int64)` at `address`."""
 
