@@ -92,7 +92,7 @@ def test_an_unknown_operation_is_a_protocol_error(survivor: Chip) -> None:
         survivor.request("dance")
 
 
-@pytest.mark.parametrize("line", ["set_phase(pe, 5000000)", "set_phase(pe, 1)", "set_phase(pe, -7)"])
+@pytest.mark.parametrize("line", ["set_phase(pe, t + 5000000)", "set_phase(pe, t + 1)", "set_phase(pe, t - 7)"])
 def test_a_phase_that_is_not_declared_fails_the_pe(chip: Chip, tmp_path: Path, line: str) -> None:
     chip.deploy([PeProgram(9, write(tmp_path, simple(line)))], [])
     with pytest.raises(PeFailed, match="tick 0 with code -4"):

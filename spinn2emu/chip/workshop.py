@@ -11,6 +11,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgpack
@@ -218,9 +219,12 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
             for number, order in task.orders.items():
                 declaration = declare(program, order.parameters)
                 symbols = own_symbols(declaration.memory)
-                layout = str([(symbol.name, symbol.dtype, symbol.shape) for symbol in symbols])
+                phases = [phase.name for phase in declaration.phases]
+                shapes = [(symbol.name, symbol.dtype, symbol.shape) for symbol in symbols]
+                layout = str((shapes, phases, declaration.outputs))
                 if layout not in done:
-                    done[layout] = entry_of(program, symbols, strict, lambda: say("compiling"))
+                    with_ports = replace(program, outputs=declaration.outputs)
+                    done[layout] = entry_of(with_ports, symbols, phases, strict, lambda: say("compiling"))
                 say("made", number, [declaration.to_wire(), *done[layout]])
         except Spinn2Error as error:
             say("error", number, error.to_wire())

@@ -1,19 +1,14 @@
-"""What a kernel may not do, found before it is compiled or by the compiler, with the line where it does."""
+"""What a kernel may not do, found before it is compiled, with the line where it does."""
 
 from __future__ import annotations
 
-import ast
 import builtins
 import dis
-import inspect
 import linecache
-import re
 import sys
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from spinn2emu.errors import ProgramError
 from spinn2emu.jit import Kernel
@@ -81,49 +76,26 @@ def _replace(
     return done[function]
 
 
-def check_kernels(program: Program, tick: FunctionType, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises ProgramError for an undefined name, a `raise`, a Python function, or an index beyond a region.
-
-    `shapes`: of the program's regions. What only shows when the kernel runs is found by `--strict`.
-    """
-    if tick.__code__.co_argcount != 4:
-        line, count = tick.__code__.co_firstlineno, tick.__code__.co_argcount
-        raise ProgramError(
-            f"program {program.name}, line {line}: tick takes (pe, ram, rx, t), not {count} arguments",
-            program=program.name, line=line,
-        )  # fmt: skip
-    for function in _reachable(tick):
-        where = f"program {program.name}, {function.__name__}, line"
-        for line, problem in (*_instructions(function), *_indices(function, shapes)):
-            text = f"{where} {line} of {function.__code__.co_filename}: {problem}"
-            raise ProgramError(text, program=program.name, line=line)
-
-
-_ALLOCATES = re.compile(
-    r"NRT required|function (zeros|ones|empty|full|array|arange|linspace|copy|concatenate|stack|where|unique|sort)\w*>"
-)
-_PLACE = re.compile(r'(?:File "|at )([^"\s]+?\.py)(?:", line | \()(\d+)')
-
-
-def explain(program: str, tick: FunctionType, error: Exception) -> ProgramError:
-    """What the compiler says of a program, in a line: where it is in the program's own files, and what is wrong."""
-    text = re.sub(r"\x1b\[\d*m", "", str(error))
-    files = {Path(function.__code__.co_filename).name: function.__code__.co_filename for function in _reachable(tick)}
-    places = [(files[Path(file).name], int(line)) for file, line in _PLACE.findall(text) if Path(file).name in files]
-    file, line = places[0] if places else (tick.__code__.co_filename, tick.__code__.co_firstlineno)
-    reason = next(
-        (row.strip() for row in text.splitlines() if row.strip() and "nopython mode pipeline" not in row), "unknown"
-    )
-    if "Function(int64)" in reason:
-        reason = "tick must return an integer in every case: 0, or an error code"
-    elif _ALLOCATES.search(text):
-        reason = "a kernel cannot allocate (arrays, lists, strings, slices that are assigned): keep it in a region"
+def refuse(program: Program, function: FunctionType, line: int, problem: str) -> NoReturn:
+    """Raises the ProgramError about a line of a kernel."""
+    file = function.__code__.co_filename
     source = linecache.getline(file, line).strip()
-    where = f"program {program} does not compile: line {line} of {file}"
-    return ProgramError(f"{where}: {reason}\n    {source}", program=program, line=line, details=text)
+    text = f"program {program.name}, {function.__name__}, line {line} of {file}: {problem}"
+    raise ProgramError(f"{text}\n    {source}" if source else text, program=program.name, line=line, file=file)
 
 
-def _reachable(tick: FunctionType) -> list[FunctionType]:
+def check_kernels(program: Program, tick: FunctionType) -> None:
+    """Raises ProgramError for an undefined name, a `raise`, or a Python function."""
+    if tick.__code__.co_argcount != 4:
+        count = tick.__code__.co_argcount
+        refuse(program, tick, tick.__code__.co_firstlineno, f"tick takes (pe, ram, rx, t), not {count} arguments")
+    for function in reachable(tick):
+        for line, problem in _instructions(function):
+            refuse(program, function, line, problem)
+
+
+def reachable(tick: FunctionType) -> list[FunctionType]:
+    """`tick`, and all kernels of the program that it calls."""
     found = [tick]
     for function in found:
         for value in references(function).values():
@@ -150,23 +122,3 @@ def _instructions(function: FunctionType) -> Iterator[tuple[int, str]]:
             yield line, f"a kernel cannot call Python ({name}): use `sdk.log` to report, regions to keep data"
         elif isinstance(value, FunctionType):
             yield line, f"{name} is a Python function: decorate it with `sdk.kernel`, so that it is compiled, too"
-
-
-def _indices(function: FunctionType, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[int, str]]:
-    """Constant indices of `ram.region[…]` that the region does not have."""
-    lines, first = inspect.getsourcelines(function)
-    for node in ast.walk(ast.parse(textwrap.dedent("".join(lines)))):
-        if not (isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute)):
-            continue
-        owner, region = node.value.value, node.value.attr
-        if not (isinstance(owner, ast.Name) and owner.id == "ram" and region in shapes):
-            continue
-        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        for axis, (part, size) in enumerate(zip(parts, shapes[region], strict=False)):
-            try:
-                index = ast.literal_eval(part)
-            except ValueError:
-                continue
-            if isinstance(index, int) and not -size <= index < size:
-                text = f"index {index} exceeds region {region}, whose axis {axis} has {size} elements"
-                yield first + node.lineno - 1, text

@@ -17,7 +17,9 @@ from spinn2emu.jit import array_at, record_at, store
 from spinn2emu.jit.fingerprint import fingerprint
 from spinn2emu.memory_map import Symbol
 from spinn2emu.packets import PACKET
-from spinn2emu.pe.check import check_kernels, explain, rebuild
+from spinn2emu.pe.check import check_kernels, rebuild
+from spinn2emu.pe.constants import check_constants
+from spinn2emu.pe.explain import explain
 from spinn2emu.program import Program
 from spinn2emu.registers import LOG, SYSTEM, SystemError
 from spinn2emu.sdk import CONTEXT, TX_BUFFER, Pe
@@ -42,18 +44,19 @@ def entry(address):
 
 
 def entry_of(
-    program: Program, symbols: Sequence[Symbol], strict: bool = False,
+    program: Program, symbols: Sequence[Symbol], phases: Sequence[str], strict: bool = False,
     on_compile: Callable[[], None] = lambda: None,
 ) -> tuple[str, bytes]:  # fmt: skip
-    """The compiled entry of a program whose own regions are `symbols`: its key, and its object file, from the store if
-    it is there.
+    """The compiled entry of a program, with its ports, whose own regions are `symbols`: its key, and its object file,
+    from the store if it is there. phases: their names.
 
     strict: every index is checked when it is used; the fault is SystemError.EXCEPTION.
 
     Raises ProgramError, with the program's line, for what a kernel may not do, or numba cannot compile.
     """
     function: Any = getattr(program.tick, "py_func", program.tick)
-    check_kernels(program, function, {symbol.name: symbol.shape for symbol in symbols})
+    check_kernels(program, function)
+    check_constants(program, function, symbols, phases)
     source = _source(symbols)
     tick = rebuild(function)
     dtypes = [symbol.dtype for symbol in symbols]
