@@ -180,4 +180,4 @@ def test_it_fails_with_its_code_and_text(chip: Chip, case: Case) -> None:
     assert programs()[case.program].errors[case.code] in str(error)
     assert chip.read(PLAYER, "next")[0] > 0 or not case.packets
     if logged is not None:
-        assert error.log[-1] == f"tick {tick}: code {case.code}, value {logged:g}"
+        assert error.log[-1] == f"tick {tick}: code {case.code}, {logged:g}"
