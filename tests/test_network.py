@@ -91,7 +91,7 @@ def test_many_senders_share_a_filter(tmp_path: Path, how: str) -> None:
     net = network(tmp_path, f'[population.a]\npes = 40\n[[connect]]\nfrom = "a.x"\nto = "a.y"\nhow = "{how}"\n{more}')
     heard = connected(net)
     assert len(heard) == 40 * (39 if how == "others" else 20)
-    assert all(len(filters) == 1 for inputs, _ in net.ports.values() for filters in inputs.values())
+    assert all(len(filters) == 1 for inputs, *_ in net.ports.values() for filters in inputs.values())
 
 
 def test_random_connections_follow_their_seed(tmp_path: Path) -> None:
