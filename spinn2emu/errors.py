@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import pydantic
 
 
@@ -27,6 +29,10 @@ class Spinn2Error(Exception):
         if name in fields:
             return fields[name]
         raise AttributeError(name)
+
+    def extended(self, text: str) -> Self:
+        """The same error, with more to say."""
+        return type(self)(self.message + text, **self.fields)
 
     def to_wire(self) -> dict[str, Any]:
         """The error as a msgpack-able dict."""

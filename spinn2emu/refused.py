@@ -21,13 +21,37 @@ _REMEDIES = {
 }
 
 
+_LIMITS = {
+    errno.EFBIG: (resource.RLIMIT_FSIZE, 1024),
+    errno.EMFILE: (resource.RLIMIT_NOFILE, 1),
+    errno.ENOMEM: (resource.RLIMIT_AS, 1024),
+    errno.EAGAIN: (resource.RLIMIT_NPROC, 1),
+}
+"""What limits it, and the unit in which `ulimit` has that."""
+
+
 def explain(error: OSError | int) -> str:
     """What the system refused (an error or its number), on which file, and what to do about it, in one line."""
     if isinstance(error, int):
         error = OSError(error, os.strerror(error))
     where = "" if error.filename is None else f"{os.fspath(error.filename)}: "
-    remedy = _REMEDIES.get(error.errno or 0)
-    return f"{where}{error.strerror or error}" + (f"; {remedy}" if remedy else "")
+    number = error.errno or 0
+    remedy = f"; {_REMEDIES[number]}" if number in _REMEDIES else ""
+    if number in _LIMITS:
+        kind, unit = _LIMITS[number]
+        limit = resource.getrlimit(kind)[0]
+        remedy += "" if limit == resource.RLIM_INFINITY else f", it is {limit // unit}"
+    return f"{where}{error.strerror or error}{remedy}"
+
+
+def refusal(error: BaseException) -> str | None:
+    """What the system refused, as `explain` has it; None for errors of another kind. ZeroMQ's have numbers, too."""
+    if isinstance(error, MemoryError):
+        return explain(errno.ENOMEM)
+    if isinstance(error, OSError):
+        return explain(error)
+    number = getattr(error, "errno", None)
+    return explain(number) if isinstance(number, int) else None
 
 
 def raise_descriptor_limit(needed: int) -> int:

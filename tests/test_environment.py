@@ -178,7 +178,8 @@ def test_without_file_descriptors_a_connection_says_how_many_it_needs() -> None:
 
 
 def test_refusals_have_remedies() -> None:
-    assert explain(errno.EMFILE).endswith("see `ulimit -n`")
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert explain(errno.EMFILE).endswith(f"raise the limit, see `ulimit -n`, it is {limit}")
     assert explain(OSError(errno.EROFS, "Read-only file system", "/x")) == (
         "/x: Read-only file system; choose a place that can be written"
     )

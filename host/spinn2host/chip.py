@@ -147,7 +147,8 @@ class Chip(Recording):
         """A row per PE: id, pe (name), state, program, pid, and with a program phase, tick, packets_in, packets_out,
         dropped, discarded, sram_used, sram_free (bytes), activations.
 
-        state: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive.
+        state: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive;
+        unknown: it has overwritten its status.
         """
         rows: list[dict[str, Any]] = self.request("ps")["pes"]
         return rows

@@ -12,7 +12,9 @@ from spinn2emu.chip import loading, placement
 from spinn2emu.chip.application import Application
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.errors import Spinn2Error
+from spinn2emu.memory_map import DATA_BASE
 from spinn2emu.refused import raise_descriptor_limit
+from spinn2emu.registers import SYSTEM
 from spinn2emu.router.state import Endpoint, Link, Share, build, find_links
 
 
@@ -57,6 +59,9 @@ def check_descriptors(plan: Plan) -> None:
         )  # fmt: skip
 
 
+SYSTEM_BYTES = slice(DATA_BASE, DATA_BASE + SYSTEM.itemsize)
+
+
 class Before:
     """What a load changes, as it was before."""
 
@@ -64,13 +69,14 @@ class Before:
         self, application: Application, quads: NDArray[np.int64], memory: ChipMemory, fresh: Collection[int]
     ) -> None:
         self.application, self.quads = application, quads
+        self.system = {pe: memory.sram[pe, SYSTEM_BYTES].copy() for pe in application.pes}
         self.sram = {pe: memory.sram[pe].copy() for pe in fresh}
         self.length, self.registers = memory.queues["length"].copy(), memory.registers.copy()
 
     def restore(self, memory: ChipMemory) -> None:
         """To be called when no process runs."""
+        for pe, system in self.system.items():
+            memory.sram[pe, SYSTEM_BYTES] = system
         for pe, sram in self.sram.items():
             memory.sram[pe] = sram
-        for assignment in self.application.pes.values():
-            loading.write_keys(assignment, memory)
         memory.queues["length"], memory.registers[:] = self.length, self.registers

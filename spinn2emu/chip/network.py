@@ -16,19 +16,21 @@ from spinn2emu import geometry, link, spec
 from spinn2emu.chip import loading, processes
 from spinn2emu.chip.application import Application
 from spinn2emu.chip.deployment import Before, Plan, check_descriptors, make_plan
+from spinn2emu.chip.failures import as_error, network_stopped, pe_failed, process_died
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.tracing import Tracing
-from spinn2emu.chip.watch import STUCK_AFTER_S, pe_failed
-from spinn2emu.errors import ChipStuck, ConfigError, PeDied, Spinn2Error
+from spinn2emu.chip.watch import STUCK_AFTER_S
+from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2emu.frames import SUPERVISOR, VERSION, Kind, header, identity, new_buffer
 from spinn2emu.jit import prepare
 from spinn2emu.jit.build import Build
 from spinn2emu.pe import debug as pe_debug
 from spinn2emu.pe import process as pe_process
 from spinn2emu.pe.guard import guarded
+from spinn2emu.pe.note import put_note
 from spinn2emu.progress import tell
-from spinn2emu.refused import explain
-from spinn2emu.registers import Register, wake_up
+from spinn2emu.refused import refusal
+from spinn2emu.registers import wake_up
 from spinn2emu.router import debug as router_debug
 from spinn2emu.router import process as router_process
 from spinn2emu.router.loop import run as run_router
@@ -79,6 +81,7 @@ class Network:
         self.build: Build | None = None
         self.runs = 0  # how often time has been let run, or begun anew
         self.tick, self.idle = 0, True
+        self._starting = False
         self._loads = 0
         self._window, self._reached = 0, 0
         self._frame = new_buffer(0)
@@ -93,13 +96,16 @@ class Network:
         """Those that run."""
         return {assignment.pe: assignment for assignment in self.application.awake}
 
-    def start(self, application: Application, fresh: Collection[int], anew: bool = False) -> None:
+    def start(
+        self, application: Application, fresh: Collection[int], await_all: Callable[[], None], anew: bool = False
+    ) -> None:
         """Forks the processes of an application. Programs on `fresh` PEs begin in this tick, others go on.
 
-        anew: the chip is cleared first, and time begins at 0.
+        await_all: waits until all have reported, or raises why not. anew: the chip is cleared first, and time begins
+        at 0.
 
-        Raises ConfigError for a wrong routing table or cores, Spinn2Error if the system does not allow so many
-        processes or file descriptors; the chip is as before then, or empty if it was to begin anew.
+        Raises ConfigError for a wrong routing table or cores, Spinn2Error if the system refuses what the processes
+        need; the chip is as before then, or empty if it was to begin anew.
         """
         if anew and self.tracing is not None:
             raise ConfigError(
@@ -116,20 +122,28 @@ class Network:
         prepare(NATIVES, self.report)
         before = None if anew else Before(self.application, self.quads, self.memory, fresh)
         self.stop()
-        if anew:
-            self.memory.clear()
-            self.quads[:] = 0
-            self.failure, self.tick = None, 0
-            self.runs += 1
-        elif list(application.entries) != list(self.application.entries):
-            self.quads = self._quads()
-            self.memory.registers["hits"] = 0
-        self.memory.notes[:] = 0
-        self._settle(application, fresh)
         try:
+            if anew:
+                self._clear()
+                self.runs += 1
+            elif list(application.entries) != list(self.application.entries):
+                self.quads = self._quads()
+                self.memory.registers["hits"] = 0
+            self.memory.notes[:] = 0
+            self._settle(application, fresh)
+            self._starting = True
             self._fork(plan)
-        except (Spinn2Error, OSError) as error:
-            self._roll_back(before, error)
+            await_all()
+        except Exception as error:
+            self._roll_back(before, error, await_all)
+        finally:
+            self._starting = False
+
+    def _clear(self) -> None:
+        """Nothing is on the chip, at tick 0."""
+        self.memory.clear()
+        self.quads = np.zeros_like(self.quads)
+        self.application, self.failure, self.tick, self.idle = Application(), None, 0, True
 
     def _plan(self, application: Application) -> Plan:
         plain = self.options.loop == "python"
@@ -170,32 +184,38 @@ class Network:
             self.sockets.append(socket)
         self._begin_run(0)
 
-    def _roll_back(self, before: Before | None, error: Spinn2Error | OSError) -> NoReturn:
+    def _roll_back(self, before: Before | None, error: Exception, await_all: Callable[[], None]) -> NoReturn:
         """Not all processes could be started: ends those that were, and brings back what was there before."""
         self.stop()
-        reason = error.message if isinstance(error, Spinn2Error) else explain(error)
+        known = as_error(error, "the start of the chip's processes")
         if before is None:
-            self.memory.clear()
-            self.application, self.idle, self.tick = Application(), True, 0
-            raise Spinn2Error(f"{reason}. The chip has no programs now") from error
-        before.restore(self.memory)
-        self.application, self.quads = before.application, before.quads
+            self._clear()
+            raise known.extended(". The chip has no programs now") from error
+        self.failure = None
         try:
+            before.restore(self.memory)
+            self.application, self.quads = before.application, before.quads
             self._fork(self._plan(self.application))
-        except (Spinn2Error, OSError):
+            await_all()
+        except Exception as again:
             self.stop()
             self.idle = True
-            self.failure = Spinn2Error(f"{reason}. Nor could the processes that were there before be started again")
-            raise self.failure from error
-        raise Spinn2Error(f"{reason}. The chip is as it was before") from error
+            self.failure = known.extended(". Nor could the processes that were there before be started again")
+            raise self.failure from again
+        raise known.extended(". The chip is as it was before") from error
 
     def _serve(self, assignment: loading.Assignment, endpoint: str) -> None:
         """The body of a PE's process."""
         pe, memory = assignment.pe, self.memory
-        memory.keep_only(pe)
         slow = self.options.loop == "python" or self.options.strict
         serve = pe_debug.main if slow else pe_process.main
-        serve(loading.image(assignment), memory.sram[pe], memory.guard(pe), memory.notes[pe], endpoint)
+        try:
+            memory.keep_only(pe)
+            serve(loading.image(assignment), memory.sram[pe], memory.guard(pe), memory.notes[pe], endpoint)
+            put_note(memory.notes[pe], "it cannot exchange frames with its router any more")
+        except Exception as error:
+            put_note(memory.notes[pe], refusal(error) or f"{type(error).__name__}: {error}")
+            raise
 
     def _settle(self, application: Application, fresh: Collection[int]) -> None:
         """Brings every PE's SRAM and queue to the present tick."""
@@ -261,15 +281,9 @@ class Network:
             if self._reached == len(self.sockets):
                 self._end_window()
         elif head["kind"] == Kind.FAILED:
-            self.failure = self.failure or pe_failed(self.memory, self.assignments[pe], int(head["status"]))
+            self.failure = self.failure or pe_failed(self.memory, self.assignments[pe])
         elif head["kind"] == Kind.FAULT:
-            who = f" at PE {geometry.name(pe)}" if pe else ""
-            limit = spec.FRAME_PACKETS.value
-            cause = {
-                Fault.QUEUE_FULL: f"more than {limit} packets wait for it; let its sources send less ahead of it",
-                Fault.BAD_FRAME: "a frame was malformed",
-            }[Fault(int(head["status"]))]
-            self.failure = self.failure or ChipStuck(f"the network stopped{who}: {cause}", pe=pe, limit=limit)
+            self.failure = self.failure or network_stopped(Fault(int(head["status"])), self.assignments.get(pe))
 
     def _end_window(self) -> None:
         if self._window < self.tick:
@@ -338,15 +352,7 @@ class Network:
         os.close(child.pidfd)
         if child.pe:
             self.memory.guards["busy"][child.pe] = 0
-            assignment = self.assignments[child.pe]
-            tick = int(assignment.memory["sys"].view(self.memory.sram[child.pe])[Register.TICK])
-            program = assignment.program.name
-            who = f"PE {geometry.name(child.pe)} ({program}) died in tick {tick}"
-            if cause in ("killed by SIGSEGV", "killed by SIGBUS"):
-                cause += ": it has reached beyond its SRAM, by an index out of range (`boot --strict` finds the line)"
-        else:
-            program, tick, who = "", slowest, f"the {child.label} process died"
-        self.failure = self.failure or PeDied(
-            f"{who}: {cause}. The chip cannot go on; reset or boot it", pe=child.pe, name=child.label, program=program,
-            tick=tick, cause=cause,
-        )  # fmt: skip
+        failure = process_died(self.memory, child, self.assignments.get(child.pe), cause, slowest)
+        if not self._starting:
+            failure = failure.extended(". The chip cannot go on; reset or boot it")
+        self.failure = self.failure or failure

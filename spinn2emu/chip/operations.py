@@ -17,7 +17,7 @@ from spinn2emu.chip.network import Network
 from spinn2emu.chip.watch import Watch
 from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2emu.memory_map import Symbol
-from spinn2emu.registers import NO_PHASE, Register, Status
+from spinn2emu.registers import Register, Status
 from spinn2emu.router.state import PeCounter
 from spinn2emu.router.table import Entry
 
@@ -82,10 +82,10 @@ class Operations:
         if assignment is None:
             return row
         program, sys = assignment.program, self._view(pe, "sys")
-        phase = int(sys[Register.PHASE])
+        phase, phases = int(sys[Register.PHASE]), [phase.name for phase in program.phases]
         return row | {
             "state": self._state_of(pe, pids.get(pe)), "program": program.name,
-            "phase": None if phase == NO_PHASE else program.phases[phase].name, "tick": int(sys[Register.TICK]),
+            "phase": phases[phase] if 0 <= phase < len(phases) else None, "tick": int(sys[Register.TICK]),
             "packets_in": int(sys[Register.PACKETS_IN]), "packets_out": int(sys[Register.PACKETS_OUT]),
             "dropped": int(counts[PeCounter.FIFO_LOST]), "discarded": int(counts[PeCounter.DISCARDED]),
             "sram_used": program.memory.used, "sram_free": program.memory.free,
@@ -99,7 +99,8 @@ class Operations:
             return "dead"
         if self.watch.unresponsive(pe) or processes.is_stopped(pid):
             return "unresponsive"
-        return Status(int(self._view(pe, "sys")[Register.STATUS])).name.lower()
+        status = int(self._view(pe, "sys")[Register.STATUS])
+        return Status(status).name.lower() if status in list(Status) else "unknown"  # SRAM may hold anything
 
     # --- programs ---------------------------------------------------------------------------------------------------
 
@@ -149,9 +150,8 @@ class Operations:
         return {"tick": network.tick}
 
     def _start(self, application: Application, fresh: Collection[int], anew: bool) -> None:
-        self.network.start(application, fresh, anew)
+        self.network.start(application, fresh, self.await_all, anew)
         self.watch.begin()
-        self.await_all()
 
     # --- time -------------------------------------------------------------------------------------------------------
 

@@ -22,13 +22,14 @@ import zmq
 
 from spinn2emu import geometry, link, pidfd
 from spinn2emu.chip import loading, requests
+from spinn2emu.chip.failures import as_error
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.network import NATIVES, Network, Options
 from spinn2emu.chip.operations import Operations
 from spinn2emu.chip.watch import Watch
 from spinn2emu.errors import ChipStuck, ProtocolError, Spinn2Error
 from spinn2emu.jit.build import Build
-from spinn2emu.refused import explain
+from spinn2emu.refused import refusal
 from spinn2emu.registers import Register
 
 START_DEADLINE_S = 30.0
@@ -151,7 +152,7 @@ class Supervisor:
             answer = link.reply_error(request["id"], error)
         except Exception as error:
             traceback.print_exc()
-            answer = link.reply_error(request["id"], _failed(request["op"], error))
+            answer = link.reply_error(request["id"], as_error(error, repr(request["op"])))
         self.host.send_multipart([host, answer])
 
     def _await_all(self) -> None:
@@ -174,16 +175,6 @@ class Supervisor:
         return bool(sys_region[Register.STATUS])
 
 
-def _failed(op: str, error: Exception) -> Spinn2Error:
-    """What the host is told of an operation that failed here: the system's refusal, or a fault of the emulator."""
-    if isinstance(error, MemoryError):
-        return Spinn2Error(f"{op!r} failed: the memory is used up: close some programs, or see `ulimit -v`", op=op)
-    if isinstance(error, OSError):  # zmq's errors are such, too
-        return Spinn2Error(f"{op!r} failed: {explain(error)}", op=op)
-    text = f"{op!r} failed in the chip's supervisor, which is a fault of spinn2emu; please report it"
-    return Spinn2Error(f"{text}: {type(error).__name__}: {error}", op=op)
-
-
 def main() -> None:
     """`python -m spinn2emu.chip.supervisor DIRECTORY OWNER_PID OPTIONS`: serves a chip, says `ready` on stdout.
 
@@ -195,7 +186,12 @@ def main() -> None:
     if owner == 0 and os.fork():
         os._exit(0)  # the resident chip belongs to nobody
     os.chdir("/")  # nobody's folder is kept busy, and no import begins there
-    supervisor = Supervisor(directory, owner, options)
+    try:
+        supervisor = Supervisor(directory, owner, options)
+    except Exception as error:
+        if reason := refusal(error):
+            sys.exit(reason)
+        raise
     print("ready", flush=True)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

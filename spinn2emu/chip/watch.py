@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from spinn2emu import geometry
-from spinn2emu.chip import logs
 from spinn2emu.chip.loading import Assignment
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.processes import Child, is_stopped
-from spinn2emu.errors import ChipStuck, PeFailed
-from spinn2emu.registers import SYSTEM_ERRORS, SYSTEM_NAMES, Register
+from spinn2emu.errors import ChipStuck
+from spinn2emu.registers import Register
 from spinn2emu.router.state import MAX_IDS
 
 STUCK_AFTER_S = 10.0
@@ -85,27 +84,3 @@ class Watch:
 
     def _sys(self, assignment: Assignment) -> np.ndarray:
         return assignment.memory["sys"].view(self.memory.sram[assignment.pe])
-
-
-def pe_failed(memory: ChipMemory, assignment: Assignment, status: int) -> PeFailed:
-    """The error of a PE whose kernel returned an error code."""
-    program, sram = assignment.program, memory.sram[assignment.pe]
-    sys, log = (program.memory[name].view(sram) for name in ("sys", "log"))
-    registers = (Register.ERROR, Register.FAULT, Register.TICK, Register.LOG_COUNT)
-    own, fault, tick, count = (int(sys[register]) for register in registers)
-    if own:
-        code, whose = own, "code" if own > 0 else "a code of its own,"
-        text = program.errors.get(own, "the program declares no text for this code")
-    else:
-        code, whose = fault, "code"
-        note = memory.notes[assignment.pe].tobytes().rstrip(b"\0").decode(errors="replace")
-        text = note or SYSTEM_ERRORS.get(fault, "its system registers were overwritten")
-    tail = logs.entries(log, count, max(0, count - min(5, len(log))), program.logs)
-    lines = [logs.line(entry) for entry in tail]
-    name = geometry.name(assignment.pe)
-    return PeFailed(
-        f"PE {name} ({program.name}) failed in tick {tick} with {whose} {code}: {text}"
-        + "".join(f"\n  log: {line}" for line in lines),
-        pe=assignment.pe, name=name, program=program.name, tick=tick, code=code,
-        fault=None if own else SYSTEM_NAMES.get(fault, ""), log=lines,
-    )  # fmt: skip

@@ -14,6 +14,7 @@ from spinn2emu import spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, VERSION, Kind, header, new_buffer
 from spinn2emu.packets import NO_PORT, PACKET, PHASE_BEGINS, PORT_BITS
 from spinn2emu.pe.guard import ENTER, LEAVE, guarded
+from spinn2emu.pe.note import put_note
 from spinn2emu.pe.process import Image, build_context, connected
 from spinn2emu.pe.replay import where_it_fails
 from spinn2emu.program import load_program
@@ -116,8 +117,7 @@ class PeLoop:
         rx, context = self.rx[HEADER_PACKETS : HEADER_PACKETS + packets], self.context.copy()
         tick_function = load_program(self.image.program).tick
         text = where_it_fails(tick_function, self.image.memory, before, context, rx, self.tx[HEADER_PACKETS:], tick)
-        data = text.encode()[: len(self.note)]
-        self.note[: len(data)] = np.frombuffer(data, np.uint8)
+        put_note(self.note, text)
 
     def enter_phase(self, phase: int, tick: int) -> None:
         """Starts a phase."""

@@ -43,6 +43,7 @@ _PORTS, _PACKET_BYTES, _HEADER_BYTES = spec.MAX_PORTS.value, PACKET.itemsize, HE
 _FOREVER, _SUPERVISOR, _VERSION, _ROUTERS, _IDS = FOREVER, SUPERVISOR, VERSION, MAX_IDS, MAX_IDS
 _FRAME_BYTES, _LAST_TICK = _HEADER_BYTES + spec.FRAME_PACKETS.value * _PACKET_BYTES, LAST_TICK
 _REPORT, _FAILED, _GRANT, _RUN = int(Kind.REPORT), int(Kind.FAILED), int(Kind.GRANT), int(Kind.RUN)
+_PART = int(Kind.PART)
 _IDLE, _FAULT, _PASSED, _DONE = int(Kind.IDLE), int(Kind.FAULT), int(Kind.PASSED), int(Kind.DONE)
 _BAD_FRAME, _NOT_LIVE = int(Fault.BAD_FRAME), int(Counter.NOT_LIVE)
 _EVENT_RECEIVED, _EVENT_NOT_LIVE = int(Event.RECEIVED), int(Event.NOT_LIVE)
@@ -294,20 +295,33 @@ def _hear(router):  # type: ignore[no-untyped-def]
         _try_grant(router, target, gate.need[target])
 
 
+@inlined
+def _is_sound(head, size, sender):  # type: ignore[no-untyped-def]
+    """Whether a frame is whole, and one that its sender may send: a PE whose memory is damaged sends anything."""
+    if size > _FRAME_BYTES or size != _HEADER_BYTES + np.int64(head.count) * _PACKET_BYTES or head.version != _VERSION:
+        return False
+    kind = head.kind
+    if sender == _SUPERVISOR:
+        return kind == _RUN
+    if sender >= _IDS:
+        return kind == _PASSED or kind == _DONE
+    return sender == head.pe and (kind == _REPORT or kind == _PART or kind == _FAILED)
+
+
 @native(int, TABLE, PORTS, GATE, QUEUES, WORK, REGISTERS, SHARED, OWN)
 def run(socket, table, ports, gate, queues, work, registers, shared, own):  # type: ignore[no-untyped-def]
     """Serves frames until a signal arrives (INTERRUPTED) or the network breaks (BROKEN)."""
     router = Router(socket, table, ports, gate, queues, work, registers, Capture(shared, own))
-    head, where = work.into.head, address_of(work.into)
+    head, where, name = work.into.head, address_of(work.into), work.sender
     while True:
-        if zmq_recv(socket, where, 0, 0) < 0:  # whom it is from, its header says
+        if zmq_recv(socket, name.ctypes.data, 4, 0) < 0:  # see `frames.identity`
             return INTERRUPTED if zmq_errno() == _EINTR else BROKEN
         size = zmq_recv(socket, where, _FRAME_BYTES, 0)
         while size < 0 and zmq_errno() == _EINTR:
             size = zmq_recv(socket, where, _FRAME_BYTES, 0)
-        whole = size == _HEADER_BYTES + np.int64(head.count) * _PACKET_BYTES
-        if not whole or head.version != _VERSION or head.pe >= _IDS:
-            _tell_supervisor(router, _FAULT, _BAD_FRAME, 0, 0)
+        sender = np.int64(name[2]) << 8 | np.int64(name[3])
+        if not _is_sound(head, size, sender):
+            _tell_supervisor(router, _FAULT, _BAD_FRAME, sender if sender < _IDS else 0, 0)
             continue
         begin_work(router.capture)
         registers.frames += 1

@@ -98,6 +98,7 @@ def route(router, frame):  # type: ignore[no-untyped-def]
         packet, words = frame.packets[i], frame.words[i]
         if packet.source != frame.head.pe:
             router.gate.fault = _BAD_FRAME
+            router.gate.fault_pe = frame.head.pe
             return
         if packet.control == _PHASE_BEGINS:
             record(router.capture, packet, words, _EVENT_PHASE, np.int64(packet.source), np.int64(0))

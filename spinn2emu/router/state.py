@@ -146,6 +146,7 @@ WORK = np.dtype([
     ("by_rank", "<i8", (_SIZE,)),
     ("spare", "<i8", (_SIZE,)),
     ("identities", "u1", (MAX_IDS + MAX_ROUTERS, 4)),
+    ("sender", "u1", (4,)),  # the identity of whom the frame `into` is from
     ("stashed", "<i8", (MAX_ROUTERS,)),  # packets in the stash for each other router
     ("into", BUFFER),
     ("out", BUFFER),

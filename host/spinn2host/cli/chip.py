@@ -135,7 +135,8 @@ def ps(
 
     A PE is written qx.qy.p; qx.qy means all four PEs of a quad.
 
-    States: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive.
+    States: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive;
+    unknown: it has overwritten its status.
 
     \b
     Examples:
