@@ -7,6 +7,7 @@ is read anew, with all that it imports from its folder: every load begins with a
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import struct
 import time
@@ -203,6 +204,7 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
         while data:
             data = data[os.write(writing, data) :]
 
+    gc.disable()  # this process ends soon
     environment = compiler_environment()
     os.environ.clear()
     os.environ.update(environment)

@@ -6,6 +6,7 @@ packed object file on stdout. So nobody who only needs the result imports numba.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -139,6 +140,7 @@ def compiled(native: Native) -> bytes:
 def main() -> None:
     """The body of a compiling process, see above."""
     die_with_parent(int(sys.argv[1]))
+    gc.disable()  # it ends soon
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     for line in sys.stdin:
