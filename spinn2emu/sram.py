@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import linecache
 from keyword import iskeyword
 from typing import Any
 
@@ -27,10 +28,33 @@ def _check(program: Program, region: Region) -> None:
     if not 1 <= len(region.shape) <= 3 or min(region.shape) < 0:
         raise ProgramError(f"{who}: shape {region.shape} must have 1 to 3 axes, none negative")
     try:
+        dtype = np.dtype(region.dtype)
+    except TypeError as error:
+        raise ProgramError(f"{who}: there is no dtype {region.dtype!r}; np.float32 and np.int64 are some") from error
+    if not _holds_numbers(dtype):
+        raise ProgramError(f"{who}: SRAM holds numbers, little-endian, and records of them, not dtype {dtype}")
+    try:
         np.broadcast_to(np.asarray(0 if region.init is None else region.init), region.shape)
-        np.dtype(region.dtype)
     except (TypeError, ValueError) as error:
-        raise ProgramError(f"{who}, dtype {region.dtype}, shape {region.shape}: {error}") from error
+        raise ProgramError(f"{who}, shape {region.shape}: its initial values: {error}") from error
+
+
+def _place(program: Program, region: Region) -> str:
+    """Where a region is declared: the line that has its name, or that of the function that makes all of them."""
+    code = getattr(program.regions, "__code__", None)
+    if code is None:
+        return "no line"
+    file, first = code.co_filename, code.co_firstlineno
+    last = max((line for _, _, line in code.co_lines() if line), default=first)
+    quoted = (f'"{region.name}"', f"'{region.name}'")
+    lines = [n for n in range(first, last + 1) if any(text in linecache.getline(file, n) for text in quoted)]
+    return f"line {lines[0] if lines else first} of {file}"
+
+
+def _holds_numbers(dtype: np.dtype[Any]) -> bool:
+    if dtype.names:
+        return all(_holds_numbers(dtype[name].base) for name in dtype.names)
+    return dtype.kind in "biufc" and dtype.isnative and dtype.itemsize <= (16 if dtype.kind == "c" else 8)
 
 
 def link(program: Program, parameters: Any) -> tuple[MemoryMap, dict[str, Any]]:
@@ -42,7 +66,10 @@ def link(program: Program, parameters: Any) -> tuple[MemoryMap, dict[str, Any]]:
     start = sum(align(region.nbytes) for region in fixed)
     own = list(program.regions(parameters, DATA_END - DATA_BASE - start))
     for region in own:
-        _check(program, region)
+        try:
+            _check(program, region)
+        except ProgramError as error:
+            raise ProgramError(f"{error.message} ({_place(program, region)})", program=program.name) from error
     if len(own) > MAX_REGIONS:
         raise ProgramError(f"{program.name} has {len(own)} regions, at most {MAX_REGIONS} are possible: join some")
     names = [region.name for region in [*fixed, *own]]

@@ -21,6 +21,7 @@ import numpy as np
 from spinn2emu.program import Phase, Program, Region
 from spinn2emu.sdk import *
 import sizes
+from time import time as clock
 
 K, N, NEGATIVE, REAL, WHERE = 9, 2 * 4, -9, 2.5, (1, 9)
 TABLE = np.arange(3)
@@ -133,7 +134,7 @@ WRONG = {
     "an assigned expression": ("ram.x[(k := 9)] = 1", "index 9"),
     "a fraction": ("ram.x[REAL] = 1", "an index of region x is an integer, not 2.5"),
     "a quotient": ("ram.x[N / 2] = 1", "an index of region x is an integer, not 4.0"),
-    "too many": ("ram.x[0, 1] = 1", "region x has 1 axes, there are 2 indices"),
+    "too many": ("ram.x[0, 1] = 1", "2 indices are too many for region x, of shape (8)"),
     "an unknown region": ("ram.nothing[0] = 1", "there is no region 'nothing' among those of the program: x, y, n, st"),
     "an unknown field": ("ram.state[0].m = 1", "region state has no field 'm': it has n, list, x"),
     "a packet's field": ("for packet in rx:\n    ram.x[0] = packet.index", "rx has no field 'index': it has control"),
@@ -159,6 +160,20 @@ WRONG = {
     "a negative code": ("if t > 5:\n    return -1", "error codes are 0 (all is well) to 2147483647; it returns -1"),
     "a negative constant returned": ("return NEGATIVE", "it returns -9"),
     "a huge code": ("return 2**31", "it returns 2147483648"),
+    "a tuple returned": ("return 1, 2", "it returns a tuple"),
+    "an array returned": ("return ram.x", "it returns a part of an array"),
+    "numbers by chance": (
+        "x = np.random.rand()",
+        "a kernel cannot use `numpy.random`: `sdk.random_uniform` is the same",
+    ),
+    "the time": ("import_time = clock()", "a kernel cannot use `time`"),
+    "a region replaced": ("ram.x = ram.n", "`ram.x` cannot be replaced: write its elements"),
+    "a function that is not there": ("x = np.no_such(3)", "there is no numpy.no_such"),
+    "yield": ("yield 3", "it cannot wait or yield"),
+    "global": ("global K\nK = 3", "a kernel cannot change K of its module: keep it in a region"),
+    "import": ("import os", "a kernel cannot import"),
+    "try": ("try:\n    t = 1\nexcept ValueError:\n    t = 2", "a kernel cannot catch exceptions"),
+    "with": ("with ram:\n    pass", "a kernel has no `with`"),
     "an end without return": ("if t > 5:\n    return 0\nelse:\n    pass\nt = 1\nif t == 1:\n    pass\nreturn", "None"),
 }
 

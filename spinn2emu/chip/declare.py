@@ -74,9 +74,15 @@ def declare(program: Program, values: Mapping[str, Any]) -> Declaration:
     except Spinn2Error:
         raise
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
+        frames = traceback.extract_tb(error.__traceback__)
+        where = ([frame for frame in frames if frame.filename == _file(program)] or frames)[-1]
         text = f"{type(error).__name__}: {error} (line {where.lineno} of {where.filename})"
         raise ProgramError(f"{program.name}: its declaration fails: {text}", program=program.name) from error
+
+
+def _file(program: Program) -> str:
+    """Where its `tick` is."""
+    return str(getattr(program.tick, "py_func", program.tick).__code__.co_filename)
 
 
 def _check_fifo(program: Program, fifo: Fifo) -> Fifo:

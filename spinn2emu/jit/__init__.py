@@ -6,14 +6,15 @@ that a chip, its PEs and a command line start without numba.
 """
 
 from spinn2emu.jit.build import prepare
-from spinn2emu.jit.kernel import Array, External, Kernel, Late, Native, allocating, inlined, native
+from spinn2emu.jit.kernel import NOT_A_CODE, Array, External, Kernel, Late, Native, allocating, inlined, native
 
 __all__ = [
-    "Array", "External", "Kernel", "Native", "address_of", "allocating", "array_at", "atomic_exchange", "atomic_load",
-    "call_address", "inlined", "native", "prefetch", "prepare", "put_uint64", "record_at", "usleep",
+    "NOT_A_CODE", "Array", "External", "Kernel", "Native", "address_of", "allocating", "array_at", "as_code",
+    "atomic_exchange", "atomic_load", "call_address", "inlined", "native", "prefetch", "prepare", "put_uint64",
+    "record_at", "usleep",
 ]  # fmt: skip
 
 address_of, array_at, record_at = Late("address_of"), Late("array_at"), Late("record_at")
 atomic_exchange, atomic_load, call_address = Late("atomic_exchange"), Late("atomic_load"), Late("call_address")
-prefetch, put_uint64 = Late("prefetch"), Late("put_uint64")
+as_code, prefetch, put_uint64 = Late("as_code"), Late("prefetch"), Late("put_uint64")
 usleep = External("usleep", "int32", "uint32")

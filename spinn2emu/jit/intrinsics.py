@@ -10,8 +10,11 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
+
+from spinn2emu.jit.kernel import NOT_A_CODE
 
 _WORD = ir.IntType(64)
 
@@ -99,6 +102,18 @@ def put_uint64(typingctx: Any, address: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp, types.uint64), codegen
+
+
+@intrinsic
+def as_code(typingctx: Any, value: Any) -> Any:
+    """An integer as int64; whatever else is refused when it is compiled."""
+    if not isinstance(value, types.Integer):
+        raise TypingError(f"{NOT_A_CODE} {value}")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.cast(builder, args[0], value, types.int64)
+
+    return types.int64(value), codegen
 
 
 @intrinsic

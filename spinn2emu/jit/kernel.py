@@ -14,6 +14,9 @@ from spinn2emu.jit.fingerprint import fingerprint
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+NOT_A_CODE = "spinn2emu: not a code:"
+"""What `as_code` says of a value that is no integer; its type follows."""
+
 UNHANDLED = -(1 << 63)
 """What a native function returns when an exception was raised in it."""
 

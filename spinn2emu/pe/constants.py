@@ -40,6 +40,9 @@ DEEPEST = 12
 """Calls within calls."""
 MAX_CODE = (1 << 31) - 1
 
+_WORDS: dict[type[ast.stmt], str] = {
+    ast.With: "with", ast.Delete: "del", ast.ClassDef: "class", ast.AsyncFunctionDef: "async",
+}  # fmt: skip
 _CODES = f"tick must return an integer in every case, 0 or an error code up to {MAX_CODE}"
 
 
@@ -118,8 +121,16 @@ class _Follower(Expressions):
                 return self.repeat(node)
             case ast.Expr():
                 self.value(node.value)
-            case ast.Pass() | ast.Assert() | ast.Global() | ast.Import() | ast.ImportFrom():
+            case ast.Pass():
                 pass
+            case ast.Global() | ast.Nonlocal():
+                self.refuse(node, f"a kernel cannot change {', '.join(node.names)} of its module: keep it in a region")
+            case ast.Import() | ast.ImportFrom():
+                self.refuse(node, "a kernel cannot import: do it at the beginning of the file")
+            case ast.Try() if node.handlers:
+                self.refuse(node, "a kernel cannot catch exceptions: nothing raises one")
+            case ast.With() | ast.Delete() | ast.ClassDef() | ast.AsyncFunctionDef():
+                self.refuse(node, f"a kernel has no `{_WORDS[type(node)]}`")
             case _:
                 for name in _assigned([node]):
                     variables[name] = Value(frozenset([name]))
@@ -134,6 +145,10 @@ class _Follower(Expressions):
                 for i, part in enumerate(target.elts):
                     same = len(items) == len(target.elts)
                     self.assign(part, items[i] if same else Value(value.names))
+            case ast.Attribute() if isinstance(self.value(target.value), Regions | Array):
+                self.refuse(
+                    target, f"`{ast.unparse(target)}` cannot be replaced: write its elements, with [index] or [:]"
+                )
             case _:
                 self.value(target)
 
@@ -144,8 +159,9 @@ class _Follower(Expressions):
             return
         if isinstance(value, Known) and isinstance(value.value, str | float | bool | None):
             self.refuse(node, f"{_CODES}; it returns {value.value!r}")
-        if value.kind:
-            self.refuse(node, f"{_CODES}; it returns a {value.kind}")
+        if value.kind or isinstance(value, Several | Array):
+            what = value.kind or ("tuple" if isinstance(value, Several) else "part of an array")
+            self.refuse(node, f"{_CODES}; it returns a {what}")
         if isinstance(value, Known) and not 0 <= value.value <= MAX_CODE and not value.names & self.guards:
             self.refuse(node, f"error codes are 0 (all is well) to {MAX_CODE}; it returns {value.value}")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from spinn2emu.jit import array_at, record_at, store
+from spinn2emu.jit import array_at, as_code, record_at, store
 from spinn2emu.jit.fingerprint import fingerprint
 from spinn2emu.memory_map import Symbol
 from spinn2emu.packets import PACKET
@@ -35,7 +35,7 @@ def entry(address):
     pe = Pe(sram, log, tx, context)
     ram = Ram({own})
     try:
-        code = int64(tick(pe, ram, rx, sram.sys.tick))
+        code = as_code(tick(pe, ram, rx, sram.sys.tick))
     except Exception:
         code = int64(0)
         sram.sys.fault = {exception}
@@ -67,8 +67,8 @@ def entry_of(
         if data is None:
             scope = {
                 "Ram": namedtuple("Ram", names), "Pe": Pe, "array_at": array_at, "record_at": record_at,
-                "int64": np.int64, "PACKET": PACKET, "CONTEXT": CONTEXT, "SYSTEM": SYSTEM, "LOG": LOG,
-                "tick": tick, **{f"D{i}": dtype for i, dtype in enumerate(dtypes)},
+                "as_code": as_code, "int64": np.int64, "PACKET": PACKET, "CONTEXT": CONTEXT, "SYSTEM": SYSTEM,
+                "LOG": LOG, "tick": tick, **{f"D{i}": dtype for i, dtype in enumerate(dtypes)},
             }  # fmt: skip
             exec(source, scope)
             on_compile()

@@ -126,6 +126,8 @@ class Expressions:
                 return Several(union(*items), "", items)
             case ast.Call():
                 return self.called(node)
+            case ast.Yield() | ast.YieldFrom() | ast.Await():
+                self.refuse(node, "a kernel runs once per tick, from its beginning to its end: it cannot wait or yield")
             case ast.NamedExpr():
                 value = self.value(node.value)
                 self.assign(node.target, value)
@@ -168,7 +170,9 @@ class Expressions:
                     return known(len(owner.shape), owner)
                 if name == "T":
                     return Array(owner.names, "", owner.label, owner.shape[::-1], owner.dtype)
-            case Thing() if isinstance(owner.thing, ModuleType) and hasattr(owner.thing, name):
+            case Thing() if isinstance(owner.thing, ModuleType):
+                if not hasattr(owner.thing, name):
+                    self.refuse(node, f"there is no {owner.thing.__name__}.{name}")
                 return outside(name, getattr(owner.thing, name))
         return Value(owner.names)
 
@@ -197,7 +201,7 @@ class Expressions:
         if not isinstance(owner, Array) or any(isinstance(p, ast.Constant) and p.value in (None, ...) for p in parts):
             return Value(names)
         if len(parts) > len(owner.shape):
-            self.refuse(node, f"{owner.label} has {len(owner.shape)} axes, there are {len(parts)} indices")
+            self.refuse(node, f"{len(parts)} indices are too many for {owner.label}, of shape {_shape(owner)}")
         shape: list[int | None] = []
         for axis, (part, value, size) in enumerate(zip(parts, index, owner.shape, strict=False)):
             if isinstance(part, ast.Slice):
@@ -265,6 +269,8 @@ class Expressions:
         thing = function.thing if isinstance(function, Thing) else None
         if any(isinstance(argument, ast.Starred) for argument in node.args):
             return Value(names)
+        if _source(thing) in _BY_CHANCE:
+            self.refuse(node, f"a kernel cannot use `{_source(thing)}`: {_BY_CHANCE[_source(thing)]}")
         kernel = own_kernel(thing)
         if kernel is not None:
             bound = _bind(kernel, given, named)
@@ -301,6 +307,24 @@ class Expressions:
         wanted = values_in(self.program.logs.get(code, ""))
         if count < wanted:
             self.refuse(node, f"the text of log code {code} has places for {wanted} values, {count} are given")
+
+
+def _shape(array: Array) -> str:
+    return "(" + ", ".join("?" if length is None else str(length) for length in array.shape) + ")"
+
+
+_BY_CHANCE = dict.fromkeys(("random", "numpy.random"), "`sdk.random_uniform` is the same in every run") | {
+    "time": "what it computes depends on t, the tick, alone"
+}
+"""Modules whose functions give other results in every run."""
+
+
+def _source(function: Any) -> str:
+    """The module that a function is of, or that of the object whose method it is."""
+    owner = getattr(function, "__self__", None)
+    if owner is None or isinstance(owner, ModuleType):
+        return str(getattr(function, "__module__", None) or "")
+    return {"mtrand": "numpy.random"}.get(type(owner).__module__.split(".")[-1], type(owner).__module__)
 
 
 def _bind(function: FunctionType, given: Sequence[Value], named: dict[Any, Value]) -> list[Value] | None:
