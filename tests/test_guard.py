@@ -72,7 +72,7 @@ def test_the_host_waits_until_the_pe_is_out() -> None:
 
 
 def test_two_processes_never_see_each_others_half_work(tmp_path: Path) -> None:
-    path, reads = tmp_path / "shared", 2000
+    path, reads = tmp_path / "shared", 500
     path.write_bytes(bytes(SHARED.itemsize))
     shared = opened(str(path))
     guard, environment = shared["guard"], {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}

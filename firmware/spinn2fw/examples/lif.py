@@ -42,7 +42,7 @@ def regions(p: Parameters, available: int) -> list[Region]:
         Region("rest", np.int32, (p.n,), "tick until the neuron listens again"),
         Region("decay", np.float32, (1,), "per tick", p.decay),
         Region("refractory", np.int32, (1,), "tick", p.refractory),
-        Region("voltages", np.float32, (p.ticks, p.record), "threshold by tick, a ring"),
+        Region("voltages", np.float32, (p.ticks, min(p.record, p.n)), "threshold by tick, a ring"),
         Region("spikes", np.uint32, (p.n,), "spike"),
     ]
 
