@@ -15,9 +15,9 @@ import spinn2fw
 from spinn2emu.errors import PeFailed
 from spinn2emu.program import Program
 from spinn2fw.eventprop import adam, input, layer, loss
-from spinn2fw.eventprop.common import LAYER_SHIFT, RELEASE_TRAIN, SAMPLE_SHIFT
 from spinn2fw.examples import lif
 from spinn2fw.kernels import finite
+from spinn2fw.kernels.keys import LAYER_SHIFT, RELEASE_TRAIN, SAMPLE_SHIFT
 from spinn2host.chip import Chip, PeProgram
 
 PE, PLAYER = 77, 5

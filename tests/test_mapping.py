@@ -8,7 +8,7 @@ import pytest
 
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
-from spinn2fw.eventprop.common import TO_INPUTS
+from spinn2fw.kernels.keys import TO_INPUTS
 from spinn2host.mapping import Buffers, Deployment, Entry, deploy, place
 from spinn2host.recipe import make_recipe
 

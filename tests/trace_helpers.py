@@ -12,7 +12,8 @@ from spinn2emu import mesh, spec
 from spinn2emu.packets import NO_PORT, PacketType, control_byte
 from spinn2emu.trace.file import Trace, canonical_order
 from spinn2emu.trace.schema import CHIP_TYPES, EVENT, PHASE, ROUTER, Event, Meta, PeInfo, interface_name
-from spinn2host.mapping import OPTIMIZER, SAMPLE_PES, Kind, key
+from spinn2fw.kernels.keys import PacketKind, key
+from spinn2host.mapping import OPTIMIZER, SAMPLE_PES
 
 
 class Type(enum.IntEnum):
@@ -135,14 +136,16 @@ def _release(recording: Recording, begin: int, samples: int) -> None:
     """Control to all PEs, new weights to the layers."""
     chains = [chain(sample) for sample in range(samples)]
     all_but_inputs = {pe: CONTROL for pes in chains for pe in pes[1:]}
-    recording.send(begin, OPTIMIZER, Type.CONTROL, key(Kind.CONTROL, 0), all_but_inputs, phase=IDLE)
+    recording.send(begin, OPTIMIZER, Type.CONTROL, key(PacketKind.CONTROL, 0), all_but_inputs, phase=IDLE)
     inputs = {pes[0]: CONTROL for pes in chains}
-    recording.send(begin, OPTIMIZER, Type.CONTROL, key(Kind.CONTROL, 1), inputs, phase=IDLE)
+    recording.send(begin, OPTIMIZER, Type.CONTROL, key(PacketKind.CONTROL, 1), inputs, phase=IDLE)
     for layer, count in ((1, 5), (2, 3)):  # 5 * 4 and 4 * 3 weights, four to a packet
         targets = {pes[layer]: WEIGHTS for pes in chains}
         for i in range(count):
             payload = words_of(0.1 * layer + 0.01 * i + 0.001 * k for k in range(4))
-            recording.send(begin, OPTIMIZER, Type.WEIGHT, key(Kind.WEIGHT, layer) + i, targets, payload, layer, IDLE)
+            recording.send(
+                begin, OPTIMIZER, Type.WEIGHT, key(PacketKind.WEIGHT, layer) + i, targets, payload, layer, IDLE
+            )
 
 
 def _forward(recording: Recording, begin: int, sample: int, rng: np.random.Generator) -> None:
@@ -152,8 +155,8 @@ def _forward(recording: Recording, begin: int, sample: int, rng: np.random.Gener
         port = SPIKES if layer < 2 else 1
         for i in range(neurons):
             tick = begin + layer + int(rng.integers(2))
-            recording.send(tick, pes[layer], Type.SPIKE, key(Kind.SPIKE, layer, sample) + i, {pes[layer + 1]: port},
-                           phase=FORWARD if layer else INPUT_FORWARD)  # fmt: skip
+            recording.send(tick, pes[layer], Type.SPIKE, key(PacketKind.SPIKE, layer, sample) + i,
+                           {pes[layer + 1]: port}, phase=FORWARD if layer else INPUT_FORWARD)  # fmt: skip
 
 
 def _backward(recording: Recording, begin: int, sample: int, rng: np.random.Generator) -> None:
@@ -164,15 +167,16 @@ def _backward(recording: Recording, begin: int, sample: int, rng: np.random.Gene
             end = Event.NOT_LIVE if (sample, layer, i) == (0, 2, 3) else ERRORS
             tick = begin + T + (3 - layer) + int(rng.integers(2))
             payload = words_of([rng.normal()])
-            recording.send(tick, pes[layer], Type.ERROR, key(Kind.ERROR, layer, sample) + i, {pes[layer - 1]: end},
-                           payload, out, BACKWARD)  # fmt: skip
+            recording.send(tick, pes[layer], Type.ERROR, key(PacketKind.ERROR, layer, sample) + i,
+                           {pes[layer - 1]: end}, payload, out, BACKWARD)  # fmt: skip
     if sample == 0:
-        recording.send(begin + T + 2, pes[1], Type.ERROR, key(Kind.ERROR, 1, sample), {ROUTER: Event.UNROUTED},
+        recording.send(begin + T + 2, pes[1], Type.ERROR, key(PacketKind.ERROR, 1, sample), {ROUTER: Event.UNROUTED},
                        words_of([0.5]), 1, BACKWARD)  # fmt: skip
     for layer, count in ((1, 5), (2, 3)):
         for i in range(count):
-            recording.send(begin + STEP_TICKS - 2, pes[layer], Type.GRADIENT, key(Kind.GRADIENT, layer, sample) + i,
-                           {OPTIMIZER: 0}, words_of(rng.normal(size=4)), 2, BACKWARD)  # fmt: skip
+            recording.send(begin + STEP_TICKS - 2, pes[layer], Type.GRADIENT,
+                           key(PacketKind.GRADIENT, layer, sample) + i, {OPTIMIZER: 0}, words_of(rng.normal(size=4)), 2,
+                           BACKWARD)  # fmt: skip
 
 
 def repeated(trace: Trace, times: int) -> Trace:

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError
-
-NO_LABEL = 255
+from spinn2fw.kernels.loss import NO_LABEL
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,7 @@
-"""Mapping of a network to the chip: which PE runs what, keys, routing entries.
-
-Key: bits 31:28 kind, 27:24 layer (0 input, 1 … L neuron layers, L+1 loss), 23:16 sample of the batch, 15:0 index.
-"""
+"""Mapping of a network to the chip: which PE runs what, keys (see `spinn2fw.kernels.keys`), routing entries."""
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,46 +10,32 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
+from spinn2fw.kernels.keys import (
+    ALL_LAYERS,
+    ALL_SAMPLES,
+    LAYER_BITS,
+    LAYER_SHIFT,
+    PLACE_BITS,
+    ROUTE,
+    PacketKind,
+    key,
+)  # fmt: skip
 from spinn2host.chip import PeProgram
 from spinn2host.recipe import Recipe
-
-
-class Kind(enum.IntEnum):
-    """Bits 31:28 of a key: what the packet is."""
-
-    SPIKE = 1
-    ERROR = 2
-    GRADIENT = 3
-    WEIGHT = 4
-    CONTROL = 5
-    SILENT = 6
-
-
-ROUTE = 0xFFFF0000
-"""Mask of a route from one sender."""
-ALL_SAMPLES = 0xFF000000
-"""Mask for kind and layer."""
-ALL_LAYERS = 0xF0000000
-"""Mask for the kind alone."""
 
 OPTIMIZER = geometry.APPLICATION_IDS[-spec.PES_PER_QUAD.value]
 """The first PE of the last quad."""
 SAMPLE_PES = range(geometry.APPLICATION_IDS[0], OPTIMIZER)
 
 
-def key(kind: Kind, layer: int, sample: int = 0) -> int:
-    """First key of a route."""
-    return kind << 28 | layer << 24 | sample << 16
-
-
 def index_of(keys: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Which neuron, or which part of an array, each key is about, (n,)."""
-    return (keys & np.uint32(~ROUTE & 0xFFFFFFFF)).astype(np.int64)
+    return (keys & np.uint32(PLACE_BITS)).astype(np.int64)
 
 
 def layer_of(keys: NDArray[np.uint32]) -> NDArray[np.int64]:
     """The layer of each key, (n,)."""
-    return (keys >> np.uint32(24) & np.uint32(0xF)).astype(np.int64)
+    return (keys >> np.uint32(LAYER_SHIFT) & np.uint32(LAYER_BITS)).astype(np.int64)
 
 
 class Entry(NamedTuple):
@@ -124,18 +106,18 @@ def deploy(recipe: Recipe, buffers: Buffers) -> Deployment:
         entries += _chain_entries(sample, chain)
     pes.append(_optimizer(recipe, buffers, placement.optimizer))
     others = tuple(pe for chain in placement.chains for pe in chain[1:])
-    entries.append(Entry(key(Kind.CONTROL, 0), ALL_SAMPLES, others))
-    entries.append(Entry(key(Kind.CONTROL, 1), ALL_SAMPLES, tuple(chain[0] for chain in placement.chains)))
-    entries.append(Entry(key(Kind.GRADIENT, 0), ALL_LAYERS, (placement.optimizer,)))
-    entries.append(Entry(key(Kind.SILENT, 0), ALL_LAYERS, (placement.optimizer,)))
+    entries.append(Entry(key(PacketKind.CONTROL, 0), ALL_SAMPLES, others))
+    entries.append(Entry(key(PacketKind.CONTROL, 1), ALL_SAMPLES, tuple(chain[0] for chain in placement.chains)))
+    entries.append(Entry(key(PacketKind.GRADIENT, 0), ALL_LAYERS, (placement.optimizer,)))
+    entries.append(Entry(key(PacketKind.SILENT, 0), ALL_LAYERS, (placement.optimizer,)))
     for layer in range(1, layers + 1):
         targets = tuple(chain[layer] for chain in placement.chains)
-        entries.append(Entry(key(Kind.WEIGHT, layer), ALL_SAMPLES, targets))
+        entries.append(Entry(key(PacketKind.WEIGHT, layer), ALL_SAMPLES, targets))
     return Deployment(placement, pes, entries)
 
 
-CONTROL = (key(Kind.CONTROL, 0), ALL_SAMPLES)
-CONTROL_OF_INPUTS = (key(Kind.CONTROL, 1), ALL_SAMPLES)
+CONTROL = (key(PacketKind.CONTROL, 0), ALL_SAMPLES)
+CONTROL_OF_INPUTS = (key(PacketKind.CONTROL, 1), ALL_SAMPLES)
 AHEAD_EVENTS = 512
 """Input spikes that may lie in the network before anybody asks for them: an input PE plays so many samples ahead."""
 
@@ -149,10 +131,10 @@ def _chain(recipe: Recipe, buffers: Buffers, sample: int, chain: list[int]) -> l
     last = len(recipe.shapes)
 
     def spikes(layer: int) -> tuple[int, int]:
-        return key(Kind.SPIKE, layer, sample), ROUTE
+        return key(PacketKind.SPIKE, layer, sample), ROUTE
 
     def errors(layer: int) -> tuple[int, int]:
-        return key(Kind.ERROR, layer, sample), ROUTE
+        return key(PacketKind.ERROR, layer, sample), ROUTE
 
     pes = [
         PeProgram(
@@ -165,8 +147,8 @@ def _chain(recipe: Recipe, buffers: Buffers, sample: int, chain: list[int]) -> l
     for layer, (n_in, n_out) in enumerate(recipe.shapes, 1):
         outputs = {
             "spikes": spikes(layer),
-            "gradients": (key(Kind.GRADIENT, layer, sample), ROUTE),
-            "silent": (key(Kind.SILENT, layer, sample), ROUTE),
+            "gradients": (key(PacketKind.GRADIENT, layer, sample), ROUTE),
+            "silent": (key(PacketKind.SILENT, layer, sample), ROUTE),
         }
         if layer > 1:
             outputs["errors"] = errors(layer)
@@ -175,7 +157,7 @@ def _chain(recipe: Recipe, buffers: Buffers, sample: int, chain: list[int]) -> l
             "send_errors": layer > 1, "send_silent": recipe.patience > 0,
         }  # fmt: skip
         inputs = {
-            "control": CONTROL, "weights": (key(Kind.WEIGHT, layer), ALL_SAMPLES),
+            "control": CONTROL, "weights": (key(PacketKind.WEIGHT, layer), ALL_SAMPLES),
             "spikes": spikes(layer - 1), "errors": errors(layer + 1),
         }  # fmt: skip
         pes.append(PeProgram(chain[layer], "spinn2fw.eventprop.layer", parameters, inputs, outputs))
@@ -190,8 +172,8 @@ def _chain(recipe: Recipe, buffers: Buffers, sample: int, chain: list[int]) -> l
 
 def _chain_entries(sample: int, chain: list[int]) -> list[Entry]:
     """Spikes go one PE up the chain, errors one down, but not to the input."""
-    up = [Entry(key(Kind.SPIKE, i, sample), ROUTE, (chain[i + 1],)) for i in range(len(chain) - 1)]
-    down = [Entry(key(Kind.ERROR, i, sample), ROUTE, (chain[i - 1],)) for i in range(2, len(chain))]
+    up = [Entry(key(PacketKind.SPIKE, i, sample), ROUTE, (chain[i + 1],)) for i in range(len(chain) - 1)]
+    down = [Entry(key(PacketKind.ERROR, i, sample), ROUTE, (chain[i - 1],)) for i in range(2, len(chain))]
     return up + down
 
 
@@ -202,11 +184,11 @@ def _optimizer(recipe: Recipe, buffers: Buffers, pe: int) -> PeProgram:
         "rest1": 1 - recipe.beta1, "rest2": 1 - recipe.beta2, "eps": recipe.eps,
         "weight_decay": recipe.weight_decay, "patience": recipe.patience, "boost": recipe.boost,
     }  # fmt: skip
-    outputs = {"control": (key(Kind.CONTROL, 0), ALL_LAYERS)}
+    outputs = {"control": (key(PacketKind.CONTROL, 0), ALL_LAYERS)}
     for layer in range(1, len(recipe.shapes) + 1):
-        outputs[f"weights{layer}"] = (key(Kind.WEIGHT, layer), ALL_SAMPLES)
+        outputs[f"weights{layer}"] = (key(PacketKind.WEIGHT, layer), ALL_SAMPLES)
     inputs = {
-        "gradients": (key(Kind.GRADIENT, 0), ALL_LAYERS),
-        "silent": (key(Kind.SILENT, 0), ALL_LAYERS),
+        "gradients": (key(PacketKind.GRADIENT, 0), ALL_LAYERS),
+        "silent": (key(PacketKind.SILENT, 0), ALL_LAYERS),
     }
     return PeProgram(pe, "spinn2fw.eventprop.adam", parameters, inputs, outputs)

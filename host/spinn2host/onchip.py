@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError, PeFailed
 from spinn2fw.kernels import finite
+from spinn2fw.kernels.keys import PacketKind
 from spinn2host.checks import check_losses, check_rates, check_samples, max_events, not_finite
 from spinn2host.chip import Chip
 from spinn2host.events import Samples
-from spinn2host.mapping import Buffers, Kind, deploy
+from spinn2host.mapping import Buffers, deploy
 from spinn2host.recipe import Recipe, check_weights
 
 Progress = Callable[[int], None]
@@ -149,9 +150,9 @@ class OnChip:
     def packets(self) -> dict[str, int]:
         """Packets sent so far, by type."""
         hits = self.chip.counters()["hits"]
-        counts = {kind.name.lower(): 0 for kind in Kind}
+        counts = {kind.name.lower(): 0 for kind in PacketKind}
         for entry, count in zip(self.deployment.entries, hits, strict=False):
-            counts[Kind(entry.key >> 28).name.lower()] += int(count)
+            counts[PacketKind(entry.key >> 28).name.lower()] += int(count)
         return counts
 
     def _unpack(self, flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from spinn2emu.jit import Array, allocating, array_at, inlined, native
 from spinn2fw.kernels import adam, finite, lif, loss
-from spinn2host.events import NO_LABEL
+from spinn2fw.kernels.events import due, mark
 
 F4, I8, I4, U2, U1 = (np.dtype(name) for name in ("f4", "i8", "i4", "u2", "u1"))
 _F4_BYTES, _I8_BYTES, _U2_BYTES = F4.itemsize, I8.itemsize, U2.itemsize
@@ -89,10 +89,11 @@ def _play_input(net, lane, events, sample):  # type: ignore[no-untyped-def]
     event, n = events.start[sample], 0
     for i in range(net.T):
         lane.start[0, i] = n
-        while event < events.start[sample + 1] and events.tick[event] == i:
-            lane.ids[0, n] = events.neuron[event]
+        end = due(events.tick, event, events.start[sample + 1], i)
+        for e in range(event, end):
+            lane.ids[0, n] = events.neuron[e]
             n += 1
-            event += 1
+        event = end
     lane.start[0, net.T] = n
 
 
@@ -120,8 +121,7 @@ def _first_spikes(net, lane, first):  # type: ignore[no-untyped-def]
     first[:] = net.T
     for i in range(1, net.T):
         for q in range(lane.start[last, i], lane.start[last, i + 1]):
-            if i < first[lane.ids[last, q]]:
-                first[lane.ids[last, q]] = i
+            loss.note_first(first, lane.ids[last, q], i)
 
 
 @inlined
@@ -161,8 +161,7 @@ def _backward(net, lane, layer):  # type: ignore[no-untyped-def]
 def _note_speakers(net, lane, layer):  # type: ignore[no-untyped-def]
     """spoke[j] = 1 for the neurons that spiked in this sample."""
     spoke, first = array_at(net.spoke, (net.neurons,), U1), _first(net, layer)[1]
-    for q in range(lane.start[layer + 1, net.T]):
-        spoke[first + lane.ids[layer + 1, q]] = 1
+    mark(spoke[first:], lane.ids[layer + 1, : lane.start[layer + 1, net.T]])
 
 
 @inlined
@@ -173,11 +172,9 @@ def _sample(net, lane, events, sample, recorded):  # type: ignore[no-untyped-def
         _forward(net, lane, layer)
     first = recorded.first[sample]
     _first_spikes(net, lane, first)
-    lane.class_errors[:] = 0
-    if events.label[sample] != NO_LABEL:
-        recorded.ce[sample], recorded.loss[sample] = loss.first_spike_loss(
-            first, events.label[sample], net.xi, net.a, net.b, net.samples, lane.probability, lane.class_errors
-        )
+    recorded.ce[sample], recorded.loss[sample] = loss.sample_loss(
+        first, events.label[sample], net.xi, net.a, net.b, net.samples, lane.probability, lane.class_errors
+    )
 
 
 @inlined
@@ -226,9 +223,7 @@ def _finish_batch(net, losses, step_size, scale):  # type: ignore[no-untyped-def
         for layer in range(net.layers):
             own = slice(_first(net, layer)[1], _first(net, layer + 1)[1])
             adam.wake_silent(_matrix(net, net.W, layer), silence[own], spoke[own], net.batch, net.patience, net.boost)
-    if not finite.all_finite(W):
-        return finite.WEIGHTS
-    return 0 if finite.all_finite(m) and finite.all_finite(v) else finite.MOMENTS
+    return finite.check_step(W, m, v)
 
 
 @inlined

@@ -9,20 +9,18 @@ import pydantic
 
 from spinn2emu import spec
 from spinn2emu.program import Fifo, Phase, Program, Region
-from spinn2emu.sdk import current_phase, float_word, kernel, log, send, send_array, set_phase
+from spinn2emu.sdk import current_phase, float_word, kernel, log, packet_index, send, send_array, set_phase
 from spinn2emu.sram import align
-from spinn2fw.eventprop.common import (
+from spinn2fw.kernels import adam, finite
+from spinn2fw.kernels.keys import (
     END_OF_DATA,
-    INDEX_BITS,
-    LAYER_BITS,
-    LAYER_SHIFT,
     RELEASE_EVALUATE,
     RELEASE_TRAIN,
-    SAMPLE_BITS,
-    SAMPLE_SHIFT,
     TO_INPUTS,
-)
-from spinn2fw.kernels import adam, finite
+    layer_of,
+    place_of,
+    sample_of,
+)  # fmt: skip
 
 GRADIENTS, SILENT = range(2)
 OUTPUTS = ("control", *(f"weights{layer}" for layer in range(1, spec.MAX_PORTS.value)))
@@ -139,7 +137,7 @@ def update(pe: Any, ram: Any, rx: Any) -> int:
     s.step += 1
     s.fresh = 1
     if s.patience > 0:
-        note_speakers(ram, rx)
+        note_speakers(pe, ram, rx)
         first, neuron = 0, 0
         for layer in range(s.layers):
             n_in, n_out = ram.shape[layer]
@@ -148,9 +146,7 @@ def update(pe: Any, ram: Any, rx: Any) -> int:
             adam.wake_silent(W, silence, spoke, s.batch, s.patience, s.boost)
             first += n_in * n_out
             neuron += n_out
-    if not finite.all_finite(ram.W):
-        return finite.WEIGHTS
-    return 0 if finite.all_finite(ram.m) and finite.all_finite(ram.v) else finite.MOMENTS
+    return finite.check_step(ram.W, ram.m, ram.v)
 
 
 @kernel
@@ -159,8 +155,9 @@ def sum_gradients(pe: Any, ram: Any, rx: Any) -> int:
     s = ram.state[0]
     ram.runs[:] = -1
     for p in range(rx.shape[0]):
-        if rx[p].port == GRADIENTS and rx[p].key & INDEX_BITS == 0:
-            ram.runs[(rx[p].key >> LAYER_SHIFT & LAYER_BITS) - 1, rx[p].key >> SAMPLE_SHIFT & SAMPLE_BITS] = p
+        index = packet_index(pe, rx[p])
+        if rx[p].port == GRADIENTS and place_of(index) == 0:
+            ram.runs[layer_of(index) - 1, sample_of(index)] = p
     ram.G[:] = 0
     first = 0
     for layer in range(s.layers):
@@ -168,7 +165,11 @@ def sum_gradients(pe: Any, ram: Any, rx: Any) -> int:
         G, packets = ram.G[first : first + size], (size + 3) // 4
         for sample in range(s.batch):
             run = ram.runs[layer, sample]
-            if run < 0 or run + packets > rx.shape[0] or rx[run + packets - 1].key & INDEX_BITS != packets - 1:
+            if (
+                run < 0
+                or run + packets > rx.shape[0]
+                or place_of(packet_index(pe, rx[run + packets - 1])) != packets - 1
+            ):
                 log(pe, MISSING, sample)
                 return MISSING
             for i in range(size):
@@ -178,15 +179,16 @@ def sum_gradients(pe: Any, ram: Any, rx: Any) -> int:
 
 
 @kernel
-def note_speakers(ram: Any, rx: Any) -> None:
+def note_speakers(pe: Any, ram: Any, rx: Any) -> None:
     """spoke[j] = 1 if neuron j spiked in any sample of the batch."""
     ram.spoke[:] = 0
     for packet in rx:
         if packet.port == SILENT:
-            layer, neuron = np.int64(packet.key >> LAYER_SHIFT & LAYER_BITS) - 1, 0
+            index, neuron = packet_index(pe, packet), 0
+            layer = layer_of(index) - 1
             for below in range(layer):
                 neuron += ram.shape[below, 1]
-            base = 128 * np.int64(packet.key & INDEX_BITS)
+            base = 128 * place_of(index)
             for j in range(base, min(np.int64(ram.shape[layer, 1]), base + 128)):
                 silent = packet.payload[(j - base) // 32] >> np.uint32(j & 31) & np.uint32(1)
                 ram.spoke[neuron + j] |= 1 - silent

@@ -13,7 +13,9 @@ import pydantic
 
 from spinn2emu.program import Fifo, Phase, Program, Region
 from spinn2emu.sdk import current_phase, phase_tick, send, set_phase
-from spinn2fw.eventprop.common import NOT_RELEASED, RELEASE_EVALUATE, find_release
+from spinn2fw.eventprop.common import NOT_RELEASED, find_release
+from spinn2fw.kernels.events import due
+from spinn2fw.kernels.keys import RELEASE_EVALUATE
 
 CONTROL = 0  # input port
 SPIKES = 0  # output port
@@ -57,7 +59,7 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Tick of the schedule in `spinn2fw.eventprop`."""
     s, phase = ram.state[0], current_phase(pe)
     if phase == START:
-        release = find_release(rx, CONTROL)
+        release = find_release(pe, rx, CONTROL)
         if release == NOT_RELEASED:
             set_phase(pe, START)
             return 0
@@ -72,9 +74,10 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
         s.left -= 1
     last = BACKWARD
     if phase != BACKWARD:
-        while s.event < ram.start[s.next] and ram.tick[s.event] == t - s.begin:
-            send(pe, SPIKES, ram.neuron[s.event])
-            s.event += 1
+        end = due(ram.tick, s.event, ram.start[s.next], t - s.begin)
+        for event in range(s.event, end):
+            send(pe, SPIKES, ram.neuron[event])
+        s.event = end
         last = FORWARD if s.evaluating else BACKWARD
     if phase == last and phase_tick(pe, t) == s.T - 1:
         set_phase(pe, GO_ON if s.left > 0 and s.next < s.samples else START)

@@ -13,7 +13,9 @@ from spinn2emu.sdk import (
     float_word,
     kernel,
     log,
+    packet_index,
     phase_tick,
+    receive_array,
     send,
     send_array,
     send_float,
@@ -24,13 +26,13 @@ from spinn2emu.sram import align
 from spinn2fw.eventprop.common import (
     BACKWARD,
     FORWARD,
-    INDEX_BITS,
     NOT_RELEASED,
-    RELEASE_EVALUATE,
     find_release,
     sample_phases,
 )
 from spinn2fw.kernels import lif
+from spinn2fw.kernels.events import mark
+from spinn2fw.kernels.keys import RELEASE_EVALUATE
 
 INPUTS = ("control", "weights", "spikes", "errors")
 OUTPUTS = ("spikes", "errors", "gradients", "silent")
@@ -106,13 +108,11 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
 @kernel
 def begin(pe: Any, ram: Any, rx: Any) -> int:
     """Tick 0: takes over new weights; without a release waits for one, else clears the state for the sample."""
-    weights = ram.W.reshape(ram.W.size).view(np.uint32)
+    weights = ram.W.reshape(ram.W.size)
     for packet in rx:
         if packet.port == WEIGHTS:
-            first = 4 * np.int64(packet.key & INDEX_BITS)
-            for word in range(min(4, weights.shape[0] - first)):
-                weights[first + word] = packet.payload[word]
-    release = find_release(rx, CONTROL)
+            receive_array(packet, packet_index(pe, packet), weights)
+    release = find_release(pe, rx, CONTROL)
     if release == NOT_RELEASED:
         set_phase(pe, FORWARD)
         return 0
@@ -135,7 +135,7 @@ def forward(pe: Any, ram: Any, rx: Any, i: int) -> int:
             if high == ram.in_id.shape[0]:
                 log(pe, INPUT_FULL, high)
                 return INPUT_FULL
-            index = np.int64(packet.key & INDEX_BITS)
+            index = packet_index(pe, packet)
             if index >= ram.W.shape[0]:
                 log(pe, BAD_INPUT, index)
                 return BAD_INPUT
@@ -164,7 +164,7 @@ def backward(pe: Any, ram: Any, rx: Any, i: int) -> int:
     s = ram.state[0]
     for packet in rx:
         if packet.port == ERRORS:
-            ram.e[np.int64(packet.key & INDEX_BITS)] += float_word(packet, 0)
+            ram.e[packet_index(pe, packet)] += float_word(packet, 0)
     inputs = ram.in_id[ram.in_start[i] : ram.in_start[i + 1]]
     if s.send_errors:
         for k in inputs:
@@ -184,8 +184,7 @@ def report_silent(pe: Any, ram: Any) -> None:
     """Sends which neurons stayed silent in this sample: bit j of packet p is neuron 128 p + j."""
     n = ram.V.shape[0]
     spoke = ram.e  # all 0 after the last step; borrowed as scratch
-    for q in range(ram.out_start[ram.out_start.shape[0] - 1]):
-        spoke[ram.out_id[q]] = 1
+    mark(spoke, ram.out_id[: ram.out_start[ram.out_start.shape[0] - 1]])
     for p in range((n + BITS - 1) // BITS):
         words = np.uint32(0), np.uint32(0), np.uint32(0), np.uint32(0)
         w0, w1, w2, w3 = words

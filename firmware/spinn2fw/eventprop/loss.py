@@ -8,19 +8,17 @@ import numpy as np
 import pydantic
 
 from spinn2emu.program import Fifo, Program, Region
-from spinn2emu.sdk import current_phase, kernel, phase_tick, send_float, set_phase
+from spinn2emu.sdk import current_phase, kernel, packet_index, phase_tick, send_float, set_phase
 from spinn2emu.sram import align
 from spinn2fw.eventprop.common import (
     FORWARD,
-    INDEX_BITS,
-    NO_LABEL,
     NOT_RELEASED,
-    RELEASE_EVALUATE,
     find_release,
     sample_phases,
 )
 from spinn2fw.kernels import finite
-from spinn2fw.kernels.loss import classify, first_spike_loss
+from spinn2fw.kernels.keys import RELEASE_EVALUATE
+from spinn2fw.kernels.loss import NO_LABEL, classify, note_first, sample_loss
 
 CONTROL, SPIKES = range(2)
 ERRORS = 0  # output port
@@ -72,9 +70,8 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
         if i == 0:
             return begin(pe, ram, rx)
         for packet in rx:
-            k = np.int64(packet.key & INDEX_BITS)
-            if packet.port == SPIKES and i - 1 < ram.first[s.current, k]:
-                ram.first[s.current, k] = i - 1
+            if packet.port == SPIKES:
+                note_first(ram.first[s.current], packet_index(pe, packet), i - 1)
         if i < s.T:
             return 0
         finish(ram)
@@ -92,7 +89,7 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
 @kernel
 def begin(pe: Any, ram: Any, rx: Any) -> int:
     """Tick 0: without a release waits for one."""
-    s, release = ram.state[0], find_release(rx, CONTROL)
+    s, release = ram.state[0], find_release(pe, rx, CONTROL)
     if release == NOT_RELEASED:
         set_phase(pe, FORWARD)
         return 0
@@ -110,14 +107,10 @@ def finish(ram: Any) -> None:
     """Tick T: all spikes are in."""
     s = ram.state[0]
     first, label = ram.first[s.current], ram.label[s.current]
-    ram.e[:] = 0
     ram.predicted[s.current] = classify(first)
-    ram.ce[s.current] = 0
-    ram.loss[s.current] = 0
-    if label != NO_LABEL:
-        ce, loss = first_spike_loss(first, label, s.xi, s.a, s.b, s.batch, ram.probability, ram.e)
-        ram.ce[s.current] = ce
-        ram.loss[s.current] = loss
+    ce, loss = sample_loss(first, label, s.xi, s.a, s.b, s.batch, ram.probability, ram.e)
+    ram.ce[s.current] = ce
+    ram.loss[s.current] = loss
 
 
 @kernel

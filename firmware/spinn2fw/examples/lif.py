@@ -14,14 +14,15 @@ import numpy as np
 import pydantic
 
 from spinn2emu.program import Fifo, Program, Region
-from spinn2emu.sdk import send
+from spinn2emu.sdk import packet_index, send
 
 BAD_SOURCE = 1
 
 
 class Parameters(pydantic.BaseModel, extra="forbid"):
-    """`n_in`: neurons that are listened to; `weight`: mean of the weights, which are uniform in 0 … 2 * weight, from
-    `seed`; `record`: neurons, the first ones, of which the last `ticks` voltages are kept."""
+    """`n_in`: keys that are listened to, each of a neuron with weights of its own; `weight`: mean of the weights, which
+    are uniform in 0 … 2 * weight, from `seed`; `record`: neurons, the first ones, of which the last `ticks` voltages are
+    kept."""
 
     n: int = pydantic.Field(64, ge=1)
     n_in: int = pydantic.Field(100, ge=1, le=1 << 16)
@@ -52,7 +53,7 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     for i in range(ram.v.shape[0]):
         ram.v[i] *= ram.decay[0]
     for packet in rx:
-        source = packet.key & 0xFFFF
+        source = packet_index(pe, packet)
         if source >= ram.weights.shape[0]:
             return BAD_SOURCE
         for i in range(ram.v.shape[0]):

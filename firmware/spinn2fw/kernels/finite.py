@@ -18,6 +18,14 @@ TEXTS = {
 
 
 @kernel
+def check_step(W, m, v):  # type: ignore[no-untyped-def]
+    """After a step of Adam: 0, WEIGHTS or MOMENTS."""
+    if not all_finite(W):
+        return WEIGHTS
+    return 0 if all_finite(m) and all_finite(v) else MOMENTS
+
+
+@kernel
 def all_finite(values):  # type: ignore[no-untyped-def]
     """Whether no entry of a flat array is NaN or infinite. (Counts, since a loop without an exit is vectorised.)"""
     bad = 0

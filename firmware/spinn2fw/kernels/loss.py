@@ -7,7 +7,17 @@ import numpy as np
 from spinn2emu.sdk import kernel
 from spinn2fw.kernels.expunit import exp, log
 
+NO_LABEL = 255
+"""Label of a sample that does not exist: its quad stays idle, its loss is 0."""
+
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
+
+
+@kernel
+def note_first(first, k, i):  # type: ignore[no-untyped-def]
+    """Class k has spiked in tick i: first[k] is the earliest."""
+    if i < first[k]:
+        first[k] = i
 
 
 @kernel
@@ -18,6 +28,15 @@ def classify(first):  # type: ignore[no-untyped-def]
         if first[k] < first[best]:
             best = k
     return best
+
+
+@kernel
+def sample_loss(first, label, xi, a, b, batch, probability, errors):  # type: ignore[no-untyped-def]
+    """As `first_spike_loss`; without a label all is 0."""
+    if label == NO_LABEL:
+        errors[:] = 0
+        return _ZERO, _ZERO
+    return first_spike_loss(first, label, xi, a, b, batch, probability, errors)
 
 
 @kernel

@@ -4,7 +4,7 @@ import numpy as np
 import pydantic
 
 from spinn2emu.program import Program, Region
-from spinn2emu.sdk import log, send
+from spinn2emu.sdk import log, packet_index, send
 
 
 class Parameters(pydantic.BaseModel, extra="forbid"):
@@ -26,7 +26,7 @@ def regions(p, available):
 def tick(pe, ram, rx, t):
     """Runs once per tick t, compiled. `rx`: the packets that were sent to this PE in the tick before."""
     for packet in rx:
-        ram.counts[packet.key % ram.counts.shape[0]] += 1
+        ram.counts[packet_index(pe, packet) % ram.counts.shape[0]] += 1
     if t % ram.period[0] == 0:
         send(pe, 0, ram.sent[0] % ram.counts.shape[0])  # port 0, key within the port's keys
         ram.sent[0] += 1
