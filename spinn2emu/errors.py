@@ -72,7 +72,7 @@ class PeDied(Spinn2Error):
 
 
 class PeFailed(Spinn2Error):
-    """A kernel reported an error. Fields: pe, name, program, tick, code, log."""
+    """A kernel reported an error. Fields: pe, name, program, tick, code, log, fault (None: it is the program's code)."""
 
     exit_code = 5
 

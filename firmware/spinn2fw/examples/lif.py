@@ -21,8 +21,8 @@ BAD_SOURCE = 1
 
 class Parameters(pydantic.BaseModel, extra="forbid"):
     """`n_in`: keys that are listened to, each of a neuron with weights of its own; `weight`: mean of the weights, which
-    are uniform in 0 … 2 * weight, from `seed`; `record`: neurons, the first ones, of which the last `ticks` voltages are
-    kept."""
+    are uniform in 0 … 2 * weight, from `seed`; `record`: of so many neurons, the first ones, the last `ticks` voltages
+    are kept."""
 
     n: int = pydantic.Field(64, ge=1)
     n_in: int = pydantic.Field(100, ge=1, le=1 << 16)
