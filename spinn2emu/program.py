@@ -131,11 +131,12 @@ def load_program(name: str) -> Program:
 
     To be called in a process that ends: what the program imports stays as it is for the rest of its life.
     """
-    from spinn2emu.program_files import load_module
+    from spinn2emu.program_files import hidden, load_module
 
     program = getattr(load_module(name), "program", None)
     if not isinstance(program, Program):
-        raise ProgramError(f"{name} has no variable `program` of type spinn2emu.program.Program", program=name)
+        text = f"{name} has no variable `program` of type spinn2emu.program.Program{hidden(name)}"
+        raise ProgramError(text, program=name)
     object.__setattr__(program, "name", name)
     program.check_ports()
     return program

@@ -62,6 +62,24 @@ def look_in(folders: Sequence[str]) -> None:
     sys.meta_path.insert(0, _UserFinder(outside))
 
 
+def hidden(name: str) -> str:
+    """A sentence, if a user's file is not found as the module `name`, because another one has that name."""
+    module = sys.modules.get(name)
+    for finder in sys.meta_path:
+        for folder in finder.folders if isinstance(finder, _UserFinder) else ():
+            path = Path(folder).absolute() / f"{name}.py"
+            if path.is_file() and getattr(module, "__file__", None) != str(path):
+                return f". {path} is not found under that name, an installed module has it: give the file another name"
+    return ""
+
+
+def _hidden_by(error: BaseException) -> str:
+    """As `hidden`, for the module that an import has not found as it should be."""
+    module = getattr(error, "obj", None)
+    name = module.__name__ if isinstance(module, ModuleType) else getattr(error, "name", None)
+    return hidden(name) if isinstance(error, ImportError | AttributeError) and name else ""
+
+
 def load_module(name: str) -> ModuleType:
     """The module `name`, or that of the file `name` if it ends in .py. Raises ProgramError."""
     path = Path(name) if name.endswith(".py") else None
@@ -81,4 +99,5 @@ def load_module(name: str) -> ModuleType:
         return module
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         what = "loaded" if path else "imported"
-        raise ProgramError(f"program {name} cannot be {what}: {type(error).__name__}: {error}", program=name) from error
+        text = f"program {name} cannot be {what}: {type(error).__name__}: {error}{_hidden_by(error)}"
+        raise ProgramError(text, program=name) from error

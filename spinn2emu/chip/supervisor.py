@@ -28,6 +28,7 @@ from spinn2emu.chip.network import NATIVES, Network, Options
 from spinn2emu.chip.operations import Operations
 from spinn2emu.chip.watch import Watch
 from spinn2emu.errors import ChipStuck, ProtocolError, Spinn2Error
+from spinn2emu.jit import store
 from spinn2emu.jit.build import Build
 from spinn2emu.refused import refusal
 from spinn2emu.registers import Register
@@ -185,6 +186,7 @@ def main() -> None:
         signal.signal(number, lambda *_: sys.exit(0))
     if owner == 0 and os.fork():
         os._exit(0)  # the resident chip belongs to nobody
+    store.settle()
     os.chdir("/")  # nobody's folder is kept busy, and no import begins there
     try:
         supervisor = Supervisor(directory, owner, options)

@@ -68,6 +68,13 @@ def make_all(orders: Sequence[Order], path: Sequence[str], strict: bool, report:
     for number, order in enumerate(orders):
         tasks.setdefault(order.program, _Task(order.program, {})).orders[number] = order
     made: dict[int, Loaded] = {}
+    said = set[str]()
+
+    def report_once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            report(text)
+
     todo, benches = _share_out(list(tasks.values())), list[_Bench]()
     try:
         while todo or benches:
@@ -77,7 +84,7 @@ def make_all(orders: Sequence[Order], path: Sequence[str], strict: bool, report:
             ready = readable([bench.reading for bench in benches], wait)
             for bench in list(benches):
                 if bench.reading in ready:
-                    bench.hear(report, made)
+                    bench.hear(report_once, made)
                 elif bench.deadline <= time.monotonic():
                     raise bench.error(
                         f"is not loaded and compiled after {DEADLINE_S:.0f} s: does it block when it is imported?"

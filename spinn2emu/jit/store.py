@@ -54,17 +54,27 @@ def write(key: str, data: bytes) -> None:
 
 
 def why_not_kept() -> str | None:
-    """A sentence if nothing can be kept, with the remedy."""
+    """A sentence if nothing can be kept, with the remedy: it tries to."""
     root, why = store_root(), "there is no home folder"
     if root is not None:
+        trial = root / f".trial-{os.getpid()}"
         try:
             root.mkdir(parents=True, exist_ok=True)
-            if os.access(root, os.W_OK | os.X_OK):
-                return None
-            why = f"{root} cannot be written"
+            trial.write_bytes(bytes(4096))
+            return None
         except OSError as error:
             why = explain(error)
+        finally:
+            with contextlib.suppress(OSError):
+                trial.unlink(missing_ok=True)
     return f"compiled kernels are not kept: {why}; set SPINN2EMU_CACHE to a folder that can be written"
+
+
+def settle() -> None:
+    """The folder stays the same when this process moves to another one."""
+    for name in ("SPINN2EMU_CACHE", "XDG_CACHE_HOME"):
+        if os.environ.get(name):
+            os.environ[name] = os.path.abspath(os.environ[name])
 
 
 @contextlib.contextmanager

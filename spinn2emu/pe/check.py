@@ -7,12 +7,12 @@ import dis
 import linecache
 import sys
 from collections.abc import Callable, Iterator
-from types import FunctionType, ModuleType
+from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from spinn2emu.errors import ProgramError
 from spinn2emu.jit import Kernel
-from spinn2emu.jit.fingerprint import references
+from spinn2emu.jit.fingerprint import closure, references
 
 if TYPE_CHECKING:
     from spinn2emu.program import Program
@@ -54,26 +54,35 @@ def _replace(
 ) -> Any:  # fmt: skip
     """A copy of `function` that calls the copies of those functions that `choose` takes, each as `make` makes it."""
     if function not in done:
-        names = dict(function.__globals__)
-        copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+        names, free = dict(function.__globals__), closure(function)
+        cells = tuple(CellType() for _ in function.__code__.co_freevars)
+        copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__, cells)
         copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
         copy.__kwdefaults__ = function.__kwdefaults__
         done[function] = make(copy)
-        modules: dict[str, ModuleType] = {}
-        for name, value in references(function).items():
+        copies: dict[str, ModuleType] = {}
+        for path, value in references(function).items():
             chosen = choose(value)
-            if chosen is None:
-                continue
-            owner, _, attribute = name.partition(".")
-            if not attribute:
-                names[owner] = _replace(chosen, choose, make, done)
-                continue
-            if owner not in modules:
-                modules[owner] = ModuleType(names[owner].__name__)
-                modules[owner].__dict__.update(names[owner].__dict__)
-                names[owner] = modules[owner]
-            setattr(modules[owner], attribute, _replace(chosen, choose, make, done))
+            if chosen is not None:
+                scope = free if path.partition(".")[0] in free else names
+                _put(scope, path, _replace(chosen, choose, make, done), copies)
+        for name, cell in zip(function.__code__.co_freevars, cells, strict=True):
+            if name in free:
+                cell.cell_contents = free[name]
     return done[function]
+
+
+def _put(scope: dict[str, Any], path: str, value: Any, copies: dict[str, ModuleType]) -> None:
+    """Makes `value` what `path` stands for in a scope: the modules on the way become copies."""
+    *owners, name = path.split(".")
+    for number, owner in enumerate(owners, 1):
+        here = ".".join(owners[:number])
+        if here not in copies:
+            copies[here] = ModuleType(scope[owner].__name__)
+            copies[here].__dict__.update(scope[owner].__dict__)
+            scope[owner] = copies[here]
+        scope = copies[here].__dict__
+    scope[name] = value
 
 
 def refuse(program: Program, function: FunctionType, line: int, problem: str) -> NoReturn:
