@@ -72,7 +72,7 @@ class PeDied(Spinn2Error):
 
 
 class PeFailed(Spinn2Error):
-    """A kernel reported an error. Fields: pe, name, program, tick, code, log, fault (None: it is the program's code)."""
+    """A kernel reported an error. Fields: pe, name, program, tick, code, log, fault (None: the code is its own)."""
 
     exit_code = 5
 

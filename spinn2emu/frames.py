@@ -16,7 +16,7 @@ from spinn2emu import spec
 from spinn2emu.packets import PACKET
 
 
-class Kind(enum.IntEnum):
+class FrameKind(enum.IntEnum):
     """What a frame is."""
 
     REPORT = 1  # PE → router: packets and horizons; the PE now waits for a GRANT

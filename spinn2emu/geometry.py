@@ -27,7 +27,7 @@ _NAME = re.compile(r"([1-7])\.([1-6])\.([0-3])")
 
 
 class Pe(NamedTuple):
-    """Place of a PE: quad column 1..7, quad row 1..6, number within the quad 0..3."""
+    """Position of a PE: quad column 1..7, quad row 1..6, number within the quad 0..3."""
 
     x: int
     y: int
@@ -37,8 +37,8 @@ class Pe(NamedTuple):
         return f"{self.x}.{self.y}.{self.p}"
 
 
-def place(pe: int) -> Pe:
-    """Place of the PE with id `pe` (1..152). Raises ConfigError for other ids."""
+def position(pe: int) -> Pe:
+    """Position of the PE with id `pe` (1..152). Raises ConfigError for other ids."""
     if pe not in PE_IDS:
         raise ConfigError(f"there is no PE with id {pe}: ids are 1..{spec.PES.value}")
     x, y = QUADS[(pe - 1) // spec.PES_PER_QUAD.value]
@@ -47,7 +47,7 @@ def place(pe: int) -> Pe:
 
 def name(pe: int) -> str:
     """`qx.qy.p` of the PE with id `pe`."""
-    return str(place(pe))
+    return str(position(pe))
 
 
 def pe_id(text: str) -> int:

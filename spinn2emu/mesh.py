@@ -43,7 +43,7 @@ def route(a: Position, b: Position) -> Iterator[Link]:
 
 def hops(pe: int) -> int:
     """Hops between the PE's quad and the event router (the same in both directions)."""
-    quad = geometry.place(pe)[:2]
+    quad = geometry.position(pe)[:2]
     return distance(quad, router_port(quad))
 
 
@@ -88,7 +88,7 @@ def link_loads(injected: Iterable[int], delivered: Iterable[int]) -> dict[Link, 
     loads: dict[Link, int] = {}
     for pe, count in enumerate(injected):
         if count:
-            quad = geometry.place(pe)[:2]
+            quad = geometry.position(pe)[:2]
             _add(loads, route(quad, router_port(quad)), count)
     for index, count in enumerate(delivered):
         if count:

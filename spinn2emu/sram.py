@@ -57,7 +57,7 @@ def _holds_numbers(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "biufc" and dtype.isnative and dtype.itemsize <= (16 if dtype.kind == "c" else 8)
 
 
-def link(program: Program, parameters: Any) -> tuple[MemoryMap, dict[str, Any]]:
+def lay_out(program: Program, parameters: Any) -> tuple[MemoryMap, dict[str, Any]]:
     """Places the regions of a program. Returns the map and the regions' initial values by name.
 
     Raises SramOverflow, with the whole map, if they do not fit.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import zmq
 
-from spinn2emu import link, spec
+from spinn2emu import hostlink, spec
 from spinn2host.chip import Chip, PeProgram
 
 HEAD = """
@@ -188,17 +188,17 @@ def sram(chip: Chip, pe: int) -> np.ndarray:
 
 def request(chip: Chip, op: str, **content: object) -> dict:
     """A request to a chip over a socket of its own, as from another program; raises the error of the answer."""
-    return link.unwrap(raw_request(chip, link.encode({"id": 1, "op": op, **content})))
+    return hostlink.unwrap(raw_request(chip, hostlink.encode({"id": 1, "op": op, **content})))
 
 
 def raw_request(chip: Chip, data: bytes, deadline_s: float = 60.0) -> dict:
     """The decoded answer to any bytes."""
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.set(zmq.LINGER, 0)
-        socket.connect(f"ipc://{chip.directory / link.SOCKET_NAME}")
+        socket.connect(f"ipc://{chip.directory / hostlink.SOCKET_NAME}")
         socket.send(data)
         assert socket.poll(int(1000 * deadline_s)), f"no answer within {deadline_s} s"
-        return link.decode(socket.recv())
+        return hostlink.decode(socket.recv())
 
 
 def alive(pid: int) -> bool:

@@ -15,7 +15,7 @@ from helpers import BOOTS, CORE, SPACE, raw_request, request, ring, sram, write_
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from spinn2emu import link
+from spinn2emu import hostlink
 from spinn2emu.errors import ConfigError, PeFailed, ProgramError, ProtocolError, SramOverflow
 from spinn2emu.geometry import pe_id
 from spinn2emu.router.state import Counter, PeCounter
@@ -28,10 +28,10 @@ MALFORMED = [
     b"",
     b"garbage",
     b"\xff" * 1000,
-    msgpack.packb({"version": link.PROTOCOL, "op": "halt"}),  # without an id
-    msgpack.packb({"version": link.PROTOCOL + 1, "id": 1, "op": "halt"}),
+    msgpack.packb({"version": hostlink.PROTOCOL, "op": "halt"}),  # without an id
+    msgpack.packb({"version": hostlink.PROTOCOL + 1, "id": 1, "op": "halt"}),
     *(
-        link.encode({"id": 1, **content})
+        hostlink.encode({"id": 1, **content})
         for content in (
             {},
             {"op": "explode"},
@@ -533,11 +533,11 @@ def test_a_malformed_request_is_answered_and_the_chip_goes_on(survivor: Chip, da
     reply = raw_request(survivor, data)
     assert not reply["ok"]
     with pytest.raises(ProtocolError):
-        link.unwrap(reply)
+        hostlink.unwrap(reply)
 
 
 def test_a_message_beyond_the_limit_is_refused_at_the_socket(survivor: Chip) -> None:
-    message = link.encode({"id": 1, "op": "write", "ranges": [[5, 0, bytes(link.MAX_MESSAGE_BYTES)]]})
+    message = hostlink.encode({"id": 1, "op": "write", "ranges": [[5, 0, bytes(hostlink.MAX_MESSAGE_BYTES)]]})
     with pytest.raises(AssertionError, match="no answer"):
         raw_request(survivor, message, deadline_s=1)
 

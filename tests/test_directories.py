@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from helpers import alive, wait_until
 
-from spinn2emu import link, pidfd
+from spinn2emu import hostlink, pidfd
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
 from spinn2host.chip import Chip, discover
 from spinn2host.cli.main import run
@@ -60,13 +60,13 @@ def test_a_listener_is_the_supervisor_only_if_it_has_the_lock_too(
     runtime: Path, foreign: subprocess.Popen[bytes]
 ) -> None:
     with Chip.boot(pes=1) as chip:
-        assert listener(chip.directory / link.SOCKET_NAME) == chip.pid
+        assert listener(chip.directory / hostlink.SOCKET_NAME) == chip.pid
         assert holds_lock(chip.pid, chip.directory) and holds_lock(os.getpid(), chip.directory)
         assert not holds_lock(foreign.pid, chip.directory)
         pids = chip.info()["pids"].values()
         assert not any(holds_lock(pid, chip.directory) for pid in pids)
         where = chip.directory
-    assert listener(where / link.SOCKET_NAME) is None
+    assert listener(where / hostlink.SOCKET_NAME) is None
 
 
 def test_a_new_chip_of_the_same_name_survives_the_end_of_the_old_ones_halt(runtime: Path) -> None:
@@ -329,7 +329,7 @@ def test_more_than_a_message_holds_is_refused_at_once(chip: Chip, programs: dict
         ConfigError, match=r"the request 'write' has [\d,]+ bytes, a message holds 67,108,864"
     ) as caught:
         chip.write("1.1.0", "plan", np.zeros(9 * 1024 * 1024))
-    assert caught.value.limit == link.MAX_MESSAGE_BYTES < caught.value.bytes
+    assert caught.value.limit == hostlink.MAX_MESSAGE_BYTES < caught.value.bytes
     assert chip.info()["idle"]
 
 

@@ -19,7 +19,7 @@ def test_ids_follow_the_quads_in_the_order_of_the_chip() -> None:
     quads = [(int(q[1]), int(q[3])) for q in QUAD_ORDER.split()]
     expected = [geometry.Pe(x, y, p) for x, y in quads for p in range(4)]
     assert len(expected) == 152
-    assert [geometry.place(pe) for pe in range(1, 153)] == expected
+    assert [geometry.position(pe) for pe in range(1, 153)] == expected
 
 
 def test_names_and_ids_roundtrip() -> None:
@@ -57,10 +57,10 @@ def test_bad_names_are_refused_by_name(text: str) -> None:
 @pytest.mark.parametrize("pe", [-1, 0, 153])
 def test_bad_ids_are_refused(pe: int) -> None:
     with pytest.raises(ConfigError, match=rf"id {pe}: ids are 1\.\.152"):
-        geometry.place(pe)
+        geometry.position(pe)
 
 
 def test_reserved_and_application_pes_partition_the_chip() -> None:
-    assert {geometry.place(pe)[:2] for pe in geometry.RESERVED_IDS} == {(7, 6)}
+    assert {geometry.position(pe)[:2] for pe in geometry.RESERVED_IDS} == {(7, 6)}
     assert [*geometry.RESERVED_IDS, *geometry.APPLICATION_IDS] == list(geometry.PE_IDS)
     assert len(geometry.APPLICATION_IDS) == 148

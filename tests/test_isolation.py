@@ -12,10 +12,10 @@ import zmq
 from conftest import Chips
 from helpers import BOOTS, SPACE, alive, ring, sram, wait_until, write_program
 
-from spinn2emu import geometry, link, spec
+from spinn2emu import geometry, hostlink, spec
 from spinn2emu.chip.memory import GUARD_BYTES
 from spinn2emu.errors import ChipStuck, PeDied, PeFailed, Spinn2Error
-from spinn2emu.frames import HEADER_PACKETS, VERSION, Kind, header, identity, new_buffer
+from spinn2emu.frames import HEADER_PACKETS, VERSION, FrameKind, header, identity, new_buffer
 from spinn2emu.router.state import Counter
 from spinn2host.chip import Chip, PeProgram
 
@@ -211,22 +211,24 @@ def frame(sender: int, kind: int, packets: int = 1, **changes: int) -> bytes:
 
 
 STRANGE = {
-    "empty": b"", "short": bytes(127), "zeros": bytes(160), "longer than it says": frame(12, Kind.PART) + bytes(32),
-    "shorter than it says": frame(12, Kind.PART, count=2), "another version": frame(12, Kind.PART, version=99),
-    "in the name of another": frame(5, Kind.PART), "in the name of nobody": frame(65535, Kind.PART),
-    "of a router": frame(12, Kind.DONE, router=0xFFFFFFFF), "passed on by a router": frame(12, Kind.PASSED),
-    "of the supervisor": frame(12, Kind.RUN, limit=1 << 40), "of no kind": frame(12, 0),
-    "larger than any": frame(12, Kind.PART, spec.FRAME_PACKETS.value + 1),
+    "empty": b"", "short": bytes(127), "zeros": bytes(160),
+    "longer than it says": frame(12, FrameKind.PART) + bytes(32),
+    "shorter than it says": frame(12, FrameKind.PART, count=2),
+    "another version": frame(12, FrameKind.PART, version=99),
+    "in the name of another": frame(5, FrameKind.PART), "in the name of nobody": frame(65535, FrameKind.PART),
+    "of a router": frame(12, FrameKind.DONE, router=0xFFFFFFFF), "passed on by a router": frame(12, FrameKind.PASSED),
+    "of the supervisor": frame(12, FrameKind.RUN, limit=1 << 40), "of no kind": frame(12, 0),
+    "larger than any": frame(12, FrameKind.PART, spec.FRAME_PACKETS.value + 1),
 }  # fmt: skip
 
 
 def test_a_frame_that_its_sender_may_not_send_is_refused(chip: Chip, programs: dict[str, str]) -> None:
     chip.deploy(*ring(programs["ring"], OTHERS))
     for what, data in STRANGE.items():
-        (address,) = chip.directory.glob(f"{link.NETWORK_NAME}*")
+        (address,) = chip.directory.glob(f"{hostlink.NETWORK_NAME}*")
         with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
             socket.set(zmq.ROUTING_ID, identity(12))
-            socket.connect(link.endpoint(address))
+            socket.connect(hostlink.endpoint(address))
             socket.send(data)
             wait_until(f"the router has looked at what is {what}", lambda: chip.info()["failure"] is not None)
             assert chip.info()["failure"].startswith("the network stopped: a frame that it has sent is damaged")

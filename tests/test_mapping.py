@@ -8,8 +8,9 @@ import pytest
 
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
+from spinn2emu.router.table import Entry
 from spinn2fw.kernels.keys import TO_INPUTS
-from spinn2host.mapping import Buffers, Deployment, Entry, deploy, place
+from spinn2host.mapping import Buffers, Deployment, deploy, place
 from spinn2host.recipe import make_recipe
 
 WIDTHS = (5, 40, 30, 20, 15, 12, 9, 3)
@@ -35,14 +36,14 @@ def test_places(layers: int) -> None:
     used = [pe for chain in placement.chains for pe in chain] + [placement.optimizer]
     assert len(used) == len(set(used)) == placement.processes == MOST[layers] * (layers + 2) + 1
     assert set(used) <= set(geometry.APPLICATION_IDS) and not set(used) & set(geometry.RESERVED_IDS)
-    quad_of_the_optimizer = geometry.place(placement.optimizer)[:2]
+    quad_of_the_optimizer = geometry.position(placement.optimizer)[:2]
     for chain in placement.chains:
         assert chain == list(range(chain[0], chain[0] + layers + 2))  # one behind the other
-        assert quad_of_the_optimizer not in {geometry.place(pe)[:2] for pe in chain}
+        assert quad_of_the_optimizer not in {geometry.position(pe)[:2] for pe in chain}
         if layers <= 2:
-            assert {geometry.place(pe)[:2] for pe in chain} == {geometry.place(chain[0])[:2]}
+            assert {geometry.position(pe)[:2] for pe in chain} == {geometry.position(chain[0])[:2]}
     if layers <= 2:
-        assert len({geometry.place(chain[0])[:2] for chain in placement.chains}) == MOST[layers]  # a quad each
+        assert len({geometry.position(chain[0])[:2] for chain in placement.chains}) == MOST[layers]  # a quad each
 
 
 @pytest.mark.parametrize("layers", MOST)

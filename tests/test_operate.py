@@ -14,7 +14,7 @@ import pytest
 from conftest import Chips
 from helpers import BOOTS, SPACE, request, ring, sram, wait_until, write_program
 
-from spinn2emu import geometry, link, spec
+from spinn2emu import geometry, hostlink, spec
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeFailed, ProtocolError
 from spinn2emu.registers import kiss_seed
 from spinn2host.chip import Chip, PeProgram, discover
@@ -477,10 +477,10 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 
 def test_host_and_chip_of_different_versions_refuse_each_other(one: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
     with Chip.attach(one.name) as other:
-        monkeypatch.setattr(link, "PROTOCOL", link.PROTOCOL + 1)
+        monkeypatch.setattr(hostlink, "PROTOCOL", hostlink.PROTOCOL + 1)
         with pytest.raises(ProtocolError, match=re.escape("use one spinn2emu for both")) as caught:
             other.info()
-        assert {caught.value.version, caught.value.expected} == {link.PROTOCOL - 1, link.PROTOCOL}
+        assert {caught.value.version, caught.value.expected} == {hostlink.PROTOCOL - 1, hostlink.PROTOCOL}
         monkeypatch.undo()
     assert one.info()["tick"] >= 0
 

@@ -11,7 +11,7 @@ import pytest
 from spinn2emu.chip import placement
 from spinn2emu.errors import ConfigError
 from spinn2emu.program import Fifo
-from spinn2emu.router.state import MAX_ROUTERS, Endpoint, Link, find_links
+from spinn2emu.router.state import MAX_ROUTERS, Connection, Endpoint, find_connections
 from spinn2emu.router.table import Entry
 from spinn2host.mapping import Buffers, deploy
 from spinn2host.recipe import make_recipe
@@ -28,8 +28,8 @@ def test_a_sample_stays_together_and_shares_are_even(layers: tuple[int, ...], ba
             Fifo(8, 0),
         ) for pe in deployment.pes
     ]  # fmt: skip
-    links = find_links(endpoints, [Entry(*entry) for entry in deployment.entries])
-    home = placement.place(endpoints, links, routers)
+    connections = find_connections(endpoints, [Entry(*entry) for entry in deployment.entries])
+    home = placement.assign_routers(endpoints, connections, routers)
     served = [home[pe.pe] for pe in deployment.pes]
     if batch >= routers:
         assert all(len(set(home[chain])) == 1 for chain in deployment.placement.chains)
@@ -40,8 +40,8 @@ def test_a_sample_stays_together_and_shares_are_even(layers: tuple[int, ...], ba
 
 def test_a_ring_that_is_larger_than_a_share_is_cut_into_neighbours() -> None:
     endpoints = [Endpoint(pe, (), (), Fifo(8, 0)) for pe in range(1, 41)]
-    links = [Link(pe, 0, pe % 40 + 1, 0) for pe in range(1, 41)]
-    home = placement.place(endpoints, links, 4)[1:41].tolist()
+    connections = [Connection(pe, 0, pe % 40 + 1, 0) for pe in range(1, 41)]
+    home = placement.assign_routers(endpoints, connections, 4)[1:41].tolist()
     assert [home.count(router) for router in range(4)] == [10] * 4
     assert sum(a != b for a, b in itertools.pairwise(home)) == 3
 

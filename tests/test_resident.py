@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from helpers import PROGRAMS, alive, wait_until, write_program
 
-from spinn2emu import link
+from spinn2emu import hostlink
 from spinn2host.chip import Chip
 from spinn2host.cli.main import COMMANDS, run
 
@@ -403,7 +403,7 @@ program = Program(tick=tick, regions=regions)
 @pytest.mark.usefixtures("desk")
 def test_another_protocol_version_is_refused_politely(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(link, "PROTOCOL", link.PROTOCOL + 1)
+        patch.setattr(hostlink, "PROTOCOL", hostlink.PROTOCOL + 1)
         assert "use one spinn2emu for both" in refusal(capsys, "ps", code=1)
     assert run(["ps"]) == 0
 

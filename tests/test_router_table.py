@@ -1,4 +1,4 @@
-"""The routing table's compiled lookup and the search for links, against naive models."""
+"""The routing table's compiled lookup and the search for connections, against naive models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spinn2emu.errors import ConfigError
 from spinn2emu.jit import Array, native
 from spinn2emu.program import Fifo
-from spinn2emu.router.state import Endpoint, Link, find_links
+from spinn2emu.router.state import Connection, Endpoint, find_connections
 from spinn2emu.router.table import NO_ENTRY, TABLE, Entry, build_table, lookup
 
 words = st.integers(0, 2**32 - 1)
@@ -131,10 +131,10 @@ port_lists = st.lists(filters, max_size=3).map(tuple)
 input_lists = st.lists(st.tuples(st.integers(0, 2), filters).map(lambda f: (f[0], *f[1])), max_size=4).map(tuple)
 
 
-def naive_links(endpoints: list[Endpoint], entries: list[Entry]) -> list[Link]:
+def naive_links(endpoints: list[Endpoint], entries: list[Entry]) -> list[Connection]:
     """A link exists if some key may be sent, is matched by an entry, and passes the target port's filter.
 
-    An entry that an earlier one hides still makes links: a promise more to wait for, never one too few.
+    An entry that an earlier one hides still makes connections: a promise more to wait for, never one too few.
     """
     found = set()
     for sender in endpoints:
@@ -145,7 +145,7 @@ def naive_links(endpoints: list[Endpoint], entries: list[Entry]) -> list[Link]:
                     if target.pe in entry.pes:
                         for number, key_in, mask_in in target.inputs:
                             if any(k & entry.mask == entry.key and k & mask_in == key_in for k in sent):
-                                found.add(Link(sender.pe, port, target.pe, number))
+                                found.add(Connection(sender.pe, port, target.pe, number))
     return sorted(found)
 
 
@@ -156,12 +156,12 @@ def naive_links(endpoints: list[Endpoint], entries: list[Entry]) -> list[Link]:
 def test_links_are_those_of_a_naive_search(ports: list, routes: list) -> None:
     endpoints = [Endpoint(pe, inputs, outputs, Fifo(4)) for pe, (inputs, outputs) in enumerate(ports, 1)]
     entries = [Entry(key, mask, pes) for (key, mask), pes in routes]
-    assert find_links(endpoints, entries) == naive_links(endpoints, entries)
+    assert find_connections(endpoints, entries) == naive_links(endpoints, entries)
 
 
 def test_links_of_a_small_chain() -> None:
     spikes, errors = (0x10, 0xFFFFFFF0), (0x20, 0xFFFFFFF0)
     endpoints = [Endpoint(5, ((0, *errors),), (spikes,), Fifo(4)), Endpoint(6, ((0, *spikes),), (errors,), Fifo(4))]
     entries = [Entry(*spikes, (6,)), Entry(*errors, (5, 99))]
-    assert find_links(endpoints, entries) == [Link(5, 0, 6, 0), Link(6, 0, 5, 0)]
-    assert find_links(endpoints, []) == []
+    assert find_connections(endpoints, entries) == [Connection(5, 0, 6, 0), Connection(6, 0, 5, 0)]
+    assert find_connections(endpoints, []) == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spinn2emu.errors import ConfigError, ProgramError, SramOverflow
 from spinn2emu.program import Fifo, NoParameters, Program, Region
 from spinn2emu.registers import system_regions
-from spinn2emu.sram import MemoryMap, align, link
+from spinn2emu.sram import MemoryMap, align, lay_out
 
 DATA_BASE, DATA_END, SRAM = 0x8000, 0x1F000, 0x20000
 SYSTEM_NAMES = ["sys", "keys", "spaces", "index_bits", "phases", "random", "log", "fifo"]
@@ -26,7 +26,7 @@ region_lists = st.lists(st.tuples(dtypes, shapes), max_size=12).map(
 
 
 def place(regions: list[Region], fifo: Fifo = FIFO) -> MemoryMap:
-    return link(program(regions, fifo), NoParameters())[0]
+    return lay_out(program(regions, fifo), NoParameters())[0]
 
 
 def program(regions: list[Region], fifo: Fifo = FIFO) -> Program:
@@ -72,7 +72,7 @@ def test_a_program_sees_how_much_is_left_for_it() -> None:
         seen.append(available)
         return [Region("all", np.uint8, (available,))]
 
-    memory, _ = link(Program(tick=lambda: 0, regions=fill, name="greedy"), NoParameters())
+    memory, _ = lay_out(Program(tick=lambda: 0, regions=fill, name="greedy"), NoParameters())
     assert memory.free == 0
     assert memory["all"].nbytes == seen[0] < DATA_END - DATA_BASE
 
@@ -120,7 +120,7 @@ def test_repeated_names_are_refused() -> None:
 
 def test_initial_values_are_returned_by_name() -> None:
     regions = [Region("x", np.uint8, (1,), init=3), Region("y", np.uint8, (1,))]
-    assert link(program(regions), NoParameters())[1] == {"x": 3}
+    assert lay_out(program(regions), NoParameters())[1] == {"x": 3}
 
 
 def test_an_unknown_symbol_is_answered_with_the_known_ones() -> None:

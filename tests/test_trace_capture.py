@@ -24,7 +24,16 @@ from numpy.typing import NDArray
 from spinn2emu import mesh
 from spinn2emu.errors import ConfigError, NoSuchChip, PeDied, Spinn2Error
 from spinn2emu.router.state import Counter, PeCounter
-from spinn2emu.trace.capture import ALL, MOST_NOTES, OFF, CaptureMemory, Filter, Place, make_room, wants_everything
+from spinn2emu.trace.capture import (
+    ALL,
+    MOST_NOTES,
+    OFF,
+    CaptureMemory,
+    CaptureWord,
+    Filter,
+    make_room,
+    wants_everything,
+)
 from spinn2emu.trace.file import Trace, TraceWriter, canonical_order, read_trace, write_trace
 from spinn2emu.trace.recorder import Recorder
 from spinn2emu.trace.schema import CHIP_TYPES, EVENT, LINK, ROUTER, Event, Meta, interfaces, latency_ns
@@ -491,7 +500,7 @@ def test_a_router_that_finds_no_room_ends_the_trace_and_goes_on(tmp_path: Path) 
     wants_everything(captures)
     captures.restart(1, 0)
     captures.filter[Filter.ON] = ALL
-    captures.places[0, Place.NOTES] = MOST_NOTES  # of ticks that some PE has not reached
+    captures.places[0, CaptureWord.NOTES] = MOST_NOTES  # of ticks that some PE has not reached
     assert not make_room(*captures.of_router(0))
     assert captures.filter[Filter.ON] == OFF
     ours, theirs = socket.socketpair()

@@ -20,7 +20,7 @@ from spinn2emu.packets import PACKET
 from spinn2emu.sdk import TX_PACKETS
 from spinn2emu.trace import file as trace_file
 from spinn2emu.trace import pcapng
-from spinn2emu.trace.capture import MOST_NOTES, CaptureMemory, Place, put_in_order
+from spinn2emu.trace.capture import MOST_NOTES, CaptureMemory, CaptureWord, put_in_order
 from spinn2emu.trace.file import Trace, TraceWriter, canonical_order, parse, put_events, read_trace, write_trace
 from spinn2emu.trace.merge import encode_notes, look, put_read
 from spinn2emu.trace.notes import HOPS, LATENCY, NOTE, NOTE_WORDS, RANK_BITS, SPAN, TIME_BITS
@@ -334,10 +334,10 @@ def test_notes_in_any_order_become_the_events_in_order(seed: int, count: int) ->
     for number, half in enumerate(halves):
         own = captures.of_router(number).own
         own["notes"][0, : len(half)] = half.view(np.uint64).reshape(-1, NOTE_WORDS)
-        own["place"][Place.NOTES] = len(half)
+        own["place"][CaptureWord.NOTES] = len(half)
         put_in_order(own, 200 << TIME_BITS)
     n = int((events["tick"] < 200).sum())
-    assert captures.places[:2, Place.NOTES].sum() == count - n
+    assert captures.places[:2, CaptureWord.NOTES].sum() == count - n
     out, counts = np.zeros(count * pcapng.MAX_BLOCK_BYTES // 4, np.uint32), np.zeros((INTERFACES, 2), np.int64)
     at, ends, written = np.zeros(MAX_ROUTERS, np.int64), np.zeros(MAX_ROUTERS, np.int64), np.zeros(2, np.int64)
     until, done, data = look(captures.routers, at, ends), 0, b""
@@ -361,14 +361,14 @@ def test_what_the_recorder_has_not_read_stays_until_it_has(seed: int, count: int
     router, place = captures.of_router(0).own, captures.places[0]
     words = np.zeros((count, NOTE_WORDS), np.uint64)
     words[:, 3] = rng.permutation(count) * 40  # ticks, more than a key can tell apart
-    router["notes"][0, :count], place[Place.NOTES] = words, count
+    router["notes"][0, :count], place[CaptureWord.NOTES] = words, count
     at, ends, seen = np.zeros(MAX_ROUTERS, np.int64), np.zeros(MAX_ROUTERS, np.int64), list[int]()
-    while place[Place.NOTES] or place[Place.LAST] > place[Place.READ]:
+    while place[CaptureWord.NOTES] or place[CaptureWord.LAST] > place[CaptureWord.READ]:
         put_in_order(router, FOREVER)
         look(captures.routers, at, ends)
-        before = place[[Place.SIDE, Place.LAST, Place.NOTES]].copy()
+        before = place[[CaptureWord.SIDE, CaptureWord.LAST, CaptureWord.NOTES]].copy()
         put_in_order(router, FOREVER)  # not read yet, if there are any
-        assert (place[[Place.SIDE, Place.LAST, Place.NOTES]] == before).all() or at[0] == ends[0]
+        assert (place[[CaptureWord.SIDE, CaptureWord.LAST, CaptureWord.NOTES]] == before).all() or at[0] == ends[0]
         out = np.zeros(count * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
         counts, written = np.zeros((INTERFACES, 2), np.int64), np.zeros(2, np.int64)
         encode_notes(captures.routers, at, ends, FOREVER, out, count, counts, written)

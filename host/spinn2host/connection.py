@@ -16,7 +16,7 @@ from typing import Any
 
 import zmq
 
-from spinn2emu import link, pidfd
+from spinn2emu import hostlink, pidfd
 from spinn2emu.descriptors import readable
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied, Spinn2Error
 from spinn2emu.progress import tell
@@ -55,14 +55,14 @@ class Connection:
         try:
             self._socket = self._context.socket(zmq.DEALER)
             self._socket.set(zmq.LINGER, 0)
-            self._socket.connect(link.endpoint(directory / link.SOCKET_NAME))
+            self._socket.connect(hostlink.endpoint(directory / hostlink.SOCKET_NAME))
         except zmq.ZMQError as error:
             raise Spinn2Error(f"no connection to chip {self.name}: {explain(error.errno or 0)}") from error
 
     @property
     def name(self) -> str:
         """The chip's name."""
-        return self.directory.name.removeprefix(link.DIRECTORY_PREFIX)
+        return self.directory.name.removeprefix(hostlink.DIRECTORY_PREFIX)
 
     def close(self) -> None:
         """Lets go of the chip; a resident one goes on. The handle is of no use then."""
@@ -103,7 +103,7 @@ class Connection:
         """A file descriptor of the supervisor, readable when it ends; None if it has ended, or cannot be told."""
         if self._process is not None:
             return pidfd.open_process(self._process.pid) if self._process.poll() is None else None
-        pid = listener(self.directory / link.SOCKET_NAME)
+        pid = listener(self.directory / hostlink.SOCKET_NAME)
         if pid is None:
             return None
         try:
@@ -111,7 +111,7 @@ class Connection:
         except OSError:
             return None
         # The number may have gone to another process before it was opened; that one has neither socket nor lock.
-        if listener(self.directory / link.SOCKET_NAME) == pid and holds_lock(pid, self.directory):
+        if listener(self.directory / hostlink.SOCKET_NAME) == pid and holds_lock(pid, self.directory):
             return process
         os.close(process)
         return None
@@ -138,19 +138,19 @@ class Connection:
         if self._socket.closed:
             raise NoSuchChip(f"chip {self.name}: this handle has been closed, or its chip halted", name=self.name)
         self._next_id += 1
-        data = link.encode({"id": self._next_id, "op": op, **content})
-        if len(data) > link.MAX_MESSAGE_BYTES:
+        data = hostlink.encode({"id": self._next_id, "op": op, **content})
+        if len(data) > hostlink.MAX_MESSAGE_BYTES:
             raise ConfigError(
-                f"the request {op!r} has {len(data):,} bytes, a message holds {link.MAX_MESSAGE_BYTES:,}: share it out "
-                "among several", op=op, bytes=len(data), limit=link.MAX_MESSAGE_BYTES,
+                f"the request {op!r} has {len(data):,} bytes, a message holds {hostlink.MAX_MESSAGE_BYTES:,}: share "
+                "it out among several", op=op, bytes=len(data), limit=hostlink.MAX_MESSAGE_BYTES,
             )  # fmt: skip
         self._socket.send(data)
         look = time.monotonic() + LOOK_AFTER_S
         while True:
             if self._socket.poll(200):
-                reply = link.decode(self._socket.recv())
+                reply = hostlink.decode(self._socket.recv())
                 if reply["id"] == self._next_id and "progress" not in reply:
-                    return link.unwrap(reply)
+                    return hostlink.unwrap(reply)
                 if reply["id"] == self._next_id:
                     tell(reply["progress"])
                 continue
@@ -177,7 +177,7 @@ class Connection:
         if self._process is None and not self.directory.exists():
             raise NoSuchChip(f"chip {self.name} has been halted", name=self.name)
         dead = not is_alive(self.directory) if self._process is None else self._process.poll() is not None
-        if dead or _nobody_listens(self.directory / link.SOCKET_NAME):
+        if dead or _nobody_listens(self.directory / hostlink.SOCKET_NAME):
             how = "it was killed, or has crashed"
             if self._process is not None:
                 how = _how_it_ended(self._process)
@@ -189,7 +189,7 @@ class Connection:
 
     def _check_awake(self, op: str) -> None:
         """Raises DeadlineExceeded if somebody has stopped the supervisor."""
-        pid = listener(self.directory / link.SOCKET_NAME) if self._process is None else self._process.pid
+        pid = listener(self.directory / hostlink.SOCKET_NAME) if self._process is None else self._process.pid
         if pid is not None and _is_stopped(pid):
             raise DeadlineExceeded(
                 f"chip {self.name} does not answer {op!r}: its supervisor, process {pid}, is stopped (SIGSTOP, or a "

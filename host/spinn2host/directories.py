@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from spinn2emu import link
+from spinn2emu import hostlink
 from spinn2emu.errors import ConfigError, DeadlineExceeded, Spinn2Error
 from spinn2emu.refused import explain
 
@@ -75,7 +75,7 @@ def chip_directory(name: str) -> Path:
     """The directory of the chip `name`, whether there is one or not. Raises ConfigError for what is no name."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r} is not a name for a chip: 1 to 32 letters, digits, '_', '.' and '-'", name=name)
-    return base_directory() / f"{link.DIRECTORY_PREFIX}{name}"
+    return base_directory() / f"{hostlink.DIRECTORY_PREFIX}{name}"
 
 
 def new_directory(name: str | None, private: bool) -> tuple[Path, int]:
@@ -89,7 +89,7 @@ def new_directory(name: str | None, private: bool) -> tuple[Path, int]:
         if name is None:
             name = f"{PRIVATE}{secrets.token_hex(4)}" if private else _free_name(base)
         directory = chip_directory(name)
-        length = len(os.fsencode(directory / f"{link.NETWORK_NAME}999999-9"))
+        length = len(os.fsencode(directory / f"{hostlink.NETWORK_NAME}999999-9"))
         if length > _MAX_IPC_PATH:
             raise ConfigError(
                 f"the paths of sockets in {base} would have {length} bytes, {_MAX_IPC_PATH} are possible: set "
@@ -116,7 +116,7 @@ def _taken(name: str, directory: Path) -> ConfigError:
 
 def _free_name(base: Path) -> str:
     number = 1
-    while os.path.lexists(base / f"{link.DIRECTORY_PREFIX}chip{number}"):
+    while os.path.lexists(base / f"{hostlink.DIRECTORY_PREFIX}chip{number}"):
         number += 1
     return f"chip{number}"
 
@@ -125,7 +125,7 @@ def running(base: Path) -> list[str]:
     """Names of the chips whose lock somebody holds; what dead ones left behind is removed."""
     with _everybody(base):
         _reclaim(base)
-        names = [path.name.removeprefix(link.DIRECTORY_PREFIX) for path in _chips(base) if is_alive(path)]
+        names = [path.name.removeprefix(hostlink.DIRECTORY_PREFIX) for path in _chips(base) if is_alive(path)]
     return sorted(names)
 
 
@@ -150,7 +150,7 @@ def _reclaim(base: Path) -> None:
 
 def _chips(base: Path) -> list[Path]:
     """Directories of chips, of this user alone."""
-    return [path for path in base.glob(f"{link.DIRECTORY_PREFIX}*") if _is_private(path)]
+    return [path for path in base.glob(f"{hostlink.DIRECTORY_PREFIX}*") if _is_private(path)]
 
 
 def _remove_dead(directory: Path) -> None:

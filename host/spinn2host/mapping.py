@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
+from spinn2emu.router.table import Entry
 from spinn2fw.kernels.keys import (
     ALL_LAYERS,
     ALL_SAMPLES,
@@ -36,14 +37,6 @@ def index_of(keys: NDArray[np.uint32]) -> NDArray[np.int64]:
 def layer_of(keys: NDArray[np.uint32]) -> NDArray[np.int64]:
     """The layer of each key, (n,)."""
     return (keys >> np.uint32(LAYER_SHIFT) & np.uint32(LAYER_BITS)).astype(np.int64)
-
-
-class Entry(NamedTuple):
-    """A routing entry."""
-
-    key: int
-    mask: int
-    pes: tuple[int, ...]
 
 
 @dataclass(frozen=True)

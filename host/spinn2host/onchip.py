@@ -74,7 +74,7 @@ class OnChip:
         buffers = Buffers(wanted, wanted * self.events_per_sample, wanted)
         self.deployment = deploy(recipe, buffers)
         self.chains, self.optimizer = self.deployment.placement.chains, self.deployment.placement.optimizer
-        chip.deploy(self.deployment.pes, self.deployment.entries)
+        chip.deploy(self.deployment.pes, [(e.key, e.mask, e.pes) for e in self.deployment.entries])
         maps = chip.maps
         first, loss = maps[self.chains[0][0]], maps[self.chains[0][-1]]
         self.capacity = min(

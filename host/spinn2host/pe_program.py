@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spinn2emu import link, memory_map
+from spinn2emu import hostlink, memory_map
 from spinn2host.recording import pe_id
 
 Keys = tuple[int, int]
@@ -46,7 +46,7 @@ class PeProgram:
         """The program as msgpack-able data."""
         data = {name: memory_map.to_wire(np.asarray(values)) for name, values in self.data.items()}
         program = os.fspath(self.program)
-        program = link.path_to_wire(os.path.abspath(program)) if program.endswith(".py") else program
+        program = hostlink.path_to_wire(os.path.abspath(program)) if program.endswith(".py") else program
         return {"pe": self.pe, "program": program, "parameters": _plain(self.parameters), "data": data,
                 "index": self.index, "size": self.size,
                 **ports_to_wire(self.inputs, self.outputs, self.index_bits)}  # fmt: skip
@@ -57,7 +57,7 @@ def search_path() -> list[str]:
     here = []
     with contextlib.suppress(OSError):  # the folder may be gone
         here.append(os.getcwd())
-    return [link.path_to_wire(folder) for folder in [*here, *sys.path] if folder]
+    return [hostlink.path_to_wire(folder) for folder in [*here, *sys.path] if folder]
 
 
 def _plain(value: Any) -> Any:

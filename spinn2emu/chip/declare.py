@@ -18,7 +18,7 @@ from spinn2emu.packets import PAYLOAD_BYTES
 from spinn2emu.program import Fifo, Phase, Program
 from spinn2emu.registers import NO_PHASE, PhaseWord
 from spinn2emu.router.state import DRAINS, POLICIES
-from spinn2emu.sram import link
+from spinn2emu.sram import lay_out
 
 
 class Declaration(NamedTuple):
@@ -64,7 +64,7 @@ def declare(program: Program, values: Mapping[str, Any]) -> Declaration:
     try:
         program = program.with_ports(parameters)
         check_texts(program.name, program.errors, program.logs)
-        memory, initial = link(program, parameters)
+        memory, initial = lay_out(program, parameters)
         phases = program.phase_list(parameters)
         return Declaration(
             program.name, tuple(program.inputs), tuple(program.outputs), dict(program.errors), dict(program.logs),

@@ -15,7 +15,7 @@ from spinn2emu.errors import Spinn2Error
 from spinn2emu.memory_map import DATA_BASE
 from spinn2emu.refused import raise_descriptor_limit
 from spinn2emu.registers import SYSTEM
-from spinn2emu.router.state import Endpoint, Link, Share, build, find_links
+from spinn2emu.router.state import Connection, Endpoint, Share, build, find_connections
 
 
 class Plan(NamedTuple):
@@ -23,7 +23,7 @@ class Plan(NamedTuple):
 
     application: Application
     endpoints: Sequence[Endpoint]
-    links: Sequence[Link]
+    connections: Sequence[Connection]
     home: NDArray[np.int64]
     cores: list[int] | None
     ports: NDArray[np.void]
@@ -38,10 +38,10 @@ def make_plan(application: Application, cores: Sequence[int] | None) -> Plan:
     """The plan; `cores` as in `placement.choose_cores`. Raises ConfigError for a wrong routing table, or cores."""
     endpoints = [loading.endpoint(assignment) for assignment in application.awake]
     chosen, pin = placement.choose_cores(len(endpoints), cores)
-    links = find_links(endpoints, application.entries)
-    home = placement.place(endpoints, links, len(chosen))
-    ports, shares = build(endpoints, application.entries, links, home)
-    return Plan(application, endpoints, links, home, chosen if pin else None, ports, shares)
+    connections = find_connections(endpoints, application.entries)
+    home = placement.assign_routers(endpoints, connections, len(chosen))
+    ports, shares = build(endpoints, application.entries, connections, home)
+    return Plan(application, endpoints, connections, home, chosen if pin else None, ports, shares)
 
 
 SPARE_DESCRIPTORS = 64

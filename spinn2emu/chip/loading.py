@@ -51,11 +51,11 @@ class Assignment(NamedTuple):
         return self.loaded.program.memory
 
 
-def link_all(
+def load_all(
     request: Sequence[Mapping[str, Any]], path: Sequence[str] = (), strict: bool = False,
     report: Callable[[str], None] = tell,
 ) -> list[Assignment]:  # fmt: skip
-    """Links and compiles every program of the request, each set of parameters once; strict: as in `entry.entry_of`.
+    """Links and compiles every program of the request, each set of parameters once; strict: as in `compiled_tick`.
 
     path: the folders where modules are looked for, beside those of the installation. report: see `workshop.make_all`.
 
@@ -135,7 +135,7 @@ def endpoint(assignment: Assignment) -> Endpoint:
 
 def image(assignment: Assignment) -> Image:
     """What the PE's process must know."""
-    return Image(assignment.pe, assignment.program.name, assignment.memory, assignment.loaded.entry)
+    return Image(assignment.pe, assignment.program.name, assignment.memory, assignment.loaded.tick_address)
 
 
 def initialise(assignment: Assignment, memory: ChipMemory, tick: int, seed: int = 0) -> None:

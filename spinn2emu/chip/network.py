@@ -12,7 +12,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from spinn2emu import geometry, link, spec
+from spinn2emu import geometry, hostlink, spec
 from spinn2emu.chip import loading, processes
 from spinn2emu.chip.application import Application
 from spinn2emu.chip.deployment import Before, Plan, check_descriptors, make_plan
@@ -21,7 +21,7 @@ from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.tracing import Tracing
 from spinn2emu.chip.watch import STUCK_AFTER_S
 from spinn2emu.errors import ConfigError, Spinn2Error
-from spinn2emu.frames import SUPERVISOR, VERSION, Kind, header, identity, new_buffer
+from spinn2emu.frames import SUPERVISOR, VERSION, FrameKind, header, identity, new_buffer
 from spinn2emu.jit import prepare
 from spinn2emu.jit.build import Build
 from spinn2emu.pe import debug as pe_debug
@@ -158,8 +158,8 @@ class Network:
         # A new name for each load: the socket that is being closed may still reconnect to the old one's successor, and
         # would take the supervisor's identity there.
         self._loads += 1
-        names = [f"{link.NETWORK_NAME}{self._loads}-{r}" for r in range(len(plan.shares))]
-        where = [link.endpoint(self.directory / name) for name in names]
+        names = [f"{hostlink.NETWORK_NAME}{self._loads}-{r}" for r in range(len(plan.shares))]
+        where = [hostlink.endpoint(self.directory / name) for name in names]
         processes.prepare_to_fork()
         memory = self.memory
         for r, share in enumerate(plan.shares):
@@ -167,7 +167,7 @@ class Network:
             records = (memory.queues, memory.of_router(r), memory.captures.of_router(r))
             if self.options.loop == "python":
                 body = partial(
-                    router_debug.main, plan.endpoints, plan.application.entries, plan.links, *records, where[r]
+                    router_debug.main, plan.endpoints, plan.application.entries, plan.connections, *records, where[r]
                 )
             else:
                 body = partial(router_process.main, r, share, plan.ports, *records, where)
@@ -245,7 +245,7 @@ class Network:
         for socket in self.sockets:
             socket.close(linger=0)
         self.sockets = []
-        for path in self.directory.glob(f"{link.NETWORK_NAME}*"):
+        for path in self.directory.glob(f"{hostlink.NETWORK_NAME}*"):
             path.unlink(missing_ok=True)
 
     def run(self, ticks: int) -> None:
@@ -265,7 +265,7 @@ class Network:
         self._window = min(self.tick, (self._window // size + 1) * size)
         self._reached = 0
         head = header(self._frame)[0]
-        head["kind"], head["version"], head["pe"], head["limit"] = Kind.RUN, VERSION, SUPERVISOR, self._window
+        head["kind"], head["version"], head["pe"], head["limit"] = FrameKind.RUN, VERSION, SUPERVISOR, self._window
         for socket in self.sockets:
             socket.send(self._frame.tobytes())
 
@@ -276,13 +276,13 @@ class Network:
 
     def _hear_frame(self, head: np.void) -> None:
         pe = int(head["pe"])
-        if head["kind"] == Kind.IDLE:
+        if head["kind"] == FrameKind.IDLE:
             self._reached += int(head["limit"]) == self._window
             if self._reached == len(self.sockets):
                 self._end_window()
-        elif head["kind"] == Kind.FAILED:
+        elif head["kind"] == FrameKind.FAILED:
             self.failure = self.failure or pe_failed(self.memory, self.assignments[pe])
-        elif head["kind"] == Kind.FAULT:
+        elif head["kind"] == FrameKind.FAULT:
             self.failure = self.failure or network_stopped(Fault(int(head["status"])), self.assignments.get(pe))
 
     def _end_window(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spinn2emu import geometry, link, memory_map
+from spinn2emu import geometry, hostlink, memory_map
 from spinn2emu.chip import loading, logs, processes
 from spinn2emu.chip.application import SIGNALS, Application
 from spinn2emu.chip.memory import ChipMemory
@@ -113,9 +113,9 @@ class Operations:
         anew = bool(request.get("anew"))
         if not anew:
             self._check_well()
-        items = [item | {"program": link.path_from_wire(item["program"])} for item in request["pes"]]
-        folders = [link.path_from_wire(folder) for folder in request.get("path") or ()]
-        assignments = loading.link_all(
+        items = [item | {"program": hostlink.path_from_wire(item["program"])} for item in request["pes"]]
+        folders = [hostlink.path_from_wire(folder) for folder in request.get("path") or ()]
+        assignments = loading.load_all(
             items, folders, options.strict, network.report,
         )  # fmt: skip
         fresh = {assignment.pe for assignment in assignments}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError
-from spinn2emu.router.state import MAX_IDS, MAX_ROUTERS, Endpoint, Link
+from spinn2emu.router.state import MAX_IDS, MAX_ROUTERS, Connection, Endpoint
 
 PES_PER_ROUTER = 8
 """A router process for fewer PEs costs more than it gains."""
@@ -65,19 +65,19 @@ def _read(path: Path, default: str) -> str:
         return default
 
 
-def place(endpoints: Sequence[Endpoint], links: Sequence[Link], routers: int) -> NDArray[np.int64]:
+def assign_routers(endpoints: Sequence[Endpoint], connections: Sequence[Connection], routers: int) -> NDArray[np.int64]:
     """The router that serves each PE id, (153,).
 
     PEs that are joined by a connection of their own (one speaks on a port, one listens) stay together as far as the
     share of a router reaches; beyond that neighbours on the die do, in shares of equal size.
     """
-    heard_by = Counter((link.source, link.port) for link in links)
-    hears = Counter((link.target, link.target_port) for link in links)
+    heard_by = Counter((connection.source, connection.port) for connection in connections)
+    hears = Counter((connection.target, connection.target_port) for connection in connections)
     group_of = {endpoint.pe: [endpoint.pe] for endpoint in endpoints}
     share = -(-len(endpoints) // routers)
-    for link in links:
-        one, other = group_of[link.source], group_of[link.target]
-        own = heard_by[link.source, link.port] == hears[link.target, link.target_port] == 1
+    for connection in connections:
+        one, other = group_of[connection.source], group_of[connection.target]
+        own = heard_by[connection.source, connection.port] == hears[connection.target, connection.target_port] == 1
         if own and one is not other and len(one) + len(other) <= share:
             one += other
             group_of.update(dict.fromkeys(other, one))

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from spinn2emu import geometry, link, pidfd
+from spinn2emu import geometry, hostlink, pidfd
 from spinn2emu.chip import loading, requests
 from spinn2emu.chip.failures import as_error
 from spinn2emu.chip.memory import ChipMemory
@@ -58,11 +58,11 @@ class Supervisor:
         self.network = Network(directory, self.memory, self.context, options)
         with contextlib.suppress(OSError):  # else later, when it is needed
             self.network.build = Build(NATIVES)  # goes on in the background, if something is missing
-        name = directory.name.removeprefix(link.DIRECTORY_PREFIX)
+        name = directory.name.removeprefix(hostlink.DIRECTORY_PREFIX)
         self.operations = Operations(name, owner, self.network, self.memory, self.watch, self._await_all)
         self.host = self.context.socket(zmq.ROUTER)
-        self.host.set(zmq.MAXMSGSIZE, link.MAX_MESSAGE_BYTES)
-        self.host.bind(link.endpoint(directory / link.SOCKET_NAME))
+        self.host.set(zmq.MAXMSGSIZE, hostlink.MAX_MESSAGE_BYTES)
+        self.host.bind(hostlink.endpoint(directory / hostlink.SOCKET_NAME))
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -125,21 +125,21 @@ class Supervisor:
 
     def _serve_request(self, host: bytes, *parts: bytes) -> None:
         try:
-            request = link.decode(parts[-1])
+            request = hostlink.decode(parts[-1])
         except ProtocolError as error:
-            self.host.send_multipart([host, link.reply_error(error.fields.get("id", 0), error)])
+            self.host.send_multipart([host, hostlink.reply_error(error.fields.get("id", 0), error)])
             return
         try:
             requests.check(request)
         except ProtocolError as error:
-            self.host.send_multipart([host, link.reply_error(request["id"], error)])
+            self.host.send_multipart([host, hostlink.reply_error(request["id"], error)])
             return
         if request["op"] == "wait":
             self.waiters.append(Waiter(host, request, time.monotonic() + min(request.get("timeout", 1.0), 60.0)))
             return
 
         def report(text: str) -> None:
-            self.host.send_multipart([host, link.progress(request, text)])
+            self.host.send_multipart([host, hostlink.progress(request, text)])
 
         self.network.report = report
         self._reply(host, request, self.operations.serve)
@@ -148,12 +148,12 @@ class Supervisor:
         self, host: bytes, request: dict[str, Any], operation: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> None:
         try:
-            answer = link.reply_ok(request, **operation(request))
+            answer = hostlink.reply_ok(request, **operation(request))
         except Spinn2Error as error:
-            answer = link.reply_error(request["id"], error)
+            answer = hostlink.reply_error(request["id"], error)
         except Exception as error:
             traceback.print_exc()
-            answer = link.reply_error(request["id"], as_error(error, repr(request["op"])))
+            answer = hostlink.reply_error(request["id"], as_error(error, repr(request["op"])))
         self.host.send_multipart([host, answer])
 
     def _await_all(self) -> None:

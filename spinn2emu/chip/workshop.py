@@ -24,7 +24,7 @@ from spinn2emu.descriptors import readable
 from spinn2emu.errors import ProgramError, Spinn2Error, from_wire
 from spinn2emu.jit import objects, store
 from spinn2emu.jit.build import compiler_environment
-from spinn2emu.pe.entry import entry_of
+from spinn2emu.pe.compiled import compiled_tick
 from spinn2emu.program import load_program
 from spinn2emu.program_files import look_in
 from spinn2emu.progress import tell
@@ -46,10 +46,10 @@ class Order(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A program with one set of parameters, linked and compiled; `entry`: address of its code in this process."""
+    """A program with one set of parameters, linked and compiled; `tick_address`: of its code in this process."""
 
     program: Declaration
-    entry: int
+    tick_address: int
 
 
 class _Task(NamedTuple):
@@ -233,7 +233,7 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
                 layout = str((shapes, phases, declaration.outputs))
                 if layout not in done:
                     with_ports = replace(program, outputs=declaration.outputs)
-                    done[layout] = entry_of(with_ports, symbols, phases, strict, lambda: say("compiling"))
+                    done[layout] = compiled_tick(with_ports, symbols, phases, strict, lambda: say("compiling"))
                 say("made", number, [declaration.to_wire(), *done[layout]])
         except Spinn2Error as error:
             say("error", number, error.to_wire())

@@ -11,7 +11,7 @@ import numpy as np
 import zmq
 
 from spinn2emu import spec
-from spinn2emu.frames import FOREVER, HEADER_PACKETS, VERSION, Kind, header, new_buffer
+from spinn2emu.frames import FOREVER, HEADER_PACKETS, VERSION, FrameKind, header, new_buffer
 from spinn2emu.packets import NO_PORT, PACKET, PHASE_BEGINS, PORT_BITS
 from spinn2emu.pe.guard import ENTER, LEAVE, guarded
 from spinn2emu.pe.note import put_note
@@ -33,14 +33,14 @@ class PeLoop:
         self.rx, self.tx = new_buffer(spec.FRAME_PACKETS.value), new_buffer(TX_BUFFER)
         self.context = build_context(image, sram, self.rx, self.tx)
         self.sys, self.phases = (image.memory[name].view(sram) for name in ("sys", "phases"))
-        self.kernel = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(image.entry)
+        self.kernel = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(image.tick_address)
 
     def serve(self) -> None:
         """Says what it needs, gets a grant, runs the ticks that the grant covers, and so on."""
         if self.sys[Register.PHASE] == NO_PHASE:
             self.enter_phase(0, int(self.sys[Register.TICK]))
         self.promise(int(self.sys[Register.TICK]))
-        self.send(Kind.REPORT)
+        self.send(FrameKind.REPORT)
         while True:
             grant, packets = self.receive()
             failed = False
@@ -49,11 +49,11 @@ class PeLoop:
                 failed = not self.run_tick(packets[:due])
                 packets = packets[due:]
                 if self.context["tx_count"] > TX_PACKETS // 2 and not failed:
-                    self.send(Kind.PART)
+                    self.send(FrameKind.PART)
             if not failed:
                 self.sys[Register.STATUS] = Status.WAITING
             guarded(self.guard, LEAVE)
-            self.send(Kind.FAILED if failed else Kind.REPORT)
+            self.send(FrameKind.FAILED if failed else FrameKind.REPORT)
 
     def receive(self) -> tuple[np.void, np.ndarray]:
         """The next grant and its packets, in canonical order."""
@@ -134,7 +134,7 @@ class PeLoop:
             first = tick if speaks else min(end + 1 + row[PhaseWord.QUIET + port], FOREVER)
             self.context["horizon"][port] = max(self.context["horizon"][port], first)
 
-    def send(self, kind: Kind) -> None:
+    def send(self, kind: FrameKind) -> None:
         """Sends the packets of the transmit buffer with the PE's promises and wishes."""
         row, tick, end = self.phases[self.sys[Register.PHASE]], self.sys[Register.TICK], self.sys[Register.PHASE_END]
         count = int(self.context["tx_count"])

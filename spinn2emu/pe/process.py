@@ -10,7 +10,7 @@ import numpy as np
 import zmq
 
 from spinn2emu import spec
-from spinn2emu.frames import FOREVER, FRAME, HEADER_PACKETS, VERSION, Kind, header, identity, new_buffer
+from spinn2emu.frames import FOREVER, FRAME, HEADER_PACKETS, VERSION, FrameKind, header, identity, new_buffer
 from spinn2emu.jit import address_of, array_at, call_address, inlined, native
 from spinn2emu.libzmq import EINTR, zmq_errno, zmq_recv, zmq_send
 from spinn2emu.memory_map import DATA_BASE, MemoryMap
@@ -23,7 +23,12 @@ from spinn2emu.sdk import CONTEXT, TX_BUFFER
 _FRAME_BYTES = (HEADER_PACKETS + spec.FRAME_PACKETS.value) * PACKET.itemsize
 _PACKET_BYTES, _HEADER_BYTES, _PORTS = PACKET.itemsize, HEADER_PACKETS * PACKET.itemsize, spec.MAX_PORTS.value
 _GO_ON, _ASK, _FLUSH = int(Stop.GO_ON), int(Stop.ASK), int(Stop.FLUSH)
-_REPORT, _PART, _FAILED_FRAME, _GRANT = int(Kind.REPORT), int(Kind.PART), int(Kind.FAILED), int(Kind.GRANT)
+_REPORT, _PART, _FAILED_FRAME, _GRANT = (
+    int(FrameKind.REPORT),
+    int(FrameKind.PART),
+    int(FrameKind.FAILED),
+    int(FrameKind.GRANT),
+)
 _LIVE, _SENDS = int(PhaseWord.LIVE), int(PhaseWord.SENDS)
 _WAITING, _RUNNING, _FOREVER, _EINTR = int(Status.WAITING), int(Status.RUNNING), FOREVER, EINTR
 _VERSION = VERSION
@@ -60,7 +65,7 @@ def _send(socket, kind, sram, context, frame):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _run_ticks(entry, sram, context):  # type: ignore[no-untyped-def]
+def _run_ticks(tick_address, sram, context):  # type: ignore[no-untyped-def]
     """Runs the program's ticks, each with the packets that are due in it, until it has to ask or to send, or fails."""
     sys, low, t, stop = sram.sys, context.rx_next, sram.sys.tick, np.int64(_GO_ON)
     rx = array_at(context.rx_packets, (context.rx_count,), PACKET)
@@ -72,7 +77,7 @@ def _run_ticks(entry, sram, context):  # type: ignore[no-untyped-def]
         context.due_packets = context.rx_packets + low * _PACKET_BYTES
         context.due_count = high - low
         begin_tick(sram, context, t)
-        code = call_address(entry, address_of(context))
+        code = call_address(tick_address, address_of(context))
         stop = end_tick(sram, context, t, code)
         low = high
         t += 1
@@ -81,10 +86,10 @@ def _run_ticks(entry, sram, context):  # type: ignore[no-untyped-def]
 
 
 @native(int, int, SYSTEM, CONTEXT, FRAME, FRAME, GUARD)
-def run(socket, entry, sram, context, grant, report, guard):  # type: ignore[no-untyped-def]
+def run(socket, tick_address, sram, context, grant, report, guard):  # type: ignore[no-untyped-def]
     """Serves grants until a signal arrives (INTERRUPTED) or the network is gone (BROKEN).
 
-    `entry`: address of the program's compiled code; `grant`, `report`: headers of the receive and the transmit frame.
+    `tick_address`: of the program's compiled code; `grant`, `report`: headers of the receive and the transmit frame.
     """
     sys = sram.sys
     if context.limit == _NEVER:  # a new process: the program begins, or goes on where its SRAM says
@@ -110,11 +115,11 @@ def run(socket, entry, sram, context, grant, report, guard):  # type: ignore[no-
         enter(guard)
         set_until(sram, context)
         sys.status = _RUNNING
-        stop = _run_ticks(entry, sram, context)
+        stop = _run_ticks(tick_address, sram, context)
         while stop == _FLUSH:
             if _send(socket, _PART, sram, context, report):
                 return BROKEN
-            stop = _run_ticks(entry, sram, context)
+            stop = _run_ticks(tick_address, sram, context)
         kind = _REPORT if stop == _ASK else _FAILED_FRAME
         if stop == _ASK:
             sys.status = _WAITING
@@ -129,8 +134,8 @@ class Image(NamedTuple):
     pe: int
     program: str
     memory: MemoryMap
-    entry: int
-    """Address of the compiled entry."""
+    tick_address: int
+    """Of the compiled `tick`."""
 
 
 def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray) -> np.ndarray:
@@ -155,7 +160,7 @@ def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, en
     context = build_context(image, sram, rx, tx)
     system = sram[DATA_BASE:][: SYSTEM.itemsize].view(SYSTEM)
     with connected(image.pe, endpoint) as socket:
-        arguments = (socket.underlying, image.entry, system, context, header(rx), header(tx), guard)
+        arguments = (socket.underlying, image.tick_address, system, context, header(rx), header(tx), guard)
         while run(*arguments) == INTERRUPTED:
             pass
 

@@ -12,10 +12,10 @@ import zmq
 from numpy.typing import NDArray
 
 from spinn2emu import mesh, spec
-from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind, header, identity, new_buffer
+from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, FrameKind, header, identity, new_buffer
 from spinn2emu.packets import PACKET, PHASE_BEGINS, PacketType
 from spinn2emu.router.process import bound
-from spinn2emu.router.state import Counter, Endpoint, Fault, Link, PeCounter
+from spinn2emu.router.state import Connection, Counter, Endpoint, Fault, PeCounter
 from spinn2emu.router.table import Entry
 from spinn2emu.trace.capture import Capture, publish_tick, record_packets
 from spinn2emu.trace.schema import LINK, ROUTER, Event
@@ -25,8 +25,8 @@ class RouterLoop:
     """The router. `serve` is its life, `route` what happens to a packet, `try_grant` what wakes a PE."""
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], queues: NDArray[np.void],
-        registers: NDArray[np.void], capture: Capture, socket: zmq.Socket[bytes],
+        self, endpoints: Sequence[Endpoint], entries: Sequence[Entry], connections: Sequence[Connection],
+        queues: NDArray[np.void], registers: NDArray[np.void], capture: Capture, socket: zmq.Socket[bytes],
     ) -> None:  # fmt: skip
         self.entries, self.registers, self.capture, self.socket = entries, registers, capture, socket
         self.endpoints = {endpoint.pe: endpoint for endpoint in endpoints}
@@ -34,9 +34,9 @@ class RouterLoop:
             (pe, port): set[tuple[int, int]]() for pe in self.endpoints for port in range(spec.MAX_PORTS.value)
         }
         self.reach = {pe: set[int]() for pe in self.endpoints}
-        for link in links:
-            self.sources[link.target, link.target_port].add((link.source, link.port))
-            self.reach[link.source].add(link.target)
+        for connection in connections:
+            self.sources[connection.target, connection.target_port].add((connection.source, connection.port))
+            self.reach[connection.source].add(connection.target)
         self.kept = queues
         self.queues = {pe: [p.copy() for p in queues["packets"][pe, : queues["length"][pe]]] for pe in self.endpoints}
         self.reports: dict[int, np.void] = {}  # of the PEs that wait
@@ -53,16 +53,16 @@ class RouterLoop:
             head, packets = header(frame)[0], frame[HEADER_PACKETS:]
             self.registers["frames"] += 1
             pe = int(head["pe"])
-            if head["kind"] == Kind.RUN:
+            if head["kind"] == FrameKind.RUN:
                 self.limit, self.open = int(head["limit"]), True
                 self.wake(self.endpoints)
-            elif head["kind"] == Kind.FAILED:
-                self.tell(Kind.FAILED, pe, int(head["status"]))
+            elif head["kind"] == FrameKind.FAILED:
+                self.tell(FrameKind.FAILED, pe, int(head["status"]))
             else:
                 for packet in packets:
                     self.route(packet)
                 self.horizons[pe] = head["horizon"].copy()
-                if head["kind"] == Kind.REPORT:
+                if head["kind"] == FrameKind.REPORT:
                     self.reports[pe], self.next_tick[pe] = head.copy(), int(head["tick"])
                 self.wake({pe} | self.reach[pe])
             running = len(self.endpoints) - len(self.reports)
@@ -107,7 +107,7 @@ class RouterLoop:
                 self.note(packet, Event.UNCLAIMED, pe, self.latency[source, pe])
                 continue
             if len(self.queues[pe]) == spec.FRAME_PACKETS.value:
-                self.tell(Kind.FAULT, pe, Fault.QUEUE_FULL)
+                self.tell(FrameKind.FAULT, pe, Fault.QUEUE_FULL)
                 return
             copy = packet.copy()
             copy["port"], copy["time"] = port, packet["time"] + self.latency[source, pe]
@@ -150,7 +150,7 @@ class RouterLoop:
         for i, packet in enumerate(packets):
             frame[HEADER_PACKETS + i] = packet
         head = header(frame)[0]
-        head["kind"], head["version"], head["pe"], head["count"] = Kind.GRANT, VERSION, pe, len(packets)
+        head["kind"], head["version"], head["pe"], head["count"] = FrameKind.GRANT, VERSION, pe, len(packets)
         head["live"], head["end"], head["limit"] = report["live"], end, last + 1
         self.socket.send_multipart([identity(pe), frame.tobytes()])
 
@@ -203,9 +203,9 @@ class RouterLoop:
                 self.kept["packets"][pe, i] = packet
         self.open = False
         publish_tick(*self.capture, self.limit - 1)
-        self.tell(Kind.IDLE, 0, 0)
+        self.tell(FrameKind.IDLE, 0, 0)
 
-    def tell(self, kind: Kind, pe: int, status: int) -> None:
+    def tell(self, kind: FrameKind, pe: int, status: int) -> None:
         """Sends a frame without packets to the supervisor."""
         frame = new_buffer(0)
         head = header(frame)[0]
@@ -215,9 +215,9 @@ class RouterLoop:
 
 
 def main(
-    endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], queues: NDArray[np.void],
-    registers: NDArray[np.void], capture: Capture, where: str,
+    endpoints: Sequence[Endpoint], entries: Sequence[Entry], connections: Sequence[Connection],
+    queues: NDArray[np.void], registers: NDArray[np.void], capture: Capture, where: str,
 ) -> None:  # fmt: skip
     """Body of the router's process."""
     with bound(0, [where]) as socket:
-        RouterLoop(endpoints, entries, links, queues, registers, capture, socket).serve()
+        RouterLoop(endpoints, entries, connections, queues, registers, capture, socket).serve()

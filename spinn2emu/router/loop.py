@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spinn2emu import spec
-from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, Kind
+from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, FrameKind
 from spinn2emu.jit import address_of, inlined, native
 from spinn2emu.libzmq import EINTR, SNDMORE, zmq_errno, zmq_recv, zmq_send
 from spinn2emu.packets import PACKET
@@ -42,9 +42,9 @@ from spinn2emu.trace.schema import Event
 _PORTS, _PACKET_BYTES, _HEADER_BYTES = spec.MAX_PORTS.value, PACKET.itemsize, HEADER_PACKETS * PACKET.itemsize
 _FOREVER, _SUPERVISOR, _VERSION, _ROUTERS, _IDS = FOREVER, SUPERVISOR, VERSION, MAX_IDS, MAX_IDS
 _FRAME_BYTES, _LAST_TICK = _HEADER_BYTES + spec.FRAME_PACKETS.value * _PACKET_BYTES, LAST_TICK
-_REPORT, _FAILED, _GRANT, _RUN = int(Kind.REPORT), int(Kind.FAILED), int(Kind.GRANT), int(Kind.RUN)
-_PART = int(Kind.PART)
-_IDLE, _FAULT, _PASSED, _DONE = int(Kind.IDLE), int(Kind.FAULT), int(Kind.PASSED), int(Kind.DONE)
+_REPORT, _FAILED, _GRANT, _RUN = int(FrameKind.REPORT), int(FrameKind.FAILED), int(FrameKind.GRANT), int(FrameKind.RUN)
+_PART = int(FrameKind.PART)
+_IDLE, _FAULT, _PASSED, _DONE = int(FrameKind.IDLE), int(FrameKind.FAULT), int(FrameKind.PASSED), int(FrameKind.DONE)
 _BAD_FRAME, _NOT_LIVE = int(Fault.BAD_FRAME), int(Counter.NOT_LIVE)
 _EVENT_RECEIVED, _EVENT_NOT_LIVE = int(Event.RECEIVED), int(Event.NOT_LIVE)
 _DELIVERED, _DISCARDED = int(PeCounter.DELIVERED), int(PeCounter.DISCARDED)

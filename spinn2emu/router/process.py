@@ -10,7 +10,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from spinn2emu.frames import VERSION, Kind, header, identity, new_buffer
+from spinn2emu.frames import VERSION, FrameKind, header, identity, new_buffer
 from spinn2emu.router import loop
 from spinn2emu.router.state import MAX_IDS, Share, build_work
 from spinn2emu.trace.capture import Capture
@@ -50,7 +50,7 @@ def _greet(socket: zmq.Socket[bytes], number: int, router: bytes) -> None:
     """Waits until another router can be reached, so that nothing that is sent to it later is lost."""
     greeting = new_buffer(0)
     head = header(greeting)[0]
-    head["kind"], head["version"], head["router"], head["limit"] = Kind.DONE, VERSION, number, -1
+    head["kind"], head["version"], head["router"], head["limit"] = FrameKind.DONE, VERSION, number, -1
     while True:
         try:
             socket.send_multipart([router, greeting.tobytes()])

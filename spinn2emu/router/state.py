@@ -167,7 +167,7 @@ class Endpoint(NamedTuple):
     fifo: Fifo
 
 
-class Link(NamedTuple):
+class Connection(NamedTuple):
     """Packets of `port` of PE `source` may reach input `target_port` of PE `target`."""
 
     source: int
@@ -186,18 +186,18 @@ def find_routes(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> Iter
                 yield endpoint, port, entries[int(number)]
 
 
-def find_links(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> list[Link]:
+def find_connections(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> list[Connection]:
     """All connections that the routing entries make possible between output and input ports."""
     by_pe = {endpoint.pe: endpoint for endpoint in endpoints}
-    links = set()
+    connections = set()
     for endpoint, port, entry in find_routes(endpoints, entries):
         key, mask = endpoint.outputs[port]
         for pe in entry.pes:
             for target_port, key_in, mask_in in by_pe[pe].inputs if pe in by_pe else ():
                 meets_sender = (key_in ^ key) & mask_in & mask == 0
                 if meets_sender and (key_in ^ entry.key) & mask_in & entry.mask == 0:
-                    links.add(Link(endpoint.pe, port, pe, target_port))
-    return sorted(links)
+                    connections.add(Connection(endpoint.pe, port, pe, target_port))
+    return sorted(connections)
 
 
 def build_ports(endpoints: Sequence[Endpoint]) -> NDArray[np.void]:
@@ -216,7 +216,7 @@ def build_ports(endpoints: Sequence[Endpoint]) -> NDArray[np.void]:
 
 
 def build_gate(
-    endpoints: Sequence[Endpoint], links: Sequence[Link], routes: Iterable[tuple[int, int, int]],
+    endpoints: Sequence[Endpoint], connections: Sequence[Connection], routes: Iterable[tuple[int, int, int]],
     home: NDArray[np.int64], own: int,
 ) -> NDArray[np.void]:  # fmt: skip
     """Router `own`'s gate, a record GATE, before the first report: nobody waits, nobody has promised anything.
@@ -228,16 +228,16 @@ def build_gate(
     gate["left"] = gate["running"] = gate["present"].sum()  # a new process runs until its first report
     gate["own"], gate["routers"] = own, home.max(initial=0) + 1
     gate["done"] = -1
-    sources: list[list[Link]] = [[] for _ in range(_PAIRS)]
+    sources: list[list[Connection]] = [[] for _ in range(_PAIRS)]
     reach: list[set[int]] = [set() for _ in range(MAX_IDS)]
-    for link in links:
-        if home[link.target] == own:
-            sources[link.target * _PORTS + link.target_port].append(link)
-            reach[link.source].add(link.target)
-    flat = [link for bucket in sources for link in bucket]
+    for connection in connections:
+        if home[connection.target] == own:
+            sources[connection.target * _PORTS + connection.target_port].append(connection)
+            reach[connection.source].add(connection.target)
+    flat = [connection for bucket in sources for connection in bucket]
     gate["source_start"][1:] = np.cumsum([len(bucket) for bucket in sources])
-    gate["source_pe"][: len(flat)] = [link.source for link in flat]
-    gate["source_port"][: len(flat)] = [link.port for link in flat]
+    gate["source_pe"][: len(flat)] = [connection.source for connection in flat]
+    gate["source_port"][: len(flat)] = [connection.port for connection in flat]
     gate["reach_start"][1:] = np.cumsum([len(targets) for targets in reach])
     gate["reach"][: gate["reach_start"][-1]] = [pe for targets in reach for pe in sorted(targets)]
     heard = set()
@@ -267,11 +267,11 @@ class Share(NamedTuple):
 
 
 def build(
-    endpoints: Sequence[Endpoint], entries: Sequence[Entry], links: Sequence[Link], home: NDArray[np.int64]
+    endpoints: Sequence[Endpoint], entries: Sequence[Entry], connections: Sequence[Connection], home: NDArray[np.int64]
 ) -> tuple[NDArray[np.void], list[Share]]:
     """Ports and every router's share of a chip; `home[pe]`: number of the router that serves a PE."""
     routers = range(int(home.max()) + 1)
     tables = build_table(entries, home, len(routers))
     routes = {(e.pe, port, pe) for e, port, entry in find_routes(endpoints, entries) for pe in entry.pes}
-    shares = [Share(tables[r], build_gate(endpoints, links, routes, home, r)) for r in routers]
+    shares = [Share(tables[r], build_gate(endpoints, connections, routes, home, r)) for r in routers]
     return build_ports(endpoints), shares

@@ -80,9 +80,9 @@ def build_table(
             slot_key[offset[group] + slot] = key
             slot_entry[offset[group] + slot] = number
     targets = np.array([pe for entry in entries for pe in sorted(entry.pes)], np.uint16)
-    entry_of = np.repeat(np.arange(len(entries)), [len(entry.pes) for entry in entries])
+    compiled_tick = np.repeat(np.arange(len(entries)), [len(entry.pes) for entry in entries])
     spread = np.zeros(len(entries), np.int64)
-    np.bitwise_or.at(spread, entry_of, 1 << home[targets])
+    np.bitwise_or.at(spread, compiled_tick, 1 << home[targets])
     columns: dict[str, Any] = {
         "masks": order, "first": [min(groups[mask].values()) for mask in order], "offset": offset, "bits": bits,
         "slot_key": slot_key, "slot_entry": slot_entry, "spread": spread,
@@ -93,7 +93,7 @@ def build_table(
         table = np.zeros((), TABLE)
         own = home[targets] == router
         table["groups"] = len(order)
-        counts = np.bincount(entry_of[own], minlength=len(entries))
+        counts = np.bincount(compiled_tick[own], minlength=len(entries))
         for name, values in (columns | {"targets": targets[own]}).items():
             table[name][: len(values)] = values
         table["start"][1 : len(entries) + 1] = np.cumsum(counts)

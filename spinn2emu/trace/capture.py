@@ -41,7 +41,7 @@ class Filter(enum.IntEnum):
     LAST = 5
 
 
-class Place(enum.IntEnum):
+class CaptureWord(enum.IntEnum):
     """Words of one router. Those that it and the recorder write are not in one cache line."""
 
     NUMBER = 0  # the router's
@@ -67,7 +67,7 @@ SHARED = np.dtype([
 """What all routers share."""
 
 OWN = np.dtype([
-    ("place", "<i8", (24,)),  # see Place
+    ("place", "<i8", (24,)),  # see CaptureWord
     ("counts", "<u4", COUNTS),  # to sort
     ("notes", "<u8", (2, MOST_NOTES, NOTE_WORDS)),
     ("keys", "<u8", (2, MOST_NOTES)),  # sort key << RANK_BITS | number of the note
@@ -79,9 +79,19 @@ Capture = namedtuple("Capture", ["shared", "own"])
 
 _ON, _EVENTS, _KEY, _MASK = int(Filter.ON), int(Filter.EVENTS), int(Filter.KEY), int(Filter.MASK)
 _FROM, _TO = int(Filter.FIRST), int(Filter.LAST)
-_NUMBER, _NOTES, _SIDE, _ROW = int(Place.NUMBER), int(Place.NOTES), int(Place.SIDE), int(Place.ROW)
-_FIRST, _LAST, _BASE, _SORTED = int(Place.FIRST), int(Place.LAST), int(Place.BASE), int(Place.SORTED)
-_BUSY, _FULL, _READ = int(Place.BUSY), int(Place.FULL), int(Place.READ)
+_NUMBER, _NOTES, _SIDE, _ROW = (
+    int(CaptureWord.NUMBER),
+    int(CaptureWord.NOTES),
+    int(CaptureWord.SIDE),
+    int(CaptureWord.ROW),
+)
+_FIRST, _LAST, _BASE, _SORTED = (
+    int(CaptureWord.FIRST),
+    int(CaptureWord.LAST),
+    int(CaptureWord.BASE),
+    int(CaptureWord.SORTED),
+)
+_BUSY, _FULL, _READ = int(CaptureWord.BUSY), int(CaptureWord.FULL), int(CaptureWord.READ)
 _MOST, _FOREVER, _NOTE_WORDS, _SOME, _MAX_ROUTERS = MOST_NOTES, FOREVER, NOTE_WORDS, SOME, MAX_ROUTERS
 _PORT_BITS, _PHASE = PORT_BITS, int(Event.PHASE)
 _RANK_BITS, _SPAN = np.uint64(RANK_BITS), SPAN
@@ -108,7 +118,7 @@ class CaptureMemory:
     def clear(self) -> None:
         """Nothing has been recorded."""
         self.places[:] = 0
-        self.places[:, Place.NUMBER] = range(len(self.places))
+        self.places[:, CaptureWord.NUMBER] = range(len(self.places))
 
     def of_router(self, number: int) -> Capture:
         """What router `number` records with."""
@@ -118,14 +128,14 @@ class CaptureMemory:
         """Other router processes will record, from `tick` on, when none does now."""
         notes, begin = self.routers["notes"], max(0, tick - 1) << TIME_BITS
         for number in range(routers, len(self.places)):  # what they still hold is for the first one to sort
-            count, side = self.places[number, [Place.NOTES, Place.SIDE]]
-            first, own_side = self.places[0, [Place.NOTES, Place.SIDE]]
+            count, side = self.places[number, [CaptureWord.NOTES, CaptureWord.SIDE]]
+            first, own_side = self.places[0, [CaptureWord.NOTES, CaptureWord.SIDE]]
             notes[0, own_side, first : first + count] = notes[number, side, :count]
-            self.places[0, Place.NOTES] += count
-            self.places[number, Place.NOTES] = 0
-        self.places[:, Place.BUSY] = 0
-        self.complete[:] = self.places[:, Place.SORTED] = FOREVER
-        self.complete[:routers] = self.places[:routers, Place.SORTED] = begin
+            self.places[0, CaptureWord.NOTES] += count
+            self.places[number, CaptureWord.NOTES] = 0
+        self.places[:, CaptureWord.BUSY] = 0
+        self.complete[:] = self.places[:, CaptureWord.SORTED] = FOREVER
+        self.complete[:routers] = self.places[:routers, CaptureWord.SORTED] = begin
 
 
 @inlined

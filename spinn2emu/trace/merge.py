@@ -9,11 +9,16 @@ import numpy as np
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER
 from spinn2emu.jit import Array, atomic_exchange, inlined, native, prefetch
-from spinn2emu.trace.capture import LATE, OWN, SHARED, Place, complete_everywhere, put_in_order, put_word, word_at
+from spinn2emu.trace.capture import LATE, OWN, SHARED, CaptureWord, complete_everywhere, put_in_order, put_word, word_at
 from spinn2emu.trace.notes import KEY_TIME_BIT, RANK_BITS, TIME_BITS, put_note, time_of
 
-_SIDE, _ROW, _FIRST, _LAST = int(Place.SIDE), int(Place.ROW), int(Place.FIRST), int(Place.LAST)
-_BASE, _SORTED, _BUSY, _READ = int(Place.BASE), int(Place.SORTED), int(Place.BUSY), int(Place.READ)
+_SIDE, _ROW, _FIRST, _LAST = int(CaptureWord.SIDE), int(CaptureWord.ROW), int(CaptureWord.FIRST), int(CaptureWord.LAST)
+_BASE, _SORTED, _BUSY, _READ = (
+    int(CaptureWord.BASE),
+    int(CaptureWord.SORTED),
+    int(CaptureWord.BUSY),
+    int(CaptureWord.READ),
+)
 _NUMBERS, _WORDS = Array(np.dtype("i8")), Array(np.dtype("u4"))
 _MOST_TIME = 1 << 63 - KEY_TIME_BIT
 _FOREVER, _TICK_NS, _TIME_BITS, _LATE, _AHEAD = FOREVER, spec.TICK_NS.value, TIME_BITS, LATE, 8

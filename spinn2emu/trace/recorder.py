@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.descriptors import readable
 from spinn2emu.frames import FOREVER
-from spinn2emu.trace.capture import MOST_NOTES, CaptureMemory, Filter, Place
+from spinn2emu.trace.capture import MOST_NOTES, CaptureMemory, CaptureWord, Filter
 from spinn2emu.trace.file import TraceWriter
 from spinn2emu.trace.merge import encode_notes, look, put_read, sort_for, sort_for_idle
 
@@ -54,7 +54,7 @@ class Recorder:
 
     def state(self) -> dict[str, Any]:
         """What has become of the trace."""
-        full = np.nonzero(self.captures.places[:, Place.FULL])[0]
+        full = np.nonzero(self.captures.places[:, CaptureWord.FULL])[0]
         if len(full):
             self.error = self.error or (
                 f"router {full[0]} had no room for more than {MOST_NOTES:,} events of ticks that some PE had not"
@@ -73,7 +73,7 @@ class Recorder:
         places, routers = self.captures.places, self.captures.routers
         until = FOREVER if everything else sort_for_idle(routers, self.captures.shared)
         deadline = time.monotonic() + _AT_WORK_S
-        while self.error is None and (left := np.nonzero(places[:, Place.SORTED] < until)[0]).size:
+        while self.error is None and (left := np.nonzero(places[:, CaptureWord.SORTED] < until)[0]).size:
             for router in left:
                 sort_for(routers[router : router + 1], until, time.monotonic() > deadline)
             self.drain()

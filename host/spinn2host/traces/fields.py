@@ -155,7 +155,7 @@ class TypeName(Field):
 
 
 @dataclass(frozen=True)
-class Place(Field):
+class PeField(Field):
     """Where packets come from or go to; `columns`: fields of EVENT, one of which must be it."""
 
     columns: tuple[str, ...]
@@ -263,9 +263,9 @@ def _word(number: int) -> Number:
 FIELDS: dict[str, Field] = {
     "event": Name("what happened: sent, received, or why it was dropped", _raw("event"), EVENT_NAMES),
     "type": TypeName("type of the packet, by the name of its output port: spike, error, …"),
-    "src": Place("the PE that sent it: 1.2.1, or 1.2 for the four PEs of a quad", ("source",)),
-    "dst": Place("where the copy was going: a PE, a quad, router (so all that is sent), link0 to link5", ("target",)),
-    "pe": Place("src or dst", ("source", "target")),
+    "src": PeField("the PE that sent it: 1.2.1, or 1.2 for the four PEs of a quad", ("source",)),
+    "dst": PeField("where the copy was going: a PE, a quad, router (so all that is sent), link0 to link5", ("target",)),
+    "pe": PeField("src or dst", ("source", "target")),
     "key": Number("the packet's key; also key & 0xF0000000 == 0x10000000", _raw("key"), bits32=True),
     "tick": Number("the tick in which it was sent", _raw("tick")),
     "time": Number("when the event happened, since tick 0: in ns, or with a unit, 30ms", _raw("time"), is_time=True),

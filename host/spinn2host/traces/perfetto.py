@@ -55,7 +55,7 @@ def _names(trace: Trace) -> list[bytes]:
     for number in named.tolist():
         name = INTERFACE_NAMES[number]
         if 0 < number < LINK:
-            x, y, _ = geometry.place(number)
+            x, y, _ = geometry.position(number)
             processes[_process(number)] = f"quad {x}.{y}"
         program = f" {trace.meta.pes[name].program}" if name in trace.meta.pes else ""
         rows.append({"ph": "M", "name": "thread_name", "pid": _process(number), "tid": number + 1,

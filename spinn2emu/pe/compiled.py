@@ -1,4 +1,4 @@
-"""Compiles a program into one C function `int64 entry(int64 context)` that runs its tick and returns its code.
+"""Compiles a program into one C function `int64 run_tick(int64 context)` that runs its tick and returns its code.
 
 The function builds the views of the program's regions from addresses in the context, so one compilation serves every
 shape, and the loop that calls it (`process.py`) serves every program. Its few lines of Python are generated, because
@@ -25,7 +25,7 @@ from spinn2emu.registers import LOG, SYSTEM, SystemError
 from spinn2emu.sdk import CONTEXT, TX_BUFFER, Pe
 
 SOURCE = """\
-def entry(address):
+def run_tick(address):
     context = record_at(address, CONTEXT)
     sram = record_at(context.sram, SYSTEM)
     rx = array_at(context.due_packets, (context.due_count,), PACKET)
@@ -43,11 +43,11 @@ def entry(address):
 """
 
 
-def entry_of(
+def compiled_tick(
     program: Program, symbols: Sequence[Symbol], phases: Sequence[str], strict: bool = False,
     on_compile: Callable[[], None] = lambda: None,
 ) -> tuple[str, bytes]:  # fmt: skip
-    """The compiled entry of a program, with its ports, whose own regions are `symbols`: its key, and its object file,
+    """The compiled `tick` of a program, with its ports, whose own regions are `symbols`: its key, and its object file,
     from the store if it is there. phases: their names.
 
     strict: every index is checked when it is used; the fault is SystemError.EXCEPTION.
@@ -61,7 +61,7 @@ def entry_of(
     tick = rebuild(function)
     dtypes = [symbol.dtype for symbol in symbols]
     names = [symbol.name for symbol in symbols]
-    key = "entry-" + fingerprint((tick, CONTEXT, SYSTEM, LOG, PACKET), (source, names, dtypes, strict))
+    key = "tick-" + fingerprint((tick, CONTEXT, SYSTEM, LOG, PACKET), (source, names, dtypes, strict))
     with store.alone(key):
         data = store.read(key)
         if data is None:
@@ -72,17 +72,17 @@ def entry_of(
             }  # fmt: skip
             exec(source, scope)
             on_compile()
-            data = _compile(program, function, scope["entry"], key, strict)
+            data = _compile(program, function, scope["run_tick"], key, strict)
             store.write(key, data)
     return key, data
 
 
-def _compile(program: Program, tick: Any, entry: Any, key: str, strict: bool) -> bytes:
+def _compile(program: Program, tick: Any, run_tick: Any, key: str, strict: bool) -> bytes:
     from spinn2emu.jit import compiler
 
     try:
         with compiler.checked_indices(strict):
-            return compiler.compile_function(entry, 1, key)
+            return compiler.compile_function(run_tick, 1, key)
     except Exception as error:  # numba's own, and whatever it lets through
         raise explain(program.name, tick, error) from error
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spinn2emu import errors, link
+from spinn2emu import errors, hostlink
 from spinn2emu.errors import ConfigError, PeFailed, ProtocolError, Spinn2Error, from_wire
 
 scalars = (
@@ -24,52 +24,52 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 @given(st.integers(0, 2**63), contents)
 def test_messages_roundtrip(number: int, content: Any) -> None:
     message = {"id": number, "op": "read", "content": content}
-    assert link.decode(link.encode(message)) == {"version": link.PROTOCOL, **message}
+    assert hostlink.decode(hostlink.encode(message)) == {"version": hostlink.PROTOCOL, **message}
 
 
 @given(st.binary(max_size=200))
 def test_garbage_is_a_protocol_error_and_nothing_else(data: bytes) -> None:
     with pytest.raises(ProtocolError):
-        link.decode(data)
+        hostlink.decode(data)
 
 
 @pytest.mark.parametrize(
     "data",
     [
         b"",
-        link.encode({"id": 1})[:-1],  # cut off
-        link.encode({"id": 1}) + b"\x00",  # something follows
+        hostlink.encode({"id": 1})[:-1],  # cut off
+        hostlink.encode({"id": 1}) + b"\x00",  # something follows
         b"\xdf\xff\xff\xff\xff",  # announces a map of 4 G entries
         b"\xc6\xff\xff\xff\xff" + bytes(9),  # announces 4 GB
         b"\x91" * 5000,  # nested too deeply
-        msgpack.packb({1: 2, "id": 1, "version": link.PROTOCOL}),  # keys must be text
+        msgpack.packb({1: 2, "id": 1, "version": hostlink.PROTOCOL}),  # keys must be text
         msgpack.packb([1, 2, 3]),
-        msgpack.packb({"version": link.PROTOCOL, "op": "info"}),  # no id
-        msgpack.packb({"version": link.PROTOCOL, "id": "1"}),
-        msgpack.packb({"version": link.PROTOCOL, "id": None}),
+        msgpack.packb({"version": hostlink.PROTOCOL, "op": "info"}),  # no id
+        msgpack.packb({"version": hostlink.PROTOCOL, "id": "1"}),
+        msgpack.packb({"version": hostlink.PROTOCOL, "id": None}),
     ],
 )  # fmt: skip
 def test_malformed_messages_are_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError, match="not a host link message"):
-        link.decode(data)
+        hostlink.decode(data)
 
 
-@pytest.mark.parametrize("version", [0, link.PROTOCOL + 1, None, str(link.PROTOCOL)])
+@pytest.mark.parametrize("version", [0, hostlink.PROTOCOL + 1, None, str(hostlink.PROTOCOL)])
 def test_another_version_is_refused_with_both_numbers(version: Any) -> None:
-    with pytest.raises(ProtocolError, match=f"this side speaks {link.PROTOCOL}") as caught:
-        link.decode(msgpack.packb({"version": version, "id": 7}))
-    assert (caught.value.version, caught.value.expected, caught.value.id) == (version, link.PROTOCOL, 7)
+    with pytest.raises(ProtocolError, match=f"this side speaks {hostlink.PROTOCOL}") as caught:
+        hostlink.decode(msgpack.packb({"version": version, "id": 7}))
+    assert (caught.value.version, caught.value.expected, caught.value.id) == (version, hostlink.PROTOCOL, 7)
 
 
 def test_a_positive_reply_repeats_the_id() -> None:
-    reply = link.decode(link.reply_ok({"id": 9}, data=[b"12"]))
-    assert link.unwrap(reply) == {"version": link.PROTOCOL, "id": 9, "ok": True, "data": [b"12"]}
+    reply = hostlink.decode(hostlink.reply_ok({"id": 9}, data=[b"12"]))
+    assert hostlink.unwrap(reply) == {"version": hostlink.PROTOCOL, "id": 9, "ok": True, "data": [b"12"]}
 
 
 def test_a_negative_reply_raises_the_error_with_its_fields() -> None:
     sent = PeFailed("PE 1.1.0 failed", pe=77, name="1.1.0", program="p", tick=3, code=-2, log=["tick 3: code 1"])
     with pytest.raises(PeFailed, match=r"PE 1\.1\.0 failed") as caught:
-        link.unwrap(link.decode(link.reply_error(4, sent)))
+        hostlink.unwrap(hostlink.decode(hostlink.reply_error(4, sent)))
     assert caught.value.fields == sent.fields
     assert (caught.value.pe, caught.value.code, caught.value.log) == (77, -2, ["tick 3: code 1"])
 
