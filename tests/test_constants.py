@@ -17,6 +17,7 @@ from spinn2emu.program import load_program
 from spinn2emu.registers import own_symbols
 
 TEXT = """
+import enum
 import numpy as np
 from spinn2emu.program import Phase, Program, Region
 from spinn2emu.sdk import *
@@ -25,6 +26,11 @@ from time import time as clock
 
 K, N, NEGATIVE, REAL, WHERE = 9, 2 * 4, -9, 2.5, (1, 9)
 TABLE = np.arange(3)
+
+class Place(enum.IntEnum):
+    NEAR = 1
+    FAR = 9
+
 STATE = np.dtype([("n", "i4"), ("list", "f4", (3,)), ("x", "f4")])
 
 @kernel
@@ -62,7 +68,14 @@ program = Program(tick=tick, regions=regions, inputs=("in",), outputs=("out", "m
                   phases=lambda p: [Phase("a", 2, ("in",), ("out", "more")), Phase("b", 2, ("in",))],
                   logs={1: "{} of {}"}, errors={5: "five"})
 """
-SIZES = "TOO_FAR = 8\nLAST = 7\n"
+SIZES = """
+from spinn2emu.sdk import kernel
+TOO_FAR, LAST = 8, 7
+
+@kernel
+def put(where, i):
+    where[i] = 1
+"""
 
 
 def check(name: str, parameters: dict[str, Any] | None = None) -> None:
@@ -98,6 +111,10 @@ WRONG = {
     "a constant expression": ("ram.x[N + 0] = 1", "index 8"),
     "a constant's part": ("ram.x[WHERE[1]] = 1", "index 9"),
     "another module's constant": ("ram.x[sizes.TOO_FAR] = 1", "index 8"),
+    "an enum": ("ram.x[Place.FAR] = 1", "index 9"),
+    "another module's helper": ("sizes.put(ram.x, 10)", "index 10 exceeds region x"),
+    "a loop over a tuple": ("for i in (1, 9):\n    ram.x[i] = 1", "index 9"),
+    "a loop over a module's tuple": ("for i in WHERE:\n    ram.x[i] = 1", "index 9"),
     "a variable": ("i = 3\ni = i * 3\nram.x[i] = 1", "index 9"),
     "two variables": ("i, j = 3, 9\nram.x[j] = i", "index 9"),
     "a cast": ("ram.x[np.int64(9)] = 1", "index 9"),
@@ -185,8 +202,9 @@ def test_what_is_certainly_wrong_is_refused_with_its_line(path: Path, text: str,
         check(str(path))
     assert problem in str(caught.value)
     line = caught.value.line
-    assert caught.value.file == str(path) and f"line {line} of {path}" in str(caught.value)
-    assert str(caught.value).endswith(path.read_text().splitlines()[line - 1].strip())
+    where = Path(caught.value.file)
+    assert where in (path, path.with_name("sizes.py")) and f"line {line} of {where}" in str(caught.value)
+    assert str(caught.value).endswith(where.read_text().splitlines()[line - 1].strip())
 
 
 def test_a_tick_that_can_end_without_a_return_is_refused(path: Path) -> None:
@@ -239,7 +257,7 @@ RIGHT = {
     "other things": "a = (ram.x, ram.y)\nb = np.sqrt(np.float32(t))\nx = -t\nno = not t\nram.x[~0] = int(b) // 3",
     "a record's scalar": "s = ram.state[0]\ns.n += 1\ns.x = s.list[0] * 2\ns.list[1] = s.x",
     "a table": "ram.x[TABLE[2]] = TABLE[-3]",
-    "another module's constant": "ram.x[sizes.LAST] = 1",
+    "another module's constant": "ram.x[sizes.LAST] = 1\nsizes.put(ram.x, Place.NEAR)",
 }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import enum
 import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -173,6 +174,8 @@ class Expressions:
             case Thing() if isinstance(owner.thing, ModuleType):
                 if not hasattr(owner.thing, name):
                     self.refuse(node, f"there is no {owner.thing.__name__}.{name}")
+                return outside(name, getattr(owner.thing, name))
+            case Thing() if isinstance(owner.thing, enum.EnumType) and hasattr(owner.thing, name):
                 return outside(name, getattr(owner.thing, name))
         return Value(owner.names)
 
