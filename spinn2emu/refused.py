@@ -25,7 +25,6 @@ _LIMITS = {
     errno.EFBIG: (resource.RLIMIT_FSIZE, 1024),
     errno.EMFILE: (resource.RLIMIT_NOFILE, 1),
     errno.ENOMEM: (resource.RLIMIT_AS, 1024),
-    errno.EAGAIN: (resource.RLIMIT_NPROC, 1),
 }
 """What limits it, and the unit in which `ulimit` has that."""
 

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any
 
 import pydantic
 
-from spinn2emu.errors import ProtocolError, describe
+from spinn2emu import memory_map
+from spinn2emu.errors import ConfigError, ProtocolError, describe
 
-Keys = tuple[int, int]
-Where = int | str
+
+def _as_tuple(value: Any) -> Any:
+    """msgpack has lists only."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _as_array(wire: tuple[Any, list[int], bytes]) -> tuple[Any, list[int], bytes]:
+    """Raises ValueError if shape, dtype and bytes contradict each other; what is no dtype is the operation's to say."""
+    with contextlib.suppress(ConfigError):
+        memory_map.from_wire(wire)
+    return wire
+
+
+_Tuple = pydantic.BeforeValidator(_as_tuple)
+_Bits = Annotated[int, pydantic.Field(ge=0, lt=1 << 32)]
+_Keys = Annotated[tuple[int, int], _Tuple]
+_Size = Annotated[int, pydantic.Field(ge=0)]
+_Array = Annotated[tuple[Any, list[_Size], bytes], _Tuple, pydantic.AfterValidator(_as_array)]
+_Entry = Annotated[tuple[int, int, list[int]] | tuple[int, int, list[int], list[int]], _Tuple]
+_Where = int | str
 """An address, or the name of a region."""
 
 
@@ -17,22 +37,25 @@ class _Request(pydantic.BaseModel, strict=True, extra="ignore"):
     """Every request has `op` and `id` besides."""
 
 
-class _Item(_Request):
+class _Ports(_Request):
+    inputs: dict[str, list[_Keys]] = {}
+    outputs: dict[str, _Keys] = {}
+    index_bits: dict[str, _Bits] = {}
+
+
+class _Item(_Ports):
     pe: int
     program: str
     parameters: dict[str, Any] = {}
-    inputs: dict[str, list[list[int]]] = {}
-    outputs: dict[str, list[int]] = {}
-    data: dict[str, list[Any]] = {}
+    data: dict[str, _Array] = {}
     index: int = 0
     size: int = 1
-    index_bits: dict[str, Annotated[int, pydantic.Field(ge=0, lt=1 << 32)]] = {}
 
 
 class _Load(_Request):
     pes: list[_Item]
-    entries: list[Annotated[list[int | list[int]], pydantic.Field(min_length=3, max_length=4)]] | None = None
-    ports: dict[str, dict[str, Any]] | None = None
+    entries: list[_Entry] | None = None
+    ports: dict[Annotated[str, pydantic.Field(pattern=r"^\d+$")], _Ports] | None = None
     anew: bool = False
     replace: bool = False
     path: list[str] = []
@@ -48,17 +71,17 @@ class _Run(_Request):
 
 
 class _Wait(_Request):
-    timeout: float = 1.0
+    timeout: Annotated[float, pydantic.Field(allow_inf_nan=False)] = 1.0
     run: int | None = None
 
 
 class _Read(_Request):
-    ranges: list[tuple[int, Where, int]]
+    ranges: list[Annotated[tuple[int, _Where, int], _Tuple]]
     torn: bool = False
 
 
 class _Write(_Request):
-    ranges: list[tuple[int, Where, list[Any]]]
+    ranges: list[Annotated[tuple[int, _Where, _Array], _Tuple]]
     torn: bool = False
 
 
@@ -88,14 +111,6 @@ def check(request: dict[str, Any]) -> None:
     if known is None:
         raise ProtocolError(f"unknown operation {op!r}: there are {', '.join(_KNOWN)}")
     try:
-        known.model_validate(_tuples(request) if op in ("read", "write") else request)
+        known.model_validate(request)
     except pydantic.ValidationError as error:
         raise ProtocolError(f"malformed {op!r} request: {describe(error)}", op=op) from error
-
-
-def _tuples(request: dict[str, Any]) -> dict[str, Any]:
-    """msgpack has lists only."""
-    ranges = request.get("ranges")
-    if not isinstance(ranges, list):
-        return request
-    return request | {"ranges": [tuple(item) if isinstance(item, list) else item for item in ranges]}
