@@ -266,7 +266,7 @@ def test_a_relative_folder_is_that_of_the_command(tmp_path: Path, monkeypatch: p
     with Chip.boot() as chip:
         chip.load("prog.py", 5)
     assert said == [f"compiling {tmp_path / 'prog.py'}"]
-    assert len(list((tmp_path / "kept").glob("entry-*"))) == 1
+    assert len(list((tmp_path / "kept").glob("tick-*"))) == 1
 
 
 PROGRAM = """
@@ -287,7 +287,7 @@ TOGETHER = """
 import sys
 from spinn2emu.chip.workshop import Order, make_all
 made = make_all([Order(5, sys.argv[1], {})], [], False, lambda text: print(text, flush=True))
-assert made[0].entry
+assert made[0].tick_address
 """
 
 
@@ -317,7 +317,7 @@ def test_a_program_is_loaded_whatever_the_store_is_like(
     workshop.make_all(orders, [], False, said.append)
     assert said[0] == f"compiling {path}" and len(said) == 1 + unkept
     if not unkept:
-        (entry,) = (file for file in root.iterdir() if file.name.startswith("entry-"))
+        (entry,) = (file for file in root.iterdir() if file.name.startswith("tick-"))
         kept = entry.read_bytes()
         flipped(entry)
         workshop.make_all(orders, [], False, said.append)
