@@ -268,17 +268,23 @@ def test_what_may_be_right_is_left_alone(path: Path, text: str) -> None:
 
 
 def test_ports_that_depend_on_parameters_are_left_to_the_run(path: Path) -> None:
-    """A condition on what lies in SRAM may know of the parameters."""
-    text = body("if ram.n[0]:", "    send(pe, 1, 0)", "    ram.x[9] = 1").replace(
-        'outputs=("out", "more")', "outputs_of=lambda p: p.outputs, parameters=Parameters"
+    """A condition on what lies in SRAM may know of the parameters: of regions and ports that depend on them."""
+    text = (
+        body("if ram.n[0]:", "    send(pe, 1, 0)", "    ram.x[9] = 1")
+        .replace("(8,)", "(p.length,)")
+        .replace('outputs=("out", "more")', "outputs_of=lambda p: p.outputs, parameters=Parameters")
     )
-    model = "import pydantic\nclass Parameters(pydantic.BaseModel):\n    outputs: list[str] = ['out', 'more']\n"
+    model = "import pydantic\nclass Parameters(pydantic.BaseModel):\n"
+    model += "    outputs: list[str] = ['out', 'more']\n    length: int = 8\n"
     path.write_text(model + text)
     check(str(path), {"outputs": ["out", "more", "much"]})
     path.write_text(path.read_text().replace("if ram.n[0]:", "if t > 3:"))
     check_outputs = {"outputs": ["out", "more"]}
     with pytest.raises(ProgramError, match="index 9 exceeds region x"):
         check(str(path), check_outputs)
+    path.write_text(model + text.replace("(p.length,)", "(8,)"))
+    with pytest.raises(ProgramError, match="index 9 exceeds region x"):
+        check(str(path))
 
 
 def test_a_kernel_without_an_end_is_followed_for_a_while(path: Path) -> None:

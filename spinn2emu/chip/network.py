@@ -49,7 +49,7 @@ class Options(NamedTuple):
     cores: list[int] | None = None
     """As in `placement.choose_cores`."""
     loop: str = "compiled"
-    """One of LOOPS."""
+    """"compiled", or "python": one router and all PEs run their loops in plain Python, for debugging."""
     strict: bool = False
     """Kernels check every index."""
     pes: list[int] | None = None
@@ -58,10 +58,6 @@ class Options(NamedTuple):
     """Of the PEs' random numbers."""
     deadline: float = STUCK_AFTER_S
     """Seconds without progress after which a run counts as stuck."""
-
-
-LOOPS = ("compiled", "python")
-"""`python`: one router and all PEs run their loops in plain Python, for debugging."""
 
 
 class Network:

@@ -8,11 +8,15 @@ mentions a variable may guard whatever comes from it.
 from __future__ import annotations
 
 import ast
+import collections
 import functools
 import inspect
+import linecache
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from types import FunctionType
+from typing import Any
 
 from spinn2emu.errors import ProgramError
 from spinn2emu.memory_map import Symbol
@@ -50,7 +54,8 @@ def check_constants(program: Program, tick: FunctionType, symbols: Sequence[Symb
     """Raises ProgramError, with the line; `program` with its ports, `phases` by name."""
     # A program without parameters has no shapes that depend on them, nor conditions that know about them.
     names = NOBODY if program.parameters is NoParameters else frozenset([MEMORY])
-    arrays = {s.name: Array(names, "", f"region {s.name}", s.shape, s.dtype) for s in symbols}
+    fixed = _fixed(program.regions)
+    arrays = {s.name: Array(names, "", f"region {s.name}", s.shape, s.dtype, s.name not in fixed) for s in symbols}
     given = [Value(), Regions(arrays=arrays), Array(label="rx", shape=(None,), dtype=PACKET), Value(NOBODY)]
     follower = _Follower(program, phases)
     try:
@@ -209,9 +214,7 @@ class _Follower(Expressions):
                 rounds = list(value.items)
             elif isinstance(value, Array) and value.shape:
                 part, perhaps = value.shape[1:], value.names if value.shape[0] is None else NOBODY
-                rounds = [
-                    Array(value.names, "", value.label, part, value.dtype) if part else element(value, value.names)
-                ]
+                rounds = [replace(value, shape=part) if part else element(value, value.names)]
                 rounds = [] if value.shape[0] == 0 else rounds
         guards, leaves, targets = self.guards, _leaves(node.body), _stored(node.target)
         for value in rounds:
@@ -243,6 +246,28 @@ class _Follower(Expressions):
         """What is assigned in a loop has no known value at its beginning; it depends on `names`, too."""
         for name in _assigned(body):
             self.frames[-1].variables[name] = Value(names | {name})
+
+
+@functools.cache
+def _fixed(regions: Any) -> Names:
+    """Regions that are declared in one place, with a shape that depends on no parameter."""
+    code = getattr(regions, "__code__", None)
+    if code is None:
+        return NOBODY
+    variables = set(code.co_varnames).union(*(c.co_varnames for c in code.co_consts if hasattr(c, "co_varnames")))
+    linecache.checkcache(code.co_filename)
+    try:
+        file = ast.parse("".join(linecache.getlines(code.co_filename)))
+    except SyntaxError:
+        return NOBODY
+    calls = [
+        node for node in ast.walk(file) if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Region")
+    ]
+    named = [(call.args[0].value, call.args[2]) for call in calls
+             if len(call.args) > 2 and isinstance(call.args[0], ast.Constant)]  # fmt: skip
+    places = collections.Counter(name for name, _ in named)
+    free = {name for name, shape in named if not variables & {n.id for n in ast.walk(shape) if isinstance(n, ast.Name)}}
+    return frozenset(str(name) for name in free if places[name] == 1)
 
 
 @functools.cache

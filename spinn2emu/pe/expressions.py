@@ -11,6 +11,7 @@ import enum
 import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple, NoReturn
 
@@ -85,9 +86,11 @@ class Expressions:
         frame = self.frames[-1]
         refuse(self.program, frame.function, frame.first + node.lineno - 1, problem)  # type: ignore[attr-defined]
 
-    def certain(self, value: Value) -> bool:
-        """Whether what is done with a value here cannot be meant for other cases only."""
-        return not (value.names | {MEMORY}) & self.guards
+    def certain(self, value: Value, varies: bool) -> bool:
+        """Whether what is done with a value here cannot be meant for other cases only; `varies`: what is right depends
+        on the program's parameters, of which a condition on memory may know.
+        """
+        return not (value.names | {MEMORY} if varies else value.names) & self.guards
 
     def count(self) -> None:
         self.steps += 1
@@ -170,7 +173,7 @@ class Expressions:
                 if name == "ndim":
                     return known(len(owner.shape), owner)
                 if name == "T":
-                    return Array(owner.names, "", owner.label, owner.shape[::-1], owner.dtype)
+                    return replace(owner, shape=owner.shape[::-1])
             case Thing() if isinstance(owner.thing, ModuleType):
                 if not hasattr(owner.thing, name):
                     self.refuse(node, f"there is no {owner.thing.__name__}.{name}")
@@ -212,12 +215,12 @@ class Expressions:
             elif isinstance(value, Array | Several) or not self.fits(node, owner, axis, value):
                 return Value(names)
         rest = (*shape, *owner.shape[len(parts) :])
-        return Array(names, "", owner.label, rest, owner.dtype) if rest else element(owner, names)
+        return replace(owner, names=names, shape=rest) if rest else element(owner, names)
 
     def fits(self, node: ast.Subscript, owner: Array, axis: int, value: Value) -> bool:
         """Refuses an index that is certainly none."""
         size = owner.shape[axis]
-        if not isinstance(value, Known) or not self.certain(value):
+        if not isinstance(value, Known) or not self.certain(value, owner.varies):
             return True
         if type(value.value) is not int:
             self.refuse(node, f"an index of {owner.label} is an integer, not {value.value!r}")
@@ -288,7 +291,8 @@ class Expressions:
     def sdk_call(self, node: ast.Call, name: str, given: Sequence[Value]) -> None:
         """Refuses ports, phases and log entries that do not exist."""
         value = given[1] if len(given) > 1 else Value()
-        if not isinstance(value, Known) or not self.certain(value):
+        varies = name == "set_phase" or (name.startswith("send") and self.program.outputs_of is not None)
+        if not isinstance(value, Known) or not self.certain(value, varies):
             return
         if name.startswith("send"):
             self.member(node, value.value, self.program.outputs, "output port")

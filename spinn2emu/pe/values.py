@@ -49,6 +49,8 @@ class Array(Value):
     label: str = ""
     shape: tuple[int | None, ...] = ()
     dtype: Any = None
+    varies: bool = False
+    """Its shape may depend on the program's parameters."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def join(one: Value, other: Value, names: Names) -> Value:
     if isinstance(one, Array) and isinstance(other, Array) and len(one.shape) == len(other.shape):
         shape = tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True))
         dtype = one.dtype if one.dtype == other.dtype else None
-        return Array(union(one, other) | names, kind, one.label, shape, dtype)
+        return Array(union(one, other) | names, kind, one.label, shape, dtype, one.varies or other.varies)
     return Value(union(one, other) | names, kind)
 
 
@@ -184,7 +186,7 @@ def method(owner: Array, name: str, given: Sequence[Value], names: Names) -> Val
         shape = tuple(
             s.value if isinstance(s, Known) and type(s.value) is int and s.value >= 0 else None for s in sizes
         )
-        return Array(names, "", owner.label, shape, owner.dtype)
+        return Array(names, "", owner.label, shape, owner.dtype, owner.varies)
     if name == "view" and owner.shape:
         return Array(names, "", owner.label, (*owner.shape[:-1], None), None)
     return Value(names)
