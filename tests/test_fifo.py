@@ -109,7 +109,7 @@ def flood(programs: dict[str, str], counts: list[int]) -> tuple[list[PeProgram],
 
 def test_more_packets_than_a_queue_holds_stop_the_chip(chip: Chip, programs: dict[str, str]) -> None:
     chip.deploy(*flood(programs, [8000] * 8 + [1537]))
-    with pytest.raises(ChipStuck, match=r"the network stopped at PE 1\.1\.0: more than 65536 packets wait") as caught:
+    with pytest.raises(ChipStuck, match=r"the network stopped at PE 1\.1\.0.*: more than 65536 packets wait") as caught:
         chip.run(3)
     assert (caught.value.pe, caught.value.limit) == (TARGET, FRAME_PACKETS.value)
     with pytest.raises(ChipStuck):
