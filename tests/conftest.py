@@ -15,6 +15,7 @@ After a test its chips are emptied and checked; one that the test has halted or 
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,8 @@ settings.load_profile("spinn2emu")
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compiles what chips and simulator need, several functions at a time, before any test's timeout begins."""
     if not hasattr(session.config, "workerinput"):  # once, in the process that starts the workers
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in `scripts/test &`: tests interrupt their children
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         with contextlib.suppress(ProgramError):  # tests will say so
             prepare([*network.NATIVES, *recorder.NATIVES, passes.train, passes.evaluate])
 
