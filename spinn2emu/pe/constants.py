@@ -40,6 +40,8 @@ from spinn2emu.pe.values import (
 )  # fmt: skip
 from spinn2emu.program import NoParameters, Program
 
+MOST_ROUNDS = 256
+"""Of a loop that are followed one by one; else the first and the last."""
 DEEPEST = 12
 """Calls within calls."""
 MAX_CODE = (1 << 31) - 1
@@ -199,7 +201,7 @@ class _Follower(Expressions):
     def loop(self, node: ast.For) -> None:
         over = node.iter
         rounds: list[Value] = [Value()]
-        perhaps = NOBODY
+        perhaps, each = NOBODY, False
         if isinstance(over, ast.Call) and isinstance(over.func, ast.Name) and over.func.id == "range":
             bounds = [self.value(argument) for argument in over.args]
             rounds = [Value(union(*bounds))]
@@ -207,7 +209,8 @@ class _Follower(Expressions):
             numbers = [bound.value for bound in bounds if isinstance(bound, Known) and type(bound.value) is int]
             if len(numbers) == len(bounds) and 1 <= len(numbers) <= 3 and (len(numbers) < 3 or numbers[2]):
                 steps = range(*numbers)
-                rounds = [known(i, *bounds) for i in dict.fromkeys([*steps[:1], *steps[-1:]])]
+                each = _is_simple(node.body) and len(steps) <= MOST_ROUNDS
+                rounds = [known(i, *bounds) for i in (steps if each else dict.fromkeys([*steps[:1], *steps[-1:]]))]
         else:
             value = self.value(over)
             if isinstance(value, Several):
@@ -218,7 +221,10 @@ class _Follower(Expressions):
                 rounds = [] if value.shape[0] == 0 else rounds
         guards, leaves, targets = self.guards, _leaves(node.body), _stored(node.target)
         for value in rounds:
-            self.forget(node.body, targets)
+            if each:
+                self.depend(node.body, targets)
+            else:
+                self.forget(node.body, targets)
             self.assign(node.target, value)
             if leaves:  # nobody knows how far it comes
                 self.guards |= _assigned([node])
@@ -226,10 +232,19 @@ class _Follower(Expressions):
                 self.guards |= perhaps & {MEMORY}
             self.block(node.body)
         self.guards = guards
-        self.forget([node])
+        if not each:
+            self.forget([node])
         self.block(node.orelse)
 
     def repeat(self, node: ast.While) -> bool:
+        for _ in range(MOST_ROUNDS if _is_simple(node.body) else 0):
+            test = self.value(node.test)
+            if not isinstance(test, Known):
+                break
+            if not test.value:
+                return self.block(node.orelse)
+            self.depend(node.body, _assigned(node.body))
+            self.block(node.body)
         self.forget(node.body)
         test = self.value(node.test)
         endless = isinstance(test, Known) and bool(test.value)
@@ -241,6 +256,12 @@ class _Follower(Expressions):
             self.forget(node.body)
         self.block(node.orelse)
         return not endless or _leaves(node.body, ast.Break)
+
+    def depend(self, body: Sequence[ast.stmt], names: Names) -> None:
+        """What is assigned in a loop depends on how often it goes round."""
+        variables = self.frames[-1].variables
+        for name in _assigned(body) & variables.keys():
+            variables[name] = replace(variables[name], names=variables[name].names | names)
 
     def forget(self, body: Sequence[ast.stmt], names: Names = NOBODY) -> None:
         """What is assigned in a loop has no known value at its beginning; it depends on `names`, too."""
@@ -290,6 +311,11 @@ def _stored(tree: ast.AST) -> Names:
 def _assigned(body: Sequence[ast.stmt]) -> Names:
     """Names that get a value in these statements."""
     return NOBODY.union(*map(_stored, body))
+
+
+def _is_simple(body: Sequence[ast.stmt]) -> bool:
+    """Whether a loop's body can be followed round by round: it has no loops in it, and nothing leaves it."""
+    return not _leaves(body, ast.For, ast.While, ast.Break, ast.Continue, ast.Return)
 
 
 def _leaves(body: Sequence[ast.stmt], *kinds: type[ast.stmt]) -> bool:
