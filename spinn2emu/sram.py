@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import linecache
+from collections.abc import Iterable
 from keyword import iskeyword
 from typing import Any
 
@@ -64,7 +65,13 @@ def lay_out(program: Program, parameters: Any) -> tuple[MemoryMap, dict[str, Any
     """
     fixed = system_regions(program.log_of(parameters), program.fifo_of(parameters).nbytes)
     start = sum(align(region.nbytes) for region in fixed)
-    own = list(program.regions(parameters, DATA_END - DATA_BASE - start))
+    given: Any = program.regions(parameters, DATA_END - DATA_BASE - start) if callable(program.regions) else None
+    own: list[Any] = list(given) if isinstance(given, Iterable) else [None]
+    if not all(isinstance(region, Region) for region in own):
+        raise ProgramError(
+            f"{program.name}: `regions` must be a function (parameters, available) that returns a list of "
+            f"Region(name, dtype, shape), not {given!r:.80}", program=program.name,
+        )  # fmt: skip
     for region in own:
         try:
             _check(program, region)

@@ -19,7 +19,6 @@ _SIGNALS = {
     "SIGBUS": f"it has reached beyond its SRAM, by {_OUT_OF_RANGE}",
     "SIGABRT": f"its memory is damaged, perhaps by {_OUT_OF_RANGE}",
     "SIGILL": f"its memory is damaged, perhaps by {_OUT_OF_RANGE}",
-    "SIGFPE": "a division whose result has no place: the lowest integer by -1",
 }
 """What signals say of a kernel."""
 

@@ -10,7 +10,7 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from spinn2emu.errors import Spinn2Error
 from spinn2emu.parent import die_with_parent
 from spinn2emu.refused import explain
 
-_PR_SET_NAME = 15
+_PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
 _LIBC = ctypes.CDLL(None)
 
 
@@ -91,6 +91,29 @@ def _child(label: str, parent: int, body: Callable[[], None], core: int | None, 
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+@contextlib.contextmanager
+def no_strays() -> Iterator[None]:
+    """Ends what children that are forked meanwhile, and have ended, have started themselves and left behind."""
+    before = _children()
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)  # such processes become this one's children
+    try:
+        yield
+    finally:
+        while strays := _children() - before:
+            for pid in strays:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 0)
+
+
+def _children() -> set[int]:
+    """Of this process, as far as the system tells."""
+    with contextlib.suppress(OSError):
+        lists = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
+        return {int(pid) for pids in lists for pid in pids.split()}
+    return set()
 
 
 def prepare_to_fork() -> None:

@@ -11,6 +11,7 @@ import gc
 import os
 import struct
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -76,26 +77,34 @@ def make_all(orders: Sequence[Order], path: Sequence[str], strict: bool, report:
             report(text)
 
     todo, benches = _share_out(list(tasks.values())), list[_Bench]()
-    try:
-        while todo or benches:
-            while todo and len(benches) < len(os.sched_getaffinity(0)):
-                benches.append(_Bench(todo.pop(0), path, strict))
-            wait = max(0.0, min(bench.deadline for bench in benches) - time.monotonic())
-            ready = readable([bench.reading for bench in benches], wait)
-            for bench in list(benches):
-                if bench.reading in ready:
-                    bench.hear(report_once, made)
-                elif bench.deadline <= time.monotonic():
-                    raise bench.error(
-                        f"is not loaded and compiled after {DEADLINE_S:.0f} s: does it block when it is imported?"
-                    )
-                if bench.done:
+    with processes.no_strays():
+        try:
+            while todo or benches:
+                while todo and len(benches) < len(os.sched_getaffinity(0)):
+                    benches.append(_Bench(todo.pop(0), path, strict))
+                _hear_any(benches, report_once, made)
+                for bench in [bench for bench in benches if bench.done]:
                     bench.close()
                     benches.remove(bench)
-    finally:
-        for bench in benches:
-            bench.close()
+        finally:
+            for bench in benches:
+                bench.close()
     return [made[number] for number in range(len(orders))]
+
+
+def _hear_any(benches: Sequence[_Bench], report: Report, made: dict[int, Loaded]) -> None:
+    """Waits for messages and takes them in. Raises ProgramError for a program that ends its process, or takes long."""
+    wait = max(0.0, min(bench.deadline for bench in benches) - time.monotonic())
+    ready = readable([number for bench in benches for number in (bench.reading, bench.child.pidfd)], wait)
+    for bench in benches:
+        if bench.reading in ready:
+            bench.hear(report, made)
+        elif bench.child.pidfd in ready:  # but something that it has started holds the pipe
+            raise bench.ended()
+        elif bench.deadline <= time.monotonic():
+            raise bench.error(
+                f"is not loaded and compiled after {DEADLINE_S:.0f} s: does it block when it is imported?"
+            )
 
 
 def _share_out(tasks: Sequence[_Task]) -> list[_Tasks]:
@@ -132,10 +141,11 @@ class _Bench:
 
     def __init__(self, tasks: _Tasks, path: Sequence[str], strict: bool) -> None:
         self.tasks, self.task, self.done = tasks, tasks.tasks[0], False
+        self.gone = False
         self.deadline = time.monotonic() + DEADLINE_S
         self.reading, writing = os.pipe()
         try:
-            self.child: processes.Child | None = processes.fork(
+            self.child = processes.fork(
                 "workshop", 0, lambda: _work(writing, tasks, path, strict), keep=[writing, tasks.reading]
             )
         except Spinn2Error:
@@ -149,9 +159,7 @@ class _Bench:
         head = _read(self.reading, _SIZE.size)
         message = _read(self.reading, _SIZE.unpack(head)[0]) if len(head) == _SIZE.size else b""
         if not message:
-            assert self.child is not None
-            child, self.child = self.child, None
-            raise self.error("ends its process when it is loaded: " + processes.end(child))
+            raise self.ended()
         kind, number, content = msgpack.unpackb(message, strict_map_key=False, unicode_errors="surrogateescape")
         if kind == "begin":
             self.task, self.deadline = self.tasks.tasks[number], time.monotonic() + DEADLINE_S
@@ -168,6 +176,11 @@ class _Bench:
         else:
             self.done = True
 
+    def ended(self) -> ProgramError:
+        """The child has ended by itself."""
+        self.gone = True
+        return self.error("ends its process when it is loaded: " + processes.end(self.child))
+
     def error(self, text: str) -> ProgramError:
         """About the program as a whole."""
         pe, name = next(iter(self.task.orders.values())).pe, self.task.program
@@ -176,7 +189,7 @@ class _Bench:
     def close(self) -> None:
         """Ends the child."""
         os.close(self.reading)
-        if self.child is not None:
+        if not self.gone:
             processes.kill([self.child])
 
 
@@ -206,13 +219,15 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
     """The child: does tasks until there are none."""
 
     def say(kind: str, number: int = 0, content: Any = None) -> None:
+        if os.getpid() != here:  # a program that forks
+            os._exit(0)
         data = msgpack.packb([kind, number, content], unicode_errors="surrogateescape")
         data = memoryview(_SIZE.pack(len(data)) + data)
         while data:
             data = data[os.write(writing, data) :]
 
     gc.disable()  # this process ends soon
-    environment = compiler_environment()
+    here, environment = os.getpid(), compiler_environment()
     os.environ.clear()
     os.environ.update(environment)
     if path:
@@ -237,5 +252,10 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
                 say("made", number, [declaration.to_wire(), *done[layout]])
         except Spinn2Error as error:
             say("error", number, error.to_wire())
+            return
+        except BaseException as error:
+            traceback.print_exc()
+            text = f"program {task.program} cannot be loaded: {type(error).__name__}: {error}"
+            say("error", number, ProgramError(text, program=task.program).to_wire())
             return
     say("end")

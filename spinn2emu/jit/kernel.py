@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -143,11 +144,12 @@ class Native(Kernel):
         words: list[int] = []
         for parameter, argument in zip(self.parameters, arguments, strict=True):
             if parameter is int:
-                words.append(argument)
+                words.append(operator.index(argument))
                 continue
             dtype = parameter.dtype if isinstance(parameter, Array) else parameter
-            if argument.dtype != dtype or not argument.flags.c_contiguous:
-                raise TypeError(f"{self.__name__} takes {dtype} in C order, not {argument.dtype}")
+            if not isinstance(argument, np.ndarray) or argument.dtype != dtype or not argument.flags.c_contiguous:
+                given = getattr(argument, "dtype", type(argument).__name__)
+                raise TypeError(f"{self.__name__} takes an array of {dtype} in C order, not {given}")
             words.append(argument.ctypes.data)
             if isinstance(parameter, Array):
                 if argument.ndim != parameter.ndim:

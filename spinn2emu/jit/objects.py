@@ -11,6 +11,8 @@ from typing import Any
 import llvmlite.binding as llvm
 import msgpack
 
+from spinn2emu.errors import ProgramError
+
 _LINK_PREFIX = "numba_"
 
 
@@ -20,13 +22,15 @@ def pack(symbol: str, externals: list[str], code: bytes) -> bytes:
 
 
 def load(data: bytes) -> int:
-    """The address of the function that `pack` has packed, loaded into this process."""
+    """The address of the function that `pack` has packed, loaded into this process. Raises ProgramError."""
     symbol, externals, code = msgpack.unpackb(data)
     for external in externals:
         if external.startswith(_LINK_PREFIX) and not llvm.address_of_symbol(external):
             _load_helpers()
             break
-    engine = _engine()
+    engine = _engine()  # which makes what this process is linked with known
+    if missing := [external for external in externals if not llvm.address_of_symbol(external)]:
+        raise ProgramError(f"{symbol} needs functions that do not exist: {', '.join(missing)}")  # LLVM would abort
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return int(engine.get_function_address(symbol))

@@ -94,13 +94,32 @@ def refuse(program: Program, function: FunctionType, line: int, problem: str) ->
 
 
 def check_kernels(program: Program, tick: FunctionType) -> None:
-    """Raises ProgramError for an undefined name, a `raise`, or a Python function."""
+    """Raises ProgramError for an undefined name, a `raise`, a Python function, or kernels that call each other."""
+    if not isinstance(tick, FunctionType):
+        text = f"program {program.name}: tick must be a Python function, not {tick!r}"
+        raise ProgramError(text, program=program.name)
     if tick.__code__.co_argcount != 4:
         count = tick.__code__.co_argcount
         refuse(program, tick, tick.__code__.co_firstlineno, f"tick takes (pe, ram, rx, t), not {count} arguments")
     for function in reachable(tick):
         for line, problem in _instructions(function):
             refuse(program, function, line, problem)
+    _refuse_circles(program, tick, (), set())
+
+
+def _refuse_circles(
+    program: Program, function: FunctionType, callers: tuple[FunctionType, ...], done: set[Any]
+) -> None:
+    """numba leaves calls open of functions that call each other."""
+    done.add(function)
+    for value in references(function).values():
+        kernel = own_kernel(value)
+        if kernel in callers:
+            names = ", ".join(caller.__name__ for caller in (*callers[callers.index(kernel) :], function))
+            problem = f"kernels cannot call each other in a circle ({names}); one may call itself"
+            refuse(program, kernel, kernel.__code__.co_firstlineno, problem)
+        if kernel is not None and kernel not in done:
+            _refuse_circles(program, kernel, (*callers, function), done)
 
 
 def reachable(tick: FunctionType) -> list[FunctionType]:
