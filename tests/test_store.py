@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import write_program
 
 from spinn2emu.chip import workshop
 from spinn2emu.chip.network import NATIVES
@@ -254,7 +255,7 @@ def test_a_store_that_can_be_written_says_nothing_and_is_left_clean(root: Path) 
 
 def test_a_relative_folder_is_that_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not that of the chip's supervisor, or of the process that compiles."""
-    (tmp_path / "prog.py").write_text(PROGRAM)
+    write_program(tmp_path, "prog", PROGRAM)
     (tmp_path / "kept").mkdir()
     monkeypatch.chdir(tmp_path)
     prepare(NATIVES)
@@ -270,18 +271,15 @@ def test_a_relative_folder_is_that_of_the_command(tmp_path: Path, monkeypatch: p
 
 
 PROGRAM = """
-import numpy as np
-from spinn2emu.program import Program, Region
-
 def regions(p, available):
     return [Region("x", np.int64, (1,))]
 
 def tick(pe, ram, rx, t):
-    ram.x[0] = {value}
+    ram.x[0] = 123
     return 0
 
 program = Program(tick=tick, regions=regions)
-""".replace("{value}", "123")
+"""
 
 TOGETHER = """
 import sys
@@ -292,11 +290,9 @@ assert made[0].tick_address
 
 
 def test_processes_that_start_together_compile_once(root: Path, tmp_path: Path) -> None:
-    path = tmp_path / "prog.py"
-    path.write_text(PROGRAM)
+    path = write_program(tmp_path, "prog", PROGRAM)
     both = [
-        subprocess.Popen([sys.executable, "-c", TOGETHER, str(path)], stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
+        subprocess.Popen([sys.executable, "-c", TOGETHER, path], stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     said = "".join(process.communicate()[0] for process in both)
     assert [process.returncode for process in both] == [0, 0]
@@ -308,10 +304,9 @@ def test_processes_that_start_together_compile_once(root: Path, tmp_path: Path) 
 def test_a_program_is_loaded_whatever_the_store_is_like(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unkept: bool
 ) -> None:
-    path = tmp_path / "prog.py"
-    path.write_text(PROGRAM)
+    path = write_program(tmp_path, "prog", PROGRAM)
     said: list[str] = []
-    orders = [Order(pe, str(path), {}) for pe in (5, 6)]
+    orders = [Order(pe, path, {}) for pe in (5, 6)]
     if unkept:
         disk_full(root, monkeypatch)
     workshop.make_all(orders, [], False, said.append)
