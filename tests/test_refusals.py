@@ -25,12 +25,15 @@ trouble, fork = Path({trouble!r}), os.fork
 
 def wanted(name):
     # whether it is the turn of what the test has written down, with how often it is not yet; -1: it is always
-    words = trouble.read_text().split() if trouble.exists() else []
+    try:
+        words = trouble.read_text().split()
+    except FileNotFoundError:  # another process may have removed it just now
+        return False
     if len(words) != 2 or words[0] != name:
         return False
     left = int(words[1])
     if left == 0:
-        trouble.unlink()
+        trouble.unlink(missing_ok=True)
     elif left > 0:
         trouble.write_text(f"{{name}} {{left - 1}}")
     return left <= 0
