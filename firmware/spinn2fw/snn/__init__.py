@@ -1,0 +1,4 @@
+"""Spiking neural networks as py-spinnaker2 describes them: spike sources and leaky integrate-and-fire neurons.
+
+Keys: see `spinn2fw.kernels.synapses`. What a PE sends in tick t, its targets take in in tick t + 1.
+"""

@@ -1,0 +1,149 @@
+"""The boards that scripts ask for: all of them are the emulated chip."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+from typing import Any
+
+import numpy as np
+
+from spinn2emu import geometry
+from spinn2emu.errors import ConfigError, Spinn2Error
+from spinn2host.chip import Chip
+from spinn2host.spinnaker2.mapper import Layout, map_network
+from spinn2host.spinnaker2.messages import say, warn
+from spinn2host.spinnaker2.results import read_results
+from spinn2host.spinnaker2.settings import settings
+from spinn2host.spinnaker2.snn import Network
+
+EMULATED = "emu://"
+"""Begins the address of a resident chip: `emu://NAME`. Others, of boards, are not looked up: nothing is sent there."""
+
+
+class _Board:
+    """What all boards are here."""
+
+    remark = ""
+
+    def __init__(self, eth_ip: str | None = None, experiment_backend_type: Any = None) -> None:
+        self.eth_ip = eth_ip
+        self.experiment_backend = _Backend(experiment_backend_type)
+
+    def run(
+        self, net: Network, timesteps: int, sys_tick_in_s: float = 1e-3, debug: bool = False,
+        mapping_only: bool = False, reset_board: bool = True, experiment_backend_settings: Any = None,
+        record_power: bool = False, live_power: bool = False,
+    ) -> None:  # fmt: skip
+        """Runs a network for ticks 0 … timesteps - 1, after which its populations have what they recorded.
+
+        debug: the placement and the memory of each population's first PE, on standard error. mapping_only: nothing
+        runs. sys_tick_in_s has no effect: results do not depend on time. The others have no meaning without a board.
+
+        Raises ConfigError or SramOverflow for a network that cannot be, PeFailed for what happens at run time.
+        """
+        if not isinstance(net, Network):
+            raise ConfigError(f"run wants a Network, not {type(net).__name__}")
+        if not isinstance(timesteps, int | np.integer) or timesteps < 0:
+            raise ConfigError(f"timesteps is a whole number from 0 on, not {timesteps!r}", timesteps=repr(timesteps))
+        if not sys_tick_in_s > 0:
+            raise ConfigError(f"sys_tick_in_s is a time above 0, not {sys_tick_in_s!r}", sys_tick_in_s=sys_tick_in_s)
+        for what, given in (("record_power", record_power), ("live_power", live_power)):
+            if given:
+                warn(f"{what}: the emulator does not predict power yet; there is none in the results")
+        chip = _attach(self.eth_ip)
+        layout = self._map(net, int(timesteps), chip)
+        if debug:
+            say(f"{len(layout.parts)} PEs for network {net.name!r}:\n{layout}")
+        if mapping_only:
+            return
+        chip = chip or _private_chip()
+        try:
+            _execute(chip, layout, int(timesteps), debug)
+        except BaseException as error:
+            if not isinstance(error, ConfigError):
+                _discard(chip)
+            raise
+
+    def _map(self, net: Network, timesteps: int, chip: Chip | None) -> Layout:
+        pes = geometry.APPLICATION_IDS if chip is None else _own_pes(chip)
+        try:
+            return map_network(net, timesteps, pes)
+        except ConfigError as error:
+            if self.remark and "populations" in error.fields:
+                raise error.extended(self.remark) from None
+            raise
+
+
+class SpiNNaker2Chip(_Board):
+    """A chip of 148 PEs for applications.
+
+    eth_ip: `emu://NAME` means a resident chip (`spinn2emu boot --name NAME`), as $SPINN2EMU_CHIP does; any other
+    address, or none, means a chip of this process, which ends with it. experiment_backend_type: no effect.
+    """
+
+
+class SpiNNcloud48NodeBoard(_Board):
+    """A board of 48 chips, of which one is emulated."""
+
+    remark = ". Boards of several chips are not emulated yet: SpiNNcloud48NodeBoard has the PEs of one chip here"
+
+    def __init__(
+        self, stm_ip: str | None = None, eth_ip: str | None = None, experiment_backend_type: Any = None
+    ) -> None:
+        super().__init__(eth_ip, experiment_backend_type)
+        self.stm_ip = stm_ip
+
+
+class FPGA_Rev2(_Board):
+    """The prototype; here a chip as the others."""
+
+
+class _Backend:
+    """Takes the attributes that scripts set on `hw.experiment_backend`; none has a meaning here."""
+
+    def __init__(self, kind: Any) -> None:
+        self.experiment_backend_type = kind
+
+
+def _execute(chip: Chip, layout: Layout, timesteps: int, debug: bool) -> None:
+    chip.deploy(layout.programs, layout.entries)
+    if debug:
+        for part in layout.parts:
+            if part.first == 0:
+                say(f"memory of {part.population.name}, PE {geometry.name(part.pe)}:\n{chip.memory(part.pe)}")
+    chip.run(timesteps)
+    read_results(chip, layout, timesteps)
+
+
+_chips: dict[int, Chip] = {}
+"""The private chip of this process, by process id: one that is forked needs one of its own."""
+
+
+def _attach(eth_ip: str | None) -> Chip | None:
+    """The resident chip that is meant, if one is. Raises NoSuchChip."""
+    name = eth_ip.removeprefix(EMULATED) if eth_ip and eth_ip.startswith(EMULATED) else settings.chip
+    return Chip.attach(name) if name else None
+
+
+def _private_chip() -> Chip:
+    """This process's own chip, booted when it is first needed: scripts make a new board for every sample."""
+    own = os.getpid()
+    if own not in _chips:
+        _chips[own] = Chip.boot(cores=settings.cores, loop=settings.loop, strict=settings.strict)
+        atexit.register(_discard, _chips[own])
+    return _chips[own]
+
+
+def _discard(chip: Chip) -> None:
+    """Ends the chip if it is this process's own; the next run gets another."""
+    if _chips.get(os.getpid()) is chip:
+        del _chips[os.getpid()]
+        with contextlib.suppress(Spinn2Error):
+            chip.halt()
+
+
+def _own_pes(chip: Chip) -> list[int]:
+    """The application PEs of a resident chip."""
+    return [pe for pe in chip.info()["pes"] if pe in geometry.APPLICATION_IDS]

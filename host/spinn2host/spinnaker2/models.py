@@ -1,0 +1,193 @@
+"""The neuron models: parameters, synapses, records, and which models are not to be had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinn2emu.errors import ConfigError
+from spinn2fw.kernels.synapses import MAX_DELAY, MAX_WEIGHT, MAX_WEIGHT_WITH_DELAY
+from spinn2host.spinnaker2.messages import warn
+
+REQUIRED = None
+"""As a default: the script must give the parameter."""
+SUBTRACT, TO_V_RESET = "reset_by_subtraction", "reset_to_v_reset"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A neuron model. `parameters`: defaults of those that are a number for all, or one per neuron."""
+
+    name: str
+    program: str
+    parameters: Mapping[str, float | None] = field(default_factory=dict)
+    records: tuple[str, ...] = ()
+    currents: bool = False
+    delays: bool = True
+    convolution: bool = False
+    is_source: bool = False
+
+    @property
+    def max_delay(self) -> int:
+        """Of its synapses, in ticks."""
+        return MAX_DELAY if self.delays else 0
+
+    @property
+    def max_weight(self) -> int:
+        """Largest |weight| of its synapses."""
+        return MAX_WEIGHT_WITH_DELAY if self.delays else MAX_WEIGHT
+
+
+_NEURONS = "spinn2fw.snn.neurons"
+_LIF = {"threshold": REQUIRED, "alpha_decay": REQUIRED, "i_offset": 0.0, "v_init": 0.0, "v_reset": 0.0}
+_CURRENTS = {**_LIF, "exc_decay": REQUIRED, "inh_decay": REQUIRED, "t_refrac": 0.0}
+_OF_SOURCES = ("spikes", "time_done", "n_packets")
+_OF_NEURONS = (*_OF_SOURCES, "v", "v_last")
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        Model("spike_list", "spinn2fw.snn.spikes", records=_OF_SOURCES, is_source=True),
+        Model("lif", _NEURONS, _LIF, _OF_NEURONS),
+        Model("lif_curr_exp", _NEURONS, _CURRENTS, _OF_NEURONS, currents=True),
+        Model("lif_no_delay", _NEURONS, _LIF, _OF_NEURONS, delays=False),
+        Model("lif_curr_exp_no_delay", _NEURONS, _CURRENTS, _OF_NEURONS, currents=True, delays=False),
+        Model("lif_conv2d", _NEURONS, _LIF, _OF_NEURONS, delays=False, convolution=True),
+    )
+}
+
+UNPUBLISHED: dict[str, str] = {
+    "alif": "how its threshold adapts", "lif_adaptive_threshold": "how its threshold adapts",
+    "lif_prob": "its random generator", "lif_fugu": "the order of its leak, bias and chance",
+    "izhikevich": "its integrator", "charge_and_spike": "its equations", "qubo_neuron": "its equations",
+    "poisson_process": "its random generator", "conv2d_if_neuron_rate_code": "how it reads its image",
+    "spikes_from_array": "how it codes its array", "spikes_from_array_latency_code": "how it codes its array",
+    "gas": "its equations", "relay": "its protocol", "spike_replicator": "its protocol",
+}  # fmt: skip
+"""Models of the original that nobody outside can rebuild, and what is not known of them."""
+
+STRAY = ("t_refract", "v_rest", "beta_decay", "threshold_adp_decay", "threshold_adp_inc")
+"""Parameters that published scripts give to models that do not know them."""
+
+
+def find_model(name: object) -> Model:
+    """The model of that name. Raises ConfigError."""
+    if isinstance(name, str) and name in MODELS:
+        return MODELS[name]
+    if isinstance(name, str) and name in UNPUBLISHED:
+        raise ConfigError(
+            f"neuron model {name!r} cannot run here: {UNPUBLISHED[name]} is not published, and it is not invented; "
+            f"there are {', '.join(MODELS)}, and programs of your own (docs/programs.md)", model=name,
+        )  # fmt: skip
+    close = get_close_matches(str(name), MODELS, 1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise ConfigError(f"there is no neuron model {name!r}{hint}: there are {', '.join(MODELS)}", model=str(name))
+
+
+def check_record(who: str, model: Model, record: object) -> list[str]:
+    """The names of what is recorded. Raises ConfigError for others."""
+    names = [record] if isinstance(record, str) else list(record)  # type: ignore[call-overload]
+    for name in names:
+        if name not in model.records:
+            raise ConfigError(
+                f"{who}: model {model.name} cannot record {name!r}, but {', '.join(model.records)}",
+                population=who, record=str(name),
+            )  # fmt: skip
+    return names
+
+
+def check_names(who: str, model: Model, params: object) -> None:
+    """Raises ConfigError for parameters that no model has; says which of another model are not used."""
+    if not isinstance(params, Mapping):
+        raise ConfigError(f"{who}: params is a dictionary, not {type(params).__name__}", population=who)
+    if model.is_source:
+        return
+    known = {*model.parameters, "reset"}
+    elsewhere = {name for other in MODELS.values() for name in other.parameters} | set(STRAY)
+    for name in params:
+        if name in known:
+            continue
+        if name in elsewhere:
+            warn(f"{who}: model {model.name} has no parameter {name!r}: it is not used")
+            continue
+        close = get_close_matches(str(name), known, 1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ConfigError(
+            f"{who}: model {model.name} has no parameter {name!r}{hint}: it has {', '.join(sorted(known))}",
+            population=who, parameter=str(name),
+        )  # fmt: skip
+
+
+def neuron_values(who: str, model: Model, params: Mapping[str, Any], size: int) -> dict[str, NDArray[np.float32]]:
+    """The parameters of `size` neurons, each (size,) float32. Raises ConfigError for what is missing or no number."""
+    values = {}
+    for name, default in model.parameters.items():
+        given = params.get(name, default)
+        if given is REQUIRED:
+            raise ConfigError(f"{who}: model {model.name} needs {name!r} in params", population=who, parameter=name)
+        try:
+            array = np.asarray(given, np.float64)
+        except (TypeError, ValueError):
+            array = np.empty((0, 0))
+        if array.shape not in ((), (1,), (size,)) or (array.shape == (1,) != (size,) and np.ndim(given)):
+            what = f"an array of shape {array.shape}" if array.shape != (0, 0) else repr(given)
+            raise ConfigError(
+                f"{who}: {name} is a number, or one for each of its {size} neurons, not {what}",
+                population=who, parameter=name,
+            )  # fmt: skip
+        with np.errstate(over="ignore"):
+            single = np.broadcast_to(array, (size,)).astype(np.float32)
+        if not np.isfinite(single).all():
+            raise ConfigError(f"{who}: {name} must be finite float32 numbers, not {given!r:.80}", population=who,
+                              parameter=name)  # fmt: skip
+        values[name] = single
+    if "t_refrac" in values:
+        ticks = values["t_refrac"]
+        if ((ticks < 0) | (ticks > 0xFFFF) | (ticks != np.rint(ticks))).any():
+            raise ConfigError(
+                f"{who}: t_refrac is a whole number of ticks, 0 to 65535, not {params['t_refrac']!r:.80}",
+                population=who, parameter="t_refrac",
+            )  # fmt: skip
+    return values
+
+
+def subtracts(who: str, params: Mapping[str, Any]) -> bool:
+    """Whether a spike subtracts the threshold, as it does if `reset` is left out. Raises ConfigError."""
+    reset = params.get("reset", SUBTRACT)
+    if reset not in (SUBTRACT, TO_V_RESET):
+        raise ConfigError(f"{who}: reset is {SUBTRACT!r} or {TO_V_RESET!r}, not {reset!r}", population=who,
+                          parameter="reset")  # fmt: skip
+    return bool(reset == SUBTRACT)
+
+
+def spike_events(who: str, params: Mapping[Any, Any], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ticks and neurons of a spike list, by tick, then neuron; a tick that is given twice counts once.
+
+    Raises ConfigError for neurons that the population has not, and for ticks that are no whole numbers from 0 on.
+    """
+    neurons, ticks = [], []
+    for neuron, times in params.items():
+        if not isinstance(neuron, int | np.integer) or not 0 <= neuron < size:
+            raise ConfigError(f"{who}: there is no neuron {neuron!r}, only 0 to {size - 1}", population=who,
+                              neuron=repr(neuron))  # fmt: skip
+        try:
+            array = np.asarray(list(times) if not isinstance(times, np.ndarray) else times, np.float64)
+        except (TypeError, ValueError):
+            array = np.array([np.nan])
+        if array.ndim != 1 or (array != np.rint(array)).any() or (array < 0).any() or (array >= 1 << 32).any():
+            raise ConfigError(f"{who}: the spikes of neuron {neuron} are a list of ticks, whole numbers from 0 on, "
+                              f"not {times!r:.80}", population=who, neuron=int(neuron))  # fmt: skip
+        neurons.append(np.full(len(array), neuron, np.int64))
+        ticks.append(array.astype(np.int64))
+    if not ticks:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    pairs = np.unique(np.column_stack([np.concatenate(ticks), np.concatenate(neurons)]), axis=0)
+    twice = sum(map(len, ticks)) - len(pairs)
+    if twice:
+        warn(f"{who}: {twice} spikes are in the list twice; a neuron spikes once in a tick")
+    return pairs[:, 0], pairs[:, 1]
