@@ -12,7 +12,7 @@ import numpy as np
 from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2host.chip import Chip
-from spinn2host.spinnaker2.mapper import Layout, map_network
+from spinn2host.spinnaker2.layout import Layout, map_network
 from spinn2host.spinnaker2.messages import say, warn
 from spinn2host.spinnaker2.results import read_results
 from spinn2host.spinnaker2.settings import settings

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
 from spinn2host.chip import Chip
-from spinn2host.spinnaker2.mapper import Layout
+from spinn2host.spinnaker2.layout import Layout
 from spinn2host.spinnaker2.partition import Part
 from spinn2host.spinnaker2.snn import Population
 
