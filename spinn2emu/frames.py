@@ -28,6 +28,7 @@ class FrameKind(enum.IntEnum):
     FAULT = 7  # router → supervisor: the network itself failed, `status` says how
     PASSED = 8  # router → router: packets that a PE has sent to PEs of the other router, and the PE's horizons
     DONE = 9  # router → router: everything before tick `limit` has been passed on
+    INJECT = 10  # supervisor → every router: packets of the host, for the window that the next RUN begins
 
 
 FRAME = np.dtype(
@@ -57,7 +58,7 @@ FOREVER = 1 << 60
 MAX_ROUTERS = 8
 """Router processes of a chip, at most. They share the work of the one router that the chip has."""
 SUPERVISOR = 0
-"""The supervisor's id on the network: that of the management core."""
+"""The supervisor's id on the network: that of the management core. Packets of the host have it as their source."""
 
 
 def identity(pe: int) -> bytes:

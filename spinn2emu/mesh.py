@@ -72,11 +72,11 @@ def latency_of_hops(count: int) -> int:
 
 
 def latency_table() -> NDArray[np.uint32]:
-    """`latency_ns` for every pair of PE ids, shape (153, 153); column 0: to the router's decision, row 0 is unused."""
+    """`latency_ns` for every pair of PE ids, shape (153, 153); column 0: to the router's decision, row 0: from the
+    host, which enters at the router.
+    """
     own = [0, *map(hops, geometry.PE_IDS)]
-    table = np.array([[latency_of_hops(a + b) for b in own] for a in own], np.uint32)
-    table[0] = 0
-    return table
+    return np.array([[latency_of_hops(a + b) for b in own] for a in own], np.uint32)
 
 
 def link_loads(injected: Iterable[int], delivered: Iterable[int]) -> dict[Link, int]:

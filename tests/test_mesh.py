@@ -71,7 +71,8 @@ def test_latency_is_hops_and_router_pipeline(source: str, target: str, latency: 
 def test_latency_table_holds_every_pair() -> None:
     table = mesh.latency_table()
     assert table.shape == (153, 153) and table.dtype == np.uint32
-    assert not table[0].any() and table[pe_id("1.1.3"), 0] == mesh.latency_ns(pe_id("1.1.3"), None) == 93
+    assert table[0, 0] == 10 and table[0, pe_id("1.1.3")] == table[pe_id("1.1.3"), 0]
+    assert table[pe_id("1.1.3"), 0] == mesh.latency_ns(pe_id("1.1.3"), None) == 93
     assert table[pe_id("7.5.0"), pe_id("1.1.3")] == 160
     assert (table[1:, 1:] == table[1:, 1:].T).all()
     assert (table[1:, 1:].min(), table[1:, 1:].max()) == (43, 176)

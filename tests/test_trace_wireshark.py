@@ -259,13 +259,18 @@ def test_columns_say_what_a_packet_is(tmp_path: Path) -> None:
         packet(30, 13, source, Type.ERROR, 0x21000003, words(1), [(target, Event.FIFO_FULL)]),
         packet(31, 13, source, Type.SPIKE, 0x11000003, words(0), [(target, Event.RECEIVED)]),
         packet(32, 13, source, Type.CONTROL, 0x50000000, np.array([7, 0xFF], np.uint32), []),
+        packet(33, 13, 0, PacketType.MULTICAST, 0x100, words(0), [(ROUTER, Event.UNROUTED)]),
     ])  # fmt: skip
-    assert columns(written(events, tmp_path / "columns.pcapng")) == [
+    path = written(events, tmp_path / "columns.pcapng")
+    assert rows(path, "s2.id", show='s2.src == "host" && s2.dst') == [["host@33+13"]]
+    assert columns(path) == [
         ["S2", "1.2.1", "", "error  key 0x21000003 = 0xbc4985f0 (-0.0123)  tick 30"],
         ["S2", "1.2.1", "1.2.0", "DROPPED (fifo_full) error  key 0x21000003 = 0xbc4985f0 (-0.0123)  tick 30"],
         ["S2", "1.2.1", "", "spike  key 0x11000003  tick 31"],
         ["S2", "1.2.1", "1.2.0", "spike  key 0x11000003  tick 31"],
         ["S2", "1.2.1", "", "control  key 0x50000000 = 0x00000007 (9.80909e-45), 0x000000ff (3.57331e-43)  tick 32"],
+        ["S2", "host", "", "multicast  key 0x00000100  tick 33"],
+        ["S2", "host", "router", "DROPPED (unrouted) multicast  key 0x00000100  tick 33"],
     ]
 
 

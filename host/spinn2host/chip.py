@@ -19,8 +19,9 @@ from spinn2emu.memory_map import MemoryMap
 from spinn2host.connection import WAIT_S, check_descriptors
 from spinn2host.counters import Counters
 from spinn2host.directories import PRIVATE, base_directory, chip_directory, is_alive, new_directory, remove, running
+from spinn2host.live import Live
 from spinn2host.pe_program import PeProgram, ports_to_wire, search_path
-from spinn2host.recording import LOAD_DEADLINE_S, PeName, Recording, pe_id, pe_ids
+from spinn2host.recording import LOAD_DEADLINE_S, PeName, pe_id, pe_ids
 from spinn2host.start import STUCK_AFTER_S, await_supervisor, check_options, discard, start_supervisor
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class LogTail:
     lost: int
 
 
-class Chip(Recording):
+class Chip(Live):
     """A chip: a private one, which lives as long as this object or its process, or a resident one.
 
     >>> with Chip.boot() as chip:                                         # doctest: +SKIP
@@ -220,24 +221,27 @@ class Chip(Recording):
 
     # --- time -------------------------------------------------------------------------------------------------------
 
-    def run(self, ticks: int, progress: Callable[[int], None] | None = None) -> None:
+    def run(self, ticks: int, progress: Callable[[int], None] | None = None, *, window: int | None = None) -> None:
         """Lets the chip's time advance by `ticks` and waits for it; `progress` gets the slowest PE's tick.
+
+        window: ticks after which all PEs wait for each other, 2,048 without: until the next one begins, the host can
+        send no packets into it (`inject`). Results never depend on it.
 
         Raises PeDied, PeFailed or ChipStuck. Ctrl-C (KeyboardInterrupt) ends the run.
         """
-        self.start(ticks)
+        self.start(ticks, window=window)
         try:
             self.wait(progress)
         except KeyboardInterrupt:
             self.interrupt()
             raise
 
-    def start(self, ticks: int) -> None:
+    def start(self, ticks: int, *, window: int | None = None) -> None:
         """As `run`, but does not wait."""
-        self._run = self.request("run", ticks=ticks)["run"]
+        self._run = self.request("run", ticks=ticks, window=window)["run"]
 
     def end_run(self) -> None:
-        """Ends a run that somebody started, at the end of its present window of 2,048 ticks."""
+        """Ends a run that somebody started, at the end of its present window."""
         self.request("end_run")
 
     def interrupt(self) -> int:
@@ -254,7 +258,7 @@ class Chip(Recording):
             if time.monotonic() > end:
                 raise DeadlineExceeded(
                     f"the run has not ended within {INTERRUPT_DEADLINE_S:.0f} s, a PE is at tick {reply['tick']}: it "
-                    "ends at the end of its window of 2,048 ticks", deadline=INTERRUPT_DEADLINE_S, tick=reply["tick"],
+                    "ends at the end of its window", deadline=INTERRUPT_DEADLINE_S, tick=reply["tick"],
                 )  # fmt: skip
 
     # --- memory -----------------------------------------------------------------------------------------------------

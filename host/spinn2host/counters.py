@@ -18,7 +18,7 @@ class Counters(dict[str, NDArray[np.int64]]):
 
     router       (16,)      by register; `registers` has them by name
     hits         (entries,) packets that matched each routing entry
-    pes          (153, 4)   by PE id and PE_COLUMNS; `of` has those of a PE by name
+    pes          (153, 4)   by PE id (0: the host) and PE_COLUMNS; `of` has those of a PE by name
     quads        (38,)      copies that each quad got; quad i has the PEs 4 i + 1 … 4 i + 4
     frames       (2,)       frames that routers got and sent: effort, which differs from run to run
     activations  (153,)     by PE id; effort, too
@@ -34,14 +34,14 @@ class Counters(dict[str, NDArray[np.int64]]):
         return dict(zip(self.names, self["router"].tolist(), strict=True))
 
     def of(self, pe: str | int) -> dict[str, int]:
-        """The counts of a PE (`qx.qy.p`, or its id) by the names in PE_COLUMNS. Raises ConfigError."""
-        number = geometry.pe_id(pe) if isinstance(pe, str) else pe
+        """The counts of a PE (`qx.qy.p`, or its id), or of `host`, by the names in PE_COLUMNS. Raises ConfigError."""
+        number = 0 if pe == "host" else geometry.pe_id(pe) if isinstance(pe, str) else pe
         return dict(zip(PE_COLUMNS, self["pes"][number].tolist(), strict=True))
 
     def __repr__(self) -> str:
         """What is not 0."""
         lines = [f"{name}: {count:,}" for name, count in self.registers.items() if count]
-        for pe in geometry.PE_IDS:
-            counts = ", ".join(f"{name} {count:,}" for name, count in self.of(pe).items() if count)
-            lines += [f"PE {geometry.name(pe)}: {counts}"] if counts else []
+        for who in ("host", *map(geometry.name, geometry.PE_IDS)):
+            counts = ", ".join(f"{name} {count:,}" for name, count in self.of(who).items() if count)
+            lines += [f"{'' if who == 'host' else 'PE '}{who}: {counts}"] if counts else []
         return "\n".join(lines) or "nothing has been counted"

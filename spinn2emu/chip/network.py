@@ -17,6 +17,7 @@ from spinn2emu.chip import loading, processes
 from spinn2emu.chip.application import Application
 from spinn2emu.chip.deployment import Before, Plan, check_descriptors, make_plan
 from spinn2emu.chip.failures import as_error, network_stopped, pe_failed, process_died
+from spinn2emu.chip.injections import Injections
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.tracing import Tracing
 from spinn2emu.chip.watch import STUCK_AFTER_S
@@ -77,9 +78,10 @@ class Network:
         self.build: Build | None = None
         self.runs = 0  # how often time has been let run, or begun anew
         self.tick, self.idle = 0, True
+        self.injections = Injections()
         self._starting = False
         self._loads = 0
-        self._window, self._reached = 0, 0
+        self._window, self._reached, self._window_ticks = 0, 0, spec.WINDOW_TICKS.value
         self._frame = new_buffer(0)
 
     @property
@@ -139,6 +141,7 @@ class Network:
         """Nothing is on the chip, at tick 0."""
         self.memory.clear()
         self.quads = np.zeros_like(self.quads)
+        self.injections.clear()
         self.application, self.failure, self.tick, self.idle = Application(), None, 0, True
 
     def _plan(self, application: Application) -> Plan:
@@ -244,9 +247,10 @@ class Network:
         for path in self.directory.glob(f"{hostlink.NETWORK_NAME}*"):
             path.unlink(missing_ok=True)
 
-    def run(self, ticks: int) -> None:
-        """Lets time run on by `ticks`; `idle` becomes true when all PEs have run them."""
+    def run(self, ticks: int, window: int | None = None) -> None:
+        """Lets time run on by `ticks`, in windows of so many; `idle` becomes true when all PEs have run them."""
         self.runs += 1
+        self._window_ticks = window or spec.WINDOW_TICKS.value
         self._begin_run(ticks)
 
     def _begin_run(self, ticks: int) -> None:
@@ -257,13 +261,41 @@ class Network:
 
     def _next_window(self) -> None:
         """Time advances in windows, so that nobody runs far ahead of those whose packets he does not need."""
-        size = spec.WINDOW_TICKS.value
-        self._window = min(self.tick, (self._window // size + 1) * size)
+        size = self._window_ticks
+        packets, self._window = self.injections.take(min(self.tick, (self._window // size + 1) * size))
         self._reached = 0
+        if len(packets):
+            self._tell_routers(FrameKind.INJECT, packets)
+        self._tell_routers(FrameKind.RUN, packets[:0])
+
+    def _tell_routers(self, kind: FrameKind, packets: NDArray[np.void]) -> None:
         head = header(self._frame)[0]
-        head["kind"], head["version"], head["pe"], head["limit"] = FrameKind.RUN, VERSION, SUPERVISOR, self._window
+        head["kind"], head["version"], head["pe"], head["limit"] = kind, VERSION, SUPERVISOR, self._window
+        head["count"] = len(packets)
+        frame = self._frame.tobytes() + packets.tobytes()
         for socket in self.sockets:
-            socket.send(self._frame.tobytes())
+            socket.send(frame)
+
+    @property
+    def open_tick(self) -> int:
+        """The first tick that the host can still send in: what is sent before is processed in ticks that have begun."""
+        return max(0, self._window - 1)
+
+    def inject(self, packets: NDArray[np.void]) -> None:
+        """Takes in packets of the host, (n,) of PACKET, in any order. Raises ConfigError, and takes in none of them,
+        for ticks that have passed, and for more than can wait.
+        """
+        late = packets["tick"] < self.open_tick
+        if late.any():
+            tick, first = int(packets["tick"][late].min()), self.open_tick
+            where = f"the chip is in tick {self._window}" if self.idle else f"the chip runs to tick {self._window}"
+            remedy = "name that one or a later one" if self.idle else "name a later one, or run in shorter windows"
+            raise ConfigError(
+                f"{int(late.sum()):,} of {len(packets):,} packets come too late for tick {tick}: {where}, so tick "
+                f"{first} is the first in which the host can still send: {remedy}", tick=tick, earliest=first,
+                packets=int(late.sum()),
+            )  # fmt: skip
+        self.injections.add(packets)
 
     def hear(self, socket: zmq.Socket[bytes]) -> None:
         """Takes in all that a router reports."""

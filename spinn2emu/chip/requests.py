@@ -68,6 +68,13 @@ class _Signal(_Request):
 
 class _Run(_Request):
     ticks: int
+    window: Annotated[int, pydantic.Field(ge=1)] | None = None
+
+
+class _Inject(_Request):
+    keys: _Array
+    ticks: _Array | None = None
+    payloads: _Array | None = None
 
 
 class _Wait(_Request):
@@ -101,6 +108,7 @@ _KNOWN: dict[str, type[_Request]] = {
     "info": _Request, "ps": _Request, "state": _Request, "end_run": _Request, "counters": _Request, "routes": _Request,
     "halt": _Request, "trace_stop": _Request, "load": _Load, "signal": _Signal, "run": _Run, "wait": _Wait,
     "read": _Read, "write": _Write, "memory": _OfPe, "log": _Log, "trace_start": _Trace,
+    "inject": _Inject,
 }  # fmt: skip
 
 

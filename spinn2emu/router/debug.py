@@ -56,6 +56,9 @@ class RouterLoop:
             if head["kind"] == FrameKind.RUN:
                 self.limit, self.open = int(head["limit"]), True
                 self.wake(self.endpoints)
+            elif head["kind"] == FrameKind.INJECT:
+                for packet in packets:
+                    self.route(packet)
             elif head["kind"] == FrameKind.FAILED:
                 self.tell(FrameKind.FAILED, pe, int(head["status"]))
             else:

@@ -10,7 +10,7 @@ from spinn2emu.jit import address_of, inlined, native
 from spinn2emu.libzmq import EINTR, SNDMORE, zmq_errno, zmq_recv, zmq_send
 from spinn2emu.packets import PACKET
 from spinn2emu.router.order import bound_fifo, sort
-from spinn2emu.router.route import deliver, route
+from spinn2emu.router.route import deliver, inject, route
 from spinn2emu.router.state import (
     GATE,
     MAX_IDS,
@@ -43,7 +43,7 @@ _PORTS, _PACKET_BYTES, _HEADER_BYTES = spec.MAX_PORTS.value, PACKET.itemsize, HE
 _FOREVER, _SUPERVISOR, _VERSION, _ROUTERS, _IDS = FOREVER, SUPERVISOR, VERSION, MAX_IDS, MAX_IDS
 _FRAME_BYTES, _LAST_TICK = _HEADER_BYTES + spec.FRAME_PACKETS.value * _PACKET_BYTES, LAST_TICK
 _REPORT, _FAILED, _GRANT, _RUN = int(FrameKind.REPORT), int(FrameKind.FAILED), int(FrameKind.GRANT), int(FrameKind.RUN)
-_PART = int(FrameKind.PART)
+_PART, _INJECT = int(FrameKind.PART), int(FrameKind.INJECT)
 _IDLE, _FAULT, _PASSED, _DONE = int(FrameKind.IDLE), int(FrameKind.FAULT), int(FrameKind.PASSED), int(FrameKind.DONE)
 _BAD_FRAME, _NOT_LIVE = int(Fault.BAD_FRAME), int(Counter.NOT_LIVE)
 _EVENT_RECEIVED, _EVENT_NOT_LIVE = int(Event.RECEIVED), int(Event.NOT_LIVE)
@@ -261,13 +261,24 @@ def _publish(router, settled):  # type: ignore[no-untyped-def]
     """
     if not is_on(router.capture):
         return
-    low = np.int64(_LAST_TICK)
+    low = min(np.int64(_LAST_TICK), router.gate.limit - 1)  # the host may send in that tick
     for pe in range(_IDS):
         if router.gate.present[pe]:
             low = min(low, router.gate.tick[pe] - 1)
     if settled or is_due(router.capture, low):
         announce(router.capture, min(low, _recorded_before(router)))
     sort_complete(router.capture, settled)
+
+
+@inlined
+def _has_failed(router):  # type: ignore[no-untyped-def]
+    """Whether the network has failed since this was asked last; the supervisor is told."""
+    gate = router.gate
+    fault = gate.fault
+    if fault:
+        _tell_supervisor(router, _FAULT, fault, gate.fault_pe, 0)
+        gate.fault = 0
+    return fault != 0
 
 
 @inlined
@@ -281,9 +292,7 @@ def _hear(router):  # type: ignore[no-untyped-def]
     else:
         route(router, frame)
         _pass_on(router, head)
-    if gate.fault:
-        _tell_supervisor(router, _FAULT, gate.fault, gate.fault_pe, 0)
-        gate.fault = 0
+    if _has_failed(router):
         return
     for port in range(_PORTS):
         gate.horizon[pe, port] = head.horizon[port]
@@ -302,7 +311,7 @@ def _is_sound(head, size, sender):  # type: ignore[no-untyped-def]
         return False
     kind = head.kind
     if sender == _SUPERVISOR:
-        return kind == _RUN
+        return kind == _RUN or kind == _INJECT
     if sender >= _IDS:
         return kind == _PASSED or kind == _DONE
     return sender == head.pe and (kind == _REPORT or kind == _PART or kind == _FAILED)
@@ -327,6 +336,9 @@ def run(socket, table, ports, gate, queues, work, registers, shared, own):  # ty
         registers.frames += 1
         if head.kind == _RUN:
             _begin(router, head.limit)
+        elif head.kind == _INJECT:
+            inject(router, work.into)
+            _has_failed(router)
         elif head.kind == _DONE:
             gate.done[head.router] = head.limit
         elif head.kind == _FAILED:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from spinn2emu import spec
+from spinn2emu.frames import SUPERVISOR
 from spinn2emu.jit import inlined
 from spinn2emu.packets import PACKET, PHASE_BEGINS, PacketType
 from spinn2emu.router.state import Counter, Fault, PeCounter
@@ -27,7 +28,7 @@ _EVENT_SENT, _EVENT_UNROUTED, _EVENT_OTHER_TYPE, _EVENT_UNCLAIMED, _EVENT_OFF_CH
     int(event) for event in (Event.SENT, Event.UNROUTED, Event.OTHER_TYPE, Event.UNCLAIMED, Event.OFF_CHIP)
 )  # fmt: skip
 _PHASE_BEGINS, _EVENT_PHASE = PHASE_BEGINS, int(Event.PHASE)
-_ROUTER, _LINK, _LINKS = ROUTER, LINK, spec.LINKS.value
+_ROUTER, _LINK, _LINKS, _HOST = ROUTER, LINK, spec.LINKS.value, SUPERVISOR
 
 
 @inlined
@@ -87,6 +88,31 @@ def _leave(router, packet, words, links, at_router):  # type: ignore[no-untyped-
 
 
 @inlined
+def _count(router, packet, words):  # type: ignore[no-untyped-def]
+    """Counts a packet that was sent."""
+    registers = router.registers
+    registers.counters[_IN] += 1
+    registers.counters[_NO_PAYLOAD + (packet.control >> 4 & 3)] += 1
+    registers.pe_counts[packet.source, _SENT] += 1
+    record(router.capture, packet, words, _EVENT_SENT, _ROUTER, np.int64(packet.time))
+
+
+@inlined
+def _find(router, packet, words, at_router):  # type: ignore[no-untyped-def]
+    """The entry that a packet matches, counted, with what leaves the chip by it; NO_ENTRY: the packet is dropped."""
+    table, registers = router.table, router.registers
+    entry = lookup(table, packet.key)
+    if entry == _NO_ENTRY:
+        registers.counters[_UNROUTED] += 1
+        record(router.capture, packet, words, _EVENT_UNROUTED, _ROUTER, at_router)
+        return entry
+    registers.hits[entry] += 1
+    if table.links[entry]:
+        _leave(router, packet, words, table.links[entry], at_router)
+    return entry
+
+
+@inlined
 def route(router, frame):  # type: ignore[no-untyped-def]
     """Looks up every packet, counts it and replicates it; drops what matches nothing, and counts that.
 
@@ -103,23 +129,15 @@ def route(router, frame):  # type: ignore[no-untyped-def]
         if packet.control == _PHASE_BEGINS:
             record(router.capture, packet, words, _EVENT_PHASE, np.int64(packet.source), np.int64(0))
             continue
-        registers.counters[_IN] += 1
-        registers.counters[_NO_PAYLOAD + (packet.control >> 4 & 3)] += 1
-        registers.pe_counts[packet.source, _SENT] += 1
-        record(router.capture, packet, words, _EVENT_SENT, _ROUTER, np.int64(packet.time))
+        _count(router, packet, words)
         at_router = np.int64(packet.time) + ports.latency[packet.source, _ROUTER]
         if packet.control >> 6 != _MULTICAST:
             registers.counters[_OTHER_TYPE] += 1
             record(router.capture, packet, words, _EVENT_OTHER_TYPE, _ROUTER, at_router)
             continue
-        entry = lookup(table, packet.key)
+        entry = _find(router, packet, words, at_router)
         if entry == _NO_ENTRY:
-            registers.counters[_UNROUTED] += 1
-            record(router.capture, packet, words, _EVENT_UNROUTED, _ROUTER, at_router)
             continue
-        registers.hits[entry] += 1
-        if table.links[entry]:
-            _leave(router, packet, words, table.links[entry], at_router)
         if table.spread[entry] & own:
             _replicate(router, packet, words, entry)
         if table.spread[entry] & ~own:
@@ -132,3 +150,18 @@ def deliver(router, frame):  # type: ignore[no-untyped-def]
     for i in range(frame.head.count):
         packet = frame.packets[i]
         _replicate(router, packet, frame.words[i], lookup(router.table, packet.key))
+
+
+@inlined
+def inject(router, frame):  # type: ignore[no-untyped-def]
+    """Routes packets of the host, which every router gets: the first one counts them, each makes its PEs' copies."""
+    table, own = router.table, np.int64(1) << router.gate.own
+    for i in range(frame.head.count):
+        packet, words = frame.packets[i], frame.words[i]
+        if own == 1:
+            _count(router, packet, words)
+            entry = _find(router, packet, words, np.int64(packet.time) + router.ports.latency[_HOST, _ROUTER])
+        else:
+            entry = lookup(table, packet.key)
+        if entry != _NO_ENTRY and table.spread[entry] & own:
+            _replicate(router, packet, words, entry)

@@ -93,7 +93,7 @@ EVENT = np.dtype(
         ("sent", "<u4"),  # ns from the begin of that tick to the sending
         ("key", "<u4"),
         ("payload", "<u4", (4,)),  # words beyond the payload's size are 0
-        ("source", "<u2"),  # PE id
+        ("source", "<u2"),  # PE id; 0: the host
         ("target", "<u2"),  # interface that the copy was for: PE id 1..152, LINK + 0..5; 0: none
         ("event", "u1"),  # Event
         ("type", "u1"),  # number of its name in Meta.types
@@ -120,10 +120,15 @@ PHASE = np.dtype([("pe", "<u2"), ("tick", "<u4"), ("phase", "u1")])
 """A PE begins a phase (by number) in a tick. Sorted by (tick, pe)."""
 
 ROUTER = 0
-"""The interface of the event router; those of PEs have the PE's id."""
+"""The interface of the event router, at which the host enters; those of PEs have the PE's id."""
 LINK = spec.PES.value + 1
 """The interface of the first of the links to other chips."""
 INTERFACES = LINK + spec.LINKS.value
+
+
+def source_name(number: int) -> str:
+    """`host`, or `qx.qy.p`."""
+    return interface_name(number) if number else "host"
 
 
 def interface_name(number: int) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spinn2emu import spec
 from spinn2emu.errors import ConfigError
 from spinn2emu.packets import NO_PORT
-from spinn2emu.trace.schema import INTERFACES, Event, Meta, interface_name, latency_ns, payload_words
+from spinn2emu.trace.schema import INTERFACES, Event, Meta, interface_name, latency_ns, payload_words, source_name
 
 if TYPE_CHECKING:
     from spinn2emu.trace.file import Trace
@@ -23,7 +23,7 @@ COLUMNS = {
     "latency_ns": "int64, ns from the sending to the event; 0: it is the sending",
     "event": "text, name of schema.Event: sent, received, or why it was dropped",
     "type": "text: what kind of output port it was sent on, or its type on the chip",
-    "source": "text, PE that sent it, qx.qy.p",
+    "source": "text, PE that sent it, qx.qy.p, or host",
     "target": "text, where the packet or copy was going: PE, link0 … link5, or router",
     "out": "text, output port of the source; its number where the trace does not name it, as for port and phase",
     "port": "text, input port of the target; empty: none",
@@ -55,6 +55,7 @@ class Coded(NamedTuple):
 
 EVENT_NAMES = [event.name.lower() for event in Event if event != Event.PHASE]
 INTERFACE_NAMES = [interface_name(number) for number in range(INTERFACES)]
+SOURCE_NAMES = [source_name(number) for number in range(INTERFACES)]
 
 _OWNER = {"inputs": ("target", "port"), "outputs": ("source", "out"), "phases": ("source", "phase")}
 
@@ -97,7 +98,7 @@ def _coded_columns(trace: Trace) -> dict[str, NDArray[Any] | Coded]:
         "latency_ns": latency_ns(events),
         "event": Coded(events["event"], EVENT_NAMES),
         "type": Coded(events["type"], trace.meta.type_names()),
-        "source": Coded(events["source"], INTERFACE_NAMES),
+        "source": Coded(events["source"], SOURCE_NAMES),
         "target": Coded(events["target"], INTERFACE_NAMES),
         "out": named(trace, "outputs"),
         "port": named(trace, "inputs"),

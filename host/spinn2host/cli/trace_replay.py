@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spinn2emu import geometry
+from spinn2emu.trace.schema import source_name
 from spinn2host.cli.common import attach, existing_file, pass_chip_name
 from spinn2host.cli.output import json_option, print_json, stdout
 from spinn2host.cli.trace_look import read_what_can_be_read
@@ -39,6 +39,6 @@ def replay(name: str | None, file: Path, expression: str, begin: int, ticks: int
         if ticks is not None:
             chip.run(ticks)
     if as_json:
-        print_json({"chip": chip.name, "packets": {geometry.name(pe): count for pe, count in sent.items()}})
+        print_json({"chip": chip.name, "packets": {source_name(pe): count for pe, count in sent.items()}})
     else:
         stdout.print(describe(sent))

@@ -22,8 +22,8 @@ from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
 from spinn2emu.packets import NO_PORT
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import INTERFACES, Event, latency_ns, payload_words
-from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, named, packet_ids, values
+from spinn2emu.trace.schema import Event, latency_ns, payload_words
+from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, SOURCE_NAMES, named, packet_ids, values
 
 Mask = NDArray[np.bool_]
 Column = Callable[[Trace], NDArray[Any]]
@@ -31,7 +31,7 @@ Column = Callable[[Trace], NDArray[Any]]
 ORDER: dict[str, Callable[..., Any]] = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _TIME = re.compile(rf"(\d+(?:\.\d*)?|\.\d+)({'|'.join(UNITS)})?")
-_PACKET = re.compile(r"(?P<pe>[\d.]+)@(?P<tick>\d+)\+(?P<sent>\d+)")
+_PACKET = re.compile(r"(?P<pe>[\d.]+|host)@(?P<tick>\d+)\+(?P<sent>\d+)")
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,9 @@ class TypeName(Field):
         return result
 
 
+_PLACES = [*INTERFACE_NAMES, SOURCE_NAMES[0]]
+
+
 @dataclass(frozen=True)
 class PeField(Field):
     """Where packets come from or go to; `columns`: fields of EVENT, one of which must be it."""
@@ -161,19 +164,21 @@ class PeField(Field):
     columns: tuple[str, ...]
 
     def parse(self, text: str) -> list[int]:
-        if text in INTERFACE_NAMES:
-            return [INTERFACE_NAMES.index(text)]
+        if text in _PLACES:
+            return [_PLACES.index(text)]
         try:
             return geometry.pe_ids(text)
         except ConfigError as error:
             raise ValueError(
-                f"{error.message}\npossible: a PE 1.2.1, its id, a quad 1.2 (its four PEs), router, link0 to link5"
+                f"{error.message}\npossible: a PE 1.2.1, its id, a quad 1.2 (its four PEs), host, router, link0 … link5"
             ) from None
 
     def equal(self, trace: Trace, value: list[int]) -> Mask:
-        chosen = np.zeros(INTERFACES, np.bool_)
+        chosen = np.zeros(len(_PLACES), np.bool_)
         chosen[value] = True
-        result: Mask = np.logical_or.reduce([chosen[trace.events[column]] for column in self.columns])
+        as_source = np.concatenate([chosen[-1:], chosen[1:]])  # 0: as a target the router, else the host
+        by_column = [(as_source if column == "source" else chosen)[trace.events[column]] for column in self.columns]
+        result: Mask = np.logical_or.reduce(by_column)
         return result
 
 
@@ -225,7 +230,8 @@ class PacketId(Field):
         if match is None:
             raise ValueError(f"{text!r} is no packet: write PE@tick+ns, as 1.2.1@30+13")
         try:
-            return (int(match["tick"]) * spec.TICK_NS.value + int(match["sent"])) << 8 | geometry.pe_id(match["pe"])
+            source = 0 if match["pe"] == SOURCE_NAMES[0] else geometry.pe_id(match["pe"])
+            return (int(match["tick"]) * spec.TICK_NS.value + int(match["sent"])) << 8 | source
         except ConfigError as error:
             raise ValueError(error.message) from None
 
@@ -263,7 +269,7 @@ def _word(number: int) -> Number:
 FIELDS: dict[str, Field] = {
     "event": Name("what happened: sent, received, or why it was dropped", _raw("event"), EVENT_NAMES),
     "type": TypeName("type of the packet, by the name of its output port: spike, error, …"),
-    "src": PeField("the PE that sent it: 1.2.1, or 1.2 for the four PEs of a quad", ("source",)),
+    "src": PeField("the PE that sent it: 1.2.1, or 1.2 for the four PEs of a quad; or host", ("source",)),
     "dst": PeField("where the copy was going: a PE, a quad, router (so all that is sent), link0 to link5", ("target",)),
     "pe": PeField("src or dst", ("source", "target")),
     "key": Number("the packet's key; also key & 0xF0000000 == 0x10000000", _raw("key"), bits32=True),

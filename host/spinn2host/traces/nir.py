@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spinn2emu import spec
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import Event, interface_name, payload_words
+from spinn2emu.trace.schema import Event, payload_words, source_name
 from spinn2emu.trace.table import extra, values
 from spinn2host.mapping import index_of
 
@@ -50,7 +50,7 @@ def sent_events(trace: Trace) -> Iterator[Events]:
         value = values(events)[None] if payload_words(events).any() else None
         port = trace.meta.name_of("outputs", source, out)
         times = _seconds(events["time"].astype(np.int64))[None]
-        yield Events(interface_name(source), port, idx, times, value, int(idx.max()) + 1, float(t_max))
+        yield Events(source_name(source), port, idx, times, value, int(idx.max()) + 1, float(t_max))
 
 
 def _seconds(ns: NDArray[np.int64]) -> NDArray[np.float64]:

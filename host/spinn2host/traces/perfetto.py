@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spinn2emu import geometry, spec
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import INTERFACES, LINK, TYPES, Event, interfaces
-from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, packet_ids
+from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, SOURCE_NAMES, packet_ids
 from spinn2host.traces import phases
 from spinn2host.traces.files import open_for_writing
 
@@ -130,7 +130,7 @@ def _row(
     if kind == SLICE:
         return (
             f'{{"ph":"X","name":"{type_}{ENDS[event]}","cat":"{EVENT_NAMES[event]}",{where},"dur":0.001,"args":'
-            f'{{"key":"{key:#010x}","source":"{INTERFACE_NAMES[source]}","target":"{INTERFACE_NAMES[target]}",'
+            f'{{"key":"{key:#010x}","source":"{SOURCE_NAMES[source]}","target":"{INTERFACE_NAMES[target]}",'
             f'"tick":{tick},"sent_ns":{sent}}}}}'
         )
     if kind == START:

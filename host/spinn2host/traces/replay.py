@@ -1,4 +1,5 @@
-"""Feeds recorded packets into a chip again: the PE that sent them gets a program that sends them anew."""
+"""Feeds recorded packets into a chip again: the PE that sent them gets a program that sends them anew, and the host
+injects its own."""
 
 from __future__ import annotations
 
@@ -8,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, SramOverflow
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import CHIP_TYPES, Event, Meta, interface_name, payload_words
+from spinn2emu.trace.schema import CHIP_TYPES, Event, Meta, interface_name, payload_words, source_name
 from spinn2host.chip import Chip, PeProgram
 from spinn2host.pe_program import Keys
 
@@ -20,7 +20,8 @@ PROGRAM = "spinn2fw.replay"
 
 def replay(chip: Chip, trace: Trace, begin: int = 0) -> dict[int, int]:
     """Loads the packets of `trace` that were sent in tick `begin` or later on the PEs that sent them, whatever runs
-    there. Tick `begin` of the trace is the chip's present one. The routing table stays. Returns packets by PE id.
+    there; those of the host it sends itself. Tick `begin` of the trace is the chip's present one. The routing table
+    stays. Returns packets by PE id, 0: the host.
 
     Raises ConfigError if there is nothing to send, or more than a PE can hold.
     """
@@ -30,21 +31,33 @@ def replay(chip: Chip, trace: Trace, begin: int = 0) -> dict[int, int]:
             f"no packet was sent in tick {begin} or later, of {len(trace.events):,} events that were chosen"
         )
     others = (events["type"] > 0) & (events["type"] < len(CHIP_TYPES))
-    if others.any() or (payload_words(events) == 2).any():
+    if others.any() or (payload_words(events[events["source"] > 0]) == 2).any():
         raise ConfigError("firmware sends multicast packets of 0, 4 or 16 bytes of payload: leave out the others")
     shift = int(chip.info()["tick"]) - begin
     ports = chip.routes()["ports"]
     programs = []
-    for pe in np.unique(events["source"]).tolist():
+    from_pes, from_host = events[events["source"] > 0], events[events["source"] == 0]
+    for pe in np.unique(from_pes["source"]).tolist():
         known = ports.get(str(pe), {}).get("outputs", {})
         programs.append(_program(trace.meta, pe, events[events["source"] == pe], shift, known))
     try:
-        chip.load_programs(programs, replace=True)
+        if programs:
+            chip.load_programs(programs, replace=True)
     except SramOverflow as error:
         raise ConfigError(
             f"{error.message}\nchoose fewer packets, or fewer ticks, by an expression", **error.fields
         ) from error
-    return {program.pe: len(program.data["tick"]) for program in programs}
+    _inject(chip, from_host, shift)
+    own = {0: len(from_host)} if len(from_host) else {}
+    return own | {program.pe: len(program.data["tick"]) for program in programs}
+
+
+def _inject(chip: Chip, events: NDArray[np.void], shift: int) -> None:
+    """Sends packets of the host, those of one tick in their order, whatever their payloads."""
+    sizes = payload_words(events)
+    for part in np.split(np.arange(len(events)), np.flatnonzero(np.diff(sizes)) + 1) if len(events) else []:
+        payloads = events["payload"][part, : int(sizes[part[0]])] if sizes[part[0]] else None
+        chip.inject(events["key"][part], events["tick"][part].astype(np.int64) + shift, payloads)
 
 
 def _program(meta: Meta, pe: int, events: NDArray[np.void], shift: int, known: Mapping[str, Any]) -> PeProgram:
@@ -87,4 +100,4 @@ def _range(keys: NDArray[np.uint32], known: Mapping[str, Any]) -> Keys:
 
 def describe(sent: Mapping[int, int]) -> str:
     """What `replay` has loaded, in a line."""
-    return ", ".join(f"{geometry.name(pe)}: {count:,} packets" for pe, count in sent.items())
+    return ", ".join(f"{source_name(pe)}: {count:,} packets" for pe, count in sent.items())

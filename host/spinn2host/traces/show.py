@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import DROPS, Event, latency_ns, payload_words
-from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, columns, named
+from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, SOURCE_NAMES, columns, named
 
 BLOCK_LINES = 1 << 14
 RED, PLAIN = "\033[31m", "\033[0m"
@@ -71,7 +71,7 @@ class _Layout:
         dropped = (events["event"] >= Event.UNROUTED).tolist()
         fields = zip(
             events["tick"].tolist(), events["sent"].tolist(), _texts(self._types, events["type"]),
-            _texts(INTERFACE_NAMES, events["source"]), _texts(INTERFACE_NAMES, events["target"]),
+            _texts(SOURCE_NAMES, events["source"]), _texts(INTERFACE_NAMES, events["target"]),
             events["key"].tolist(), self._arrivals(events), _texts(self._events, events["event"]), _ends(trace),
             strict=True,
         )  # fmt: skip

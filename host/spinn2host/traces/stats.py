@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spinn2emu import geometry, mesh, spec
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import DROPS, INTERFACES, LINK, TYPES, Event, latency_ns
-from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES
+from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, SOURCE_NAMES
 
 PERCENTILES = {"min": 0, "p50": 50, "p90": 90, "p99": 99, "max": 100}
 SENT, RECEIVED, DROPPED = range(3)
@@ -29,7 +29,8 @@ def statistics(trace: Trace, sections: tuple[str, ...] = ()) -> dict[str, Any]:
       first tick to the end of the last), and `sent_per_ms`, `received_per_ms`, `dropped_per_ms`
     type: by type `sent`, `received`, `dropped` and the three per ms
     event: by event, how many
-    pe: by name `sent`, `received`, `dropped` (with this target); `router` and links are there if events name them
+    pe: by name `sent`, `received`, `dropped` (with this target); `host`, `router` and links are there if events name
+      them
     route: list of `type`, `source`, `target`, `received`, `dropped`; the busiest first
     tick: for sent, received, dropped `min`, `median`, `max` per tick of sending, from the first tick to the last, and
       `busiest`, a tick with `max`
@@ -87,9 +88,10 @@ def _by_event(events: NDArray[np.void], types: list[str]) -> dict[str, int]:
 
 
 def _by_pe(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, int]]:
-    place = np.where(events["event"] == Event.SENT, events["source"], events["target"])
-    counts = _count(place, events, INTERFACES)
-    return {INTERFACE_NAMES[i]: _named_counts(counts[i]) for i in np.flatnonzero(counts.sum(1))}
+    sent, host = events["event"] == Event.SENT, INTERFACES
+    place = np.where(sent, np.where(events["source"] == 0, host, events["source"]), events["target"])
+    counts, names = _count(place, events, INTERFACES + 1), [*INTERFACE_NAMES, SOURCE_NAMES[0]]
+    return {names[i]: _named_counts(counts[i]) for i in np.flatnonzero(counts.sum(1))}
 
 
 def _by_route(events: NDArray[np.void], types: list[str]) -> list[dict[str, Any]]:
@@ -100,7 +102,7 @@ def _by_route(events: NDArray[np.void], types: list[str]) -> list[dict[str, Any]
     busy = np.flatnonzero(counts.any(1))
     busy = busy[np.argsort(-counts[busy].sum(1), kind="stable")]
     return [
-        {"type": types[type_], "source": INTERFACE_NAMES[source], "target": INTERFACE_NAMES[target],
+        {"type": types[type_], "source": SOURCE_NAMES[source], "target": INTERFACE_NAMES[target],
          "received": int(counts[code, RECEIVED]), "dropped": int(counts[code, DROPPED])}
         for code, type_, source, target in zip(busy, *np.unravel_index(busy, shape), strict=True)
     ]  # fmt: skip
@@ -143,6 +145,7 @@ def link_loads(events: NDArray[np.void]) -> dict[mesh.Link, int]:
     serves up to four PEs.
     """
     injected = np.bincount(events["source"][events["event"] == Event.SENT], minlength=1)
+    injected[0] = 0  # the host enters at the router
     copies = events[(events["event"] != Event.SENT) & (events["target"] > 0) & (events["target"] < LINK)]
     quads = len(geometry.QUADS)
     quad = (copies["target"].astype(np.uint64) - 1) // spec.PES_PER_QUAD.value

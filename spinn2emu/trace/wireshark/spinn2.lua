@@ -73,6 +73,10 @@ local function interface_name(number)
     return INTERFACES[number] or format("interface%d", number)
 end
 
+local function source_name(number)
+    return number == 0 and "host" or interface_name(number)
+end
+
 -- Names of types by number: those of the chip, and those of the ports, which the description of each interface lists.
 local description = Field.new("frame.interface_description")
 local known_types = {}
@@ -100,7 +104,7 @@ local function parse(tvb)
         is_phase = event == PHASE,
         dropped = event >= FIRST_DROP and event <= LAST_DROP,
         type = types()[kind] or format("type%d", kind),
-        src = interface_name(s0 + 256 * s1),
+        src = source_name(s0 + 256 * s1),
         dst = event > 0 and interface_name(d0 + 256 * d1) or nil,
         tick = t0 + 256 * (t1 + 256 * (t2 + 256 * t3)),
         sent = n0 + 256 * (n1 + 256 * (n2 + 256 * n3)),

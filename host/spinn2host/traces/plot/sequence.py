@@ -153,8 +153,9 @@ def sequence(
 def _default_pes(trace: Trace, quad: int | None) -> tuple[list[int], str | None]:
     """A quad, the PEs that its PEs exchange packets with, those that these do, and so on, but not beyond a HUB."""
     events = trace.events
-    copies = events[(events["event"] == Event.RECEIVED) & (events["source"] != events["target"])]
-    copies = copies if len(copies) else events[events["event"] == Event.RECEIVED]
+    received = events[(events["event"] == Event.RECEIVED) & (events["source"] > 0)]  # not those of the host
+    copies = received[received["source"] != received["target"]]
+    copies = copies if len(copies) else received
     choose.require(copies, "received packets", trace)
     source, target = choose.quad_of(copies["source"]), choose.quad_of(copies["target"])
     note = None

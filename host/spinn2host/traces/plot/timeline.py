@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spinn2emu import spec
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import TYPES, Event, interface_name
+from spinn2emu.trace.schema import TYPES, Event, source_name
 from spinn2host.traces.plot import choose
 from spinn2host.traces.plot.style import (
     BLACK,
@@ -71,7 +71,7 @@ def timeline(trace: Trace, ticks: choose.Ticks | None = None) -> TraceFigure:
     figure.contents = {
         "ticks": [first, end - 1], "ticks_per_bin": width, "bins": bins, "logarithmic": log,
         "packets": {names[i]: int(by_type[i].sum()) for i in np.flatnonzero(by_type.any(1))},
-        "dropped": int(drops.sum()), "pes": [interface_name(int(pe)) for pe in active],
+        "dropped": int(drops.sum()), "pes": [source_name(int(pe)) for pe in active],
     }  # fmt: skip
     return figure
 
@@ -89,6 +89,7 @@ def _rows(by_pe: NDArray[np.int64]) -> NDArray[np.int64]:
     active = np.flatnonzero(by_pe.any(1))
     if len(active) <= NAMED_PES:
         return active
+    active = active[active > 0]  # the host is in no quad
     return np.concatenate([choose.pes_of_quad(int(quad)) for quad in np.unique(choose.quad_of(active))])
 
 
@@ -162,7 +163,7 @@ def _draw_pes(
     for begin in begins[1:]:
         axes.axhline(begin - 0.5, color="#cfcfcf", lw=0.3)
     if len(pes) <= NAMED_PES:
-        axes.set_yticks(range(len(pes)), [interface_name(int(pe)) for pe in pes])
+        axes.set_yticks(range(len(pes)), [source_name(int(pe)) for pe in pes])
         axes.set_ylabel("PE")
     else:
         middles = (begins + np.append(begins[1:], len(pes)) - 1) / 2
