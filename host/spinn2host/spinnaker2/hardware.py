@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import os
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -60,7 +63,8 @@ class _Board:
             return
         chip = chip or _private_chip()
         try:
-            _execute(chip, layout, int(timesteps), debug)
+            with _turn(chip):
+                _execute(chip, layout, int(timesteps), debug)
         except BaseException as error:
             if not isinstance(error, ConfigError):
                 _discard(chip)
@@ -134,6 +138,27 @@ def _private_chip() -> Chip:
         _chips[own] = Chip.boot(cores=settings.cores, loop=settings.loop, strict=settings.strict)
         atexit.register(_discard, _chips[own])
     return _chips[own]
+
+
+_locks: dict[int, threading.Lock] = {}
+LOCK_NAME = "script"
+"""Of a file in a chip's directory, which is locked while a network runs there."""
+
+
+@contextlib.contextmanager
+def _turn(chip: Chip) -> Iterator[None]:
+    """Networks of several threads, or of several scripts on a resident chip, take turns."""
+    with _locks.setdefault(os.getpid(), threading.Lock()):
+        number = os.open(chip.directory / LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"chip {chip.name} runs the network of another script: waiting for it")
+                fcntl.flock(number, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(number)
 
 
 def _discard(chip: Chip) -> None:
