@@ -6,17 +6,31 @@
 SpiNNcloud or TU Dresden, who make the original; docs/spinnaker2.md says what runs and what it was checked against.
 """
 
-from __future__ import annotations
+from spinn2host.spinnaker2.names import refuse_unknown
 
-import importlib
-from types import ModuleType
+__all__ = [
+    "ann2snn_helpers",
+    "brian2_sim",
+    "configuration",
+    "coordinates",
+    "experiment_backends",
+    "hardware",
+    "helpers",
+    "logger",
+    "mapper",
+    "neuron_models",
+    "s2_nir",
+    "snn",
+]
 
-
-def __getattr__(name: str) -> ModuleType:
-    """Modules are there without being imported by name, as scripts expect."""
-    try:
-        return importlib.import_module(f"{__name__}.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"{__name__}.{name}":
-            raise
-        raise AttributeError(f"spinnaker2 has no module {name!r}") from None
+refuse_unknown(
+    __name__,
+    {
+        "network": " (networks are snn.Network)",
+        "connectors": " (a projection takes a list of connections)",
+        "Network": " (it is snn.Network)",
+        "Population": " (it is snn.Population)",
+        "Projection": " (it is snn.Projection)",
+    },
+    on_demand=__all__,  # scripts use `spinnaker2.helpers` and others without importing them
+)

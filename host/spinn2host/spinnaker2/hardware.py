@@ -17,9 +17,12 @@ from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2host.chip import Chip
 from spinn2host.spinnaker2.layout import Layout, map_network
 from spinn2host.spinnaker2.messages import say, warn
+from spinn2host.spinnaker2.names import refuse_unknown
 from spinn2host.spinnaker2.results import read_results
 from spinn2host.spinnaker2.settings import settings
 from spinn2host.spinnaker2.snn import Network
+
+refuse_unknown(__name__, {"SpiNNaker2": " (a chip is SpiNNaker2Chip)"})
 
 EMULATED = "emu://"
 """Begins the address of a resident chip: `emu://NAME`. Others, of boards, are not looked up: nothing is sent there."""

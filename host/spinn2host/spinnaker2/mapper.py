@@ -8,7 +8,10 @@ from typing import Any
 
 from spinn2emu import geometry
 from spinn2host.spinnaker2.layout import Layout, map_network
+from spinn2host.spinnaker2.names import refuse_unknown
 from spinn2host.spinnaker2.snn import Network
+
+refuse_unknown(__name__)
 
 
 class SynapseWordSize(enum.IntEnum):

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from spinn2emu.errors import ConfigError
 from spinn2host.spinnaker2.connections import Geometry, Synapses, read_connections, read_geometry, read_kernels
 from spinn2host.spinnaker2.models import Model, check_names, check_record, find_model
+from spinn2host.spinnaker2.names import refuse_unknown
 from spinn2host.spinnaker2.settings import settings
+
+refuse_unknown(
+    __name__,
+    {
+        "SpiNNaker2Backend": " (boards are in hardware: hardware.SpiNNaker2Chip)",
+        "LIF": " (models are chosen by name: Population(size, 'lif', params))",
+        "AllToAllConnector": " (a projection takes a list [pre, post, weight, delay])",
+        "StaticSynapse": " (a projection takes a list [pre, post, weight, delay])",
+    },
+)
 
 MAX_ATOMS_PER_CORE = 250
 """Neurons on a PE, unless `set_max_atoms_per_core` says something else."""
