@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError
+from spinn2fw.kernels.synapses import MAX_DELAY
 from spinn2host.spinnaker2.messages import warn
 from spinn2host.spinnaker2.models import Model
 
@@ -41,8 +42,11 @@ def read_connections(who: str, connections: Any, pre: int, post: int, model: Mod
         )
     for column, size, what in ((PRE, pre, "pre"), (POST, post, "post")):
         _refuse(who, rows, ~_whole(rows[:, column], 0, size - 1), f"{what} is a neuron, 0 to {size - 1}", column)
-    _refuse(who, rows, ~_whole(rows[:, DELAY], 0, model.max_delay), f"delays into {model.name} are whole numbers, "
-            f"0 to {model.max_delay}" + ("" if model.delays else " (it has none)"), DELAY)  # fmt: skip
+    _refuse(who, rows, ~_whole(rows[:, DELAY], 0, MAX_DELAY), f"delays are whole numbers, 0 to {MAX_DELAY}", DELAY)
+    if not model.delays and rows[:, DELAY].any():
+        warn(
+            f"{who}: {model.name} has no delays: those that are given are not used, as its synapses have no bits for them"
+        )
     _refuse(who, rows, ~np.isfinite(rows[:, WEIGHT]), "weights are finite numbers", WEIGHT)
     weights = np.rint(rows[:, WEIGHT])
     changed = weights != rows[:, WEIGHT]

@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,7 @@ class _Board:
             raise
 
     def _map(self, net: Network, timesteps: int, chip: Chip | None) -> Layout:
-        pes = geometry.APPLICATION_IDS if chip is None else _own_pes(chip)
+        pes = _in_order(geometry.APPLICATION_IDS if chip is None else chip.info()["pes"])
         try:
             return map_network(net, timesteps, pes)
         except ConfigError as error:
@@ -172,6 +172,6 @@ def _discard(chip: Chip) -> None:
             chip.halt()
 
 
-def _own_pes(chip: Chip) -> list[int]:
-    """The application PEs of a resident chip."""
-    return [pe for pe in chip.info()["pes"] if pe in geometry.APPLICATION_IDS]
+def _in_order(pes: Iterable[int]) -> list[int]:
+    """The application PEs among these, from 1.1.0 on: scripts look for results under that name."""
+    return sorted((pe for pe in pes if pe in geometry.APPLICATION_IDS), key=geometry.position)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError
-from spinn2fw.kernels.synapses import MAX_DELAY, MAX_WEIGHT, MAX_WEIGHT_WITH_DELAY
+from spinn2fw.kernels.synapses import MAX_WEIGHT, MAX_WEIGHT_WITH_DELAY
 from spinn2host.spinnaker2.messages import warn
 
 REQUIRED = None
@@ -31,11 +31,6 @@ class Model:
     delays: bool = True
     convolution: bool = False
     is_source: bool = False
-
-    @property
-    def max_delay(self) -> int:
-        """Of its synapses, in ticks."""
-        return MAX_DELAY if self.delays else 0
 
     @property
     def max_weight(self) -> int:
@@ -124,7 +119,10 @@ def check_names(who: str, model: Model, params: object) -> None:
 
 
 def neuron_values(who: str, model: Model, params: Mapping[str, Any], size: int) -> dict[str, NDArray[np.float32]]:
-    """The parameters of `size` neurons, each (size,) float32. Raises ConfigError for what is missing or no number."""
+    """The parameters of `size` neurons, each (size,) float32. Raises ConfigError for what is missing or no number.
+
+    An array of one number counts as that number.
+    """
     values = {}
     for name, default in model.parameters.items():
         given = params.get(name, default)
@@ -133,15 +131,15 @@ def neuron_values(who: str, model: Model, params: Mapping[str, Any], size: int) 
         try:
             array = np.asarray(given, np.float64)
         except (TypeError, ValueError):
-            array = np.empty((0, 0))
-        if array.shape not in ((), (1,), (size,)) or (array.shape == (1,) != (size,) and np.ndim(given)):
-            what = f"an array of shape {array.shape}" if array.shape != (0, 0) else repr(given)
+            array = np.empty(0)
+        if array.size not in (1, size):
+            what = f"{array.size} of them" if array.size else repr(given)
             raise ConfigError(
                 f"{who}: {name} is a number, or one for each of its {size} neurons, not {what}",
                 population=who, parameter=name,
             )  # fmt: skip
         with np.errstate(over="ignore"):
-            single = np.broadcast_to(array, (size,)).astype(np.float32)
+            single = np.broadcast_to(array.ravel(), (size,)).astype(np.float32)
         if not np.isfinite(single).all():
             raise ConfigError(f"{who}: {name} must be finite float32 numbers, not {given!r:.80}", population=who,
                               parameter=name)  # fmt: skip
