@@ -1,4 +1,4 @@
-"""What scripts call beside networks: arrays of spikes, connection lists (against plain loops), names that do not exist."""
+"""What scripts call beside networks: spikes as arrays, connection lists (against plain loops), unknown names."""
 
 import itertools
 import subprocess
