@@ -42,11 +42,10 @@ def read_connections(who: str, connections: Any, pre: int, post: int, model: Mod
         )
     for column, size, what in ((PRE, pre, "pre"), (POST, post, "post")):
         _refuse(who, rows, ~_whole(rows[:, column], 0, size - 1), f"{what} is a neuron, 0 to {size - 1}", column)
-    _refuse(who, rows, ~_whole(rows[:, DELAY], 0, MAX_DELAY), f"delays are whole numbers, 0 to {MAX_DELAY}", DELAY)
+    whole = _whole(rows[:, DELAY], 0, MAX_DELAY)
+    _refuse(who, rows, ~whole, f"delays are whole numbers, 0 to {MAX_DELAY}", DELAY)
     if not model.delays and rows[:, DELAY].any():
-        warn(
-            f"{who}: {model.name} has no delays: those that are given are not used, as its synapses have no bits for them"
-        )
+        warn(f"{who}: the delays are not used: {model.name} has none, its synapses have no bits for them")
     _refuse(who, rows, ~np.isfinite(rows[:, WEIGHT]), "weights are finite numbers", WEIGHT)
     weights = np.rint(rows[:, WEIGHT])
     changed = weights != rows[:, WEIGHT]

@@ -39,7 +39,9 @@ class Model:
 
 
 _NEURONS = "spinn2fw.snn.neurons"
-_LIF = {"threshold": REQUIRED, "alpha_decay": REQUIRED, "i_offset": 0.0, "v_init": 0.0, "v_reset": 0.0}
+GUESSED = ("threshold",)
+"""Parameters whose default is a guess: scripts that leave it out need one that a single spike can reach."""
+_LIF = {"threshold": 1.0, "alpha_decay": REQUIRED, "i_offset": 0.0, "v_init": 0.0, "v_reset": 0.0}
 _CURRENTS = {**_LIF, "exc_decay": REQUIRED, "inh_decay": REQUIRED, "t_refrac": 0.0}
 _OF_SOURCES = ("spikes", "time_done", "n_packets")
 _OF_NEURONS = (*_OF_SOURCES, "v", "v_last")
@@ -76,7 +78,7 @@ def find_model(name: object) -> Model:
         return MODELS[name]
     if isinstance(name, str) and name in UNPUBLISHED:
         raise ConfigError(
-            f"neuron model {name!r} cannot run here: {UNPUBLISHED[name]} is not published, and it is not invented; "
+            f"neuron model {name!r} is refused: nobody has published {UNPUBLISHED[name]}, and it is not invented here; "
             f"there are {', '.join(MODELS)}, and programs of your own (docs/programs.md)", model=name,
         )  # fmt: skip
     close = get_close_matches(str(name), MODELS, 1)
@@ -126,6 +128,8 @@ def neuron_values(who: str, model: Model, params: Mapping[str, Any], size: int) 
     values = {}
     for name, default in model.parameters.items():
         given = params.get(name, default)
+        if name in GUESSED and name not in params:
+            warn(f"{who}: {name} is left out, {default:g} is taken: what the board takes is not known")
         if given is REQUIRED:
             raise ConfigError(f"{who}: model {model.name} needs {name!r} in params", population=who, parameter=name)
         try:
