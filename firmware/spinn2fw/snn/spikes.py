@@ -1,4 +1,4 @@
-"""Spike list: neurons that spike in the ticks that the host has written into SRAM."""
+"""Spike list: neurons that spike in the ticks that the host has written into SRAM. The list is their record, too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pydantic
 
 from spinn2emu.program import Program, Region
 from spinn2emu.sdk import send
-from spinn2fw.snn.record import LOGS, Recorded, note_input, note_spike, note_tick, records
+from spinn2fw.snn.record import Recorded, note_input, records
 
 SPIKES = 0  # output port
 
@@ -23,7 +23,7 @@ class Parameters(Recorded):
 def regions(p: Parameters, available: int) -> list[Region]:
     """The list: event e is a spike of `neuron[e]` in `tick[e]`, by tick, then neuron."""
     return [
-        Region("next", np.uint32, (1,), "event"),
+        Region("next", np.uint32, (1,), "event: all before it have had their tick"),
         Region("tick", np.uint32, (p.events,), "tick"),
         Region("neuron", np.uint8, (p.events,), "id"),
         *records(p),
@@ -37,11 +37,9 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     while event < ram.tick.shape[0] and ram.tick[event] <= t:
         if ram.tick[event] == t:
             send(pe, SPIKES, ram.neuron[event])
-            note_spike(ram, ram.neuron[event], t)
         event += 1
     ram.next[0] = event
-    note_tick(pe, ram, t)
     return 0
 
 
-program = Program(tick=tick, regions=regions, parameters=Parameters, outputs=("spikes",), logs=LOGS, log=8)
+program = Program(tick=tick, regions=regions, parameters=Parameters, outputs=("spikes",), log=8)

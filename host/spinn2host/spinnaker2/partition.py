@@ -89,6 +89,7 @@ def split(net: Network, inputs: Mapping[Population, Inputs], ticks: int, pes: Se
 def record_parameters(population: Population, ticks: int) -> dict[str, Any]:
     """What a program must know of the records that a population asks for."""
     recorded = {f"record_{name}": name in population.record for name in ("spikes", "v", "time_done", "n_packets")}
+    recorded["record_spikes"] &= population.model.program != SPIKES  # the list is the record
     return {"ticks": ticks if any(recorded.values()) else 0, **recorded}
 
 
