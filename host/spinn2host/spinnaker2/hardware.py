@@ -164,6 +164,12 @@ def _turn(chip: Chip) -> Iterator[None]:
             os.close(number)
 
 
+def halt() -> None:
+    """Ends this process's own chip, if it has one; it would end with the process."""
+    if os.getpid() in _chips:
+        _discard(_chips[os.getpid()])
+
+
 def _discard(chip: Chip) -> None:
     """Ends the chip if it is this process's own; the next run gets another."""
     if _chips.get(os.getpid()) is chip:
