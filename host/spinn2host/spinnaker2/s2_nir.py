@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spinn2emu.errors import ConfigError
+from spinn2fw.kernels.synapses import MAX_DELAY
 from spinn2host.spinnaker2.ann2snn_helpers import LARGEST, dense_columns, joined_columns, pair, sumpool_columns
 from spinn2host.spinnaker2.messages import say, warn
 from spinn2host.spinnaker2.names import refuse_unknown
@@ -80,8 +81,8 @@ class ConversionConfig:
     """How a graph is converted.
 
     dt: length of a tick in the units of the graph's time constants. output_record: what the populations before an
-    Output record. conn_delay: of projections; the models here have none, so it must be 0, and 1, the default, is taken
-    as 0 (a line says so). scale_weights: multiply weights so that the largest is 127, and thresholds alike;
+    Output record. conn_delay: of projections; it is not used (a line says so), as the models here have no delays.
+    scale_weights: multiply weights so that the largest is 127, and thresholds alike;
     weight_scale_percentile: the largest but for so many percent, which are cut to 127.
     """
 
@@ -174,14 +175,20 @@ def _checked(config: ConversionConfig | None, old: dict[str, Any]) -> Conversion
             )  # fmt: skip
     if not (math.isfinite(config.dt) and config.dt > 0):
         raise ConfigError(f"ConversionConfig.dt is a time above 0, not {config.dt!r}", parameter="dt", value=config.dt)
-    if config.conn_delay not in (0, 1):
+    if not 0 < config.weight_scale_percentile <= 100:
         raise ConfigError(
-            f"ConversionConfig.conn_delay is {config.conn_delay!r}: the models that NIR's nodes become have no delays; "
-            "set it to 0", parameter="conn_delay", value=config.conn_delay,
+            "ConversionConfig.weight_scale_percentile is above 0, at most 100, not "
+            f"{config.weight_scale_percentile!r}",
+            parameter="weight_scale_percentile", value=config.weight_scale_percentile,
+        )  # fmt: skip
+    if config.conn_delay not in range(MAX_DELAY + 1):
+        raise ConfigError(
+            f"ConversionConfig.conn_delay is a whole number from 0 to {MAX_DELAY}, not {config.conn_delay!r}",
+            parameter="conn_delay", value=config.conn_delay,
         )  # fmt: skip
     if config.conn_delay:
-        warn("from_nir: conn_delay=1, the default, is taken as 0: the models that NIR's nodes become have no delays, "
-             "and spikes act in the next tick")  # fmt: skip
+        warn(f"from_nir: conn_delay={config.conn_delay} is not used: what NIR's nodes become has no delays; "
+             "spikes act in the next tick")  # fmt: skip
     return config
 
 
