@@ -155,7 +155,7 @@ def _check_room(net: Network, per_pe: Mapping[Population, int], needed: int, ava
     if needed <= available:
         return
     counts = {population.name: -(-int(population.size) // count) for population, count in per_pe.items()}
-    each = ", ".join(f"{p.name}: {counts[p.name]} ({p.size} neurons, {n} per PE)" for p, n in per_pe.items())
+    each = ", ".join(f"{p.name}: {-(-int(p.size) // n)} ({p.size} neurons, {n} per PE)" for p, n in per_pe.items())
     raise ConfigError(
         f"network {net.name!r} needs {needed} PEs, {available} are there. {each}. Let more neurons share a PE "
         "(`set_max_atoms_per_core`), record less, or make it smaller",
