@@ -3,7 +3,8 @@
 A frame is one FRAME header and `count` PACKET records. From a PE it says: these packets I sent, on port o I send
 nothing more before tick `horizon[o]`, next I shall run tick `tick`, wake me when my `live` ports are complete up to
 `need`, and I can use up to `end`. To a PE it says: these are all packets up to tick `end`, run till there. Among the
-packets from a PE stand notes that a phase has begun (`packets.PHASE_BEGINS`).
+packets from a PE stand notes that a phase has begun (`packets.PHASE_BEGINS`). A message from router to router may be
+several frames, one behind the other.
 """
 
 from __future__ import annotations

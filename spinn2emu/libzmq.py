@@ -13,8 +13,8 @@ import zmq
 
 from spinn2emu.jit import External
 
-EINTR = errno.EINTR
-SNDMORE = int(zmq.SNDMORE)
+EINTR, EAGAIN = errno.EINTR, errno.EAGAIN
+SNDMORE, DONTWAIT = int(zmq.SNDMORE), int(zmq.DONTWAIT)
 
 
 def _library() -> str:

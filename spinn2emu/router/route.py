@@ -12,6 +12,7 @@ from spinn2emu import spec
 from spinn2emu.frames import SUPERVISOR
 from spinn2emu.jit import inlined
 from spinn2emu.packets import PACKET, PHASE_BEGINS, PacketType
+from spinn2emu.router.passing import stash
 from spinn2emu.router.state import Counter, Fault, PeCounter
 from spinn2emu.router.table import NO_ENTRY, lookup
 from spinn2emu.trace.capture import record
@@ -63,19 +64,6 @@ def _replicate(router, packet, words, entry):  # type: ignore[no-untyped-def]
         queues.packets[pe, n].port = port
         queues.packets[pe, n].time = packet.time + ports.latency[packet.source, pe]
         queues.length[pe] = n + 1
-
-
-@inlined
-def _stash(work, words, others):  # type: ignore[no-untyped-def]
-    """Keeps a packet for the other routers in the bit set `others`."""
-    router = 0
-    while others >> router:
-        if others >> router & 1:
-            n = work.stashed[router]
-            for word in range(_WORDS):
-                work.stash[router].words[n, word] = words[word]
-            work.stashed[router] = n + 1
-        router += 1
 
 
 @inlined
@@ -141,7 +129,7 @@ def route(router, frame):  # type: ignore[no-untyped-def]
         if table.spread[entry] & own:
             _replicate(router, packet, words, entry)
         if table.spread[entry] & ~own:
-            _stash(router.work, words, table.spread[entry] & ~own)
+            stash(router.work, words, table.spread[entry] & ~own)
 
 
 @inlined

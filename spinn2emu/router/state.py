@@ -97,6 +97,8 @@ GATE = np.dtype([
     ("source_start", "<i8", (_PAIRS + 1,)),
     ("source_pe", "u1", (_PAIRS * _PAIRS,)),
     ("source_port", "u1", (_PAIRS * _PAIRS,)),
+    ("source_input", "u1", (_PAIRS * _PAIRS,)),  # p
+    ("watched", "<i8", (MAX_IDS,)),  # the place among its sources of the one that a PE was last seen waiting for
     # the ports whose packets come to this router, also those that no input port listens to
     ("heard", "<i8"),
     ("heard_pe", "u1", (_PAIRS,)),
@@ -147,7 +149,11 @@ WORK = np.dtype([
     ("spare", "<i8", (_SIZE,)),
     ("identities", "u1", (MAX_IDS + MAX_ROUTERS, 4)),
     ("sender", "u1", (4,)),  # the identity of whom the frame `into` is from
-    ("stashed", "<i8", (MAX_ROUTERS,)),  # packets in the stash for each other router
+    # what is kept for each other router: whole frames, in places of the size of a packet, behind them packets of the
+    # frame that is being routed; and how many frames have come in since the first of all these was kept
+    ("stashed", "<i8", (MAX_ROUTERS,)),
+    ("stashed_packets", "<i8", (MAX_ROUTERS,)),
+    ("stashed_since", "<i8"),
     ("into", BUFFER),
     ("out", BUFFER),
     ("stash", BUFFER, (MAX_ROUTERS,)),
@@ -238,6 +244,8 @@ def build_gate(
     gate["source_start"][1:] = np.cumsum([len(bucket) for bucket in sources])
     gate["source_pe"][: len(flat)] = [connection.source for connection in flat]
     gate["source_port"][: len(flat)] = [connection.port for connection in flat]
+    gate["source_input"][: len(flat)] = [connection.target_port for connection in flat]
+    gate["watched"] = gate["source_start"][:-1:_PORTS]
     gate["reach_start"][1:] = np.cumsum([len(targets) for targets in reach])
     gate["reach"][: gate["reach_start"][-1]] = [pe for targets in reach for pe in sorted(targets)]
     heard = set()
