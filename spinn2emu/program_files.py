@@ -14,7 +14,7 @@ from types import CodeType, ModuleType
 
 from spinn2emu.errors import ProgramError
 
-_OWN = ("spinn2emu", "spinn2fw", "spinn2host")
+OWN = ("spinn2emu", "spinn2fw", "spinn2host")
 
 
 class _FreshLoader(importlib.machinery.SourceFileLoader):
@@ -37,7 +37,7 @@ class _UserFinder:
     ) -> importlib.machinery.ModuleSpec | None:
         """Of the import machinery."""
         top = name.partition(".")[0]
-        if top in sys.stdlib_module_names or top in _OWN:
+        if top in sys.stdlib_module_names or top in OWN:
             return None
         namespace = None
         for folder in self.folders if path is None else [own for own in path if self._is_user(own)]:

@@ -1,7 +1,8 @@
 """Where programs become code: child processes import, link and compile them, several at a time, and are forgotten then.
 
 The supervisor never runs a user's code: what ends or blocks a process must not do so to the chip. And what was edited
-is read anew, with all that it imports from its folder: every load begins with a process that knows none of it.
+is read anew, with all that it imports from its folder: every load begins with a process that knows none of it. Of the
+project's own programs, what was made before is taken again as long as their files stay as they are (`chip.known`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import gc
 import os
 import struct
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +23,7 @@ import msgpack
 from spinn2emu import geometry
 from spinn2emu.chip import processes
 from spinn2emu.chip.declare import Declaration, declare
+from spinn2emu.chip.known import Known, Stamps, files_of
 from spinn2emu.descriptors import readable
 from spinn2emu.errors import ProgramError, Spinn2Error, from_wire
 from spinn2emu.jit import objects, store
@@ -66,9 +69,15 @@ def make_all(orders: Sequence[Order], path: Sequence[str], strict: bool, report:
     Raises the first error, with the PE; ProgramError if a program ends its process, or takes longer than DEADLINE_S.
     """
     tasks: dict[str, _Task] = {}
-    for number, order in enumerate(orders):
-        tasks.setdefault(order.program, _Task(order.program, {})).orders[number] = order
     made: dict[int, Loaded] = {}
+    stamps: Stamps = {}
+    for number, order in enumerate(orders):
+        if (loaded := _known.find(order.program, order.parameters, strict, stamps)) is not None:
+            made[number] = loaded
+        else:
+            tasks.setdefault(order.program, _Task(order.program, {})).orders[number] = order
+    if not tasks:
+        return [made[number] for number in range(len(orders))]
     said = set[str]()
 
     def report_once(text: str) -> None:
@@ -141,7 +150,7 @@ class _Bench:
 
     def __init__(self, tasks: _Tasks, path: Sequence[str], strict: bool) -> None:
         self.tasks, self.task, self.done = tasks, tasks.tasks[0], False
-        self.gone = False
+        self.gone, self.strict, self.since_ns = False, strict, time.time_ns()
         self.deadline = time.monotonic() + DEADLINE_S
         self.reading, writing = os.pipe()
         try:
@@ -171,8 +180,10 @@ class _Bench:
             error, pe = from_wire(content), self.task.orders[number].pe
             raise type(error)(f"PE {geometry.name(pe)}: {error.message}", **({"pe": pe} | error.fields)) from error
         elif kind == "made":
-            declaration, key, data = content
+            declaration, files, key, data = content
             made[number] = Loaded(Declaration.from_wire(declaration), _address(key, data))
+            order = self.task.orders[number]
+            _known.keep(order.program, order.parameters, self.strict, files, self.since_ns, made[number])
         else:
             self.done = True
 
@@ -205,6 +216,7 @@ def _read(number: int, size: int) -> bytes:
     return b"".join(parts)
 
 
+_known = Known[Loaded]()
 _addresses: dict[str, int] = {}
 
 
@@ -227,7 +239,7 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
             data = data[os.write(writing, data) :]
 
     gc.disable()  # this process ends soon
-    here, environment = os.getpid(), compiler_environment()
+    here, environment, before = os.getpid(), compiler_environment(), set(sys.modules)
     os.environ.clear()
     os.environ.update(environment)
     if path:
@@ -242,6 +254,7 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
             done: dict[Any, tuple[str, bytes]] = {}
             for number, order in task.orders.items():
                 declaration = declare(program, order.parameters)
+                files = files_of(task.program, before)
                 symbols = own_symbols(declaration.memory)
                 phases = [phase.name for phase in declaration.phases]
                 shapes = [(symbol.name, symbol.dtype, symbol.shape) for symbol in symbols]
@@ -249,7 +262,7 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
                 if layout not in done:
                     with_ports = replace(program, outputs=declaration.outputs)
                     done[layout] = compiled_tick(with_ports, symbols, phases, strict, lambda: say("compiling"))
-                say("made", number, [declaration.to_wire(), *done[layout]])
+                say("made", number, [declaration.to_wire(), files, *done[layout]])
         except Spinn2Error as error:
             say("error", number, error.to_wire())
             return

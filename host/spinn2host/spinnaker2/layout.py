@@ -96,7 +96,7 @@ def _sources(population: Population, parts: Sequence[Part], ticks: int, load: ND
         own = (neurons >= part.first) & (neurons < part.first + part.neurons)
         events, ids = times[own], neurons[own] - part.first
         load[part.number] = np.unique(events, return_counts=True)[1].max(initial=0)
-        room = _room(len(events))
+        room = _room(len(events), EVENTS)
         parameters = {"n": part.neurons, "events": room, **record_parameters(population, ticks)}
         parameters = _snug(memory.SPIKES, parameters, events=len(events))
         room = parameters["events"]
@@ -198,9 +198,15 @@ def _program(
     return PeProgram(part.pe, program, parameters, inputs, {"spikes": (part_key(part), PART)}, data, index, len(parts))
 
 
-def _room(count: int) -> int:
-    """`count` or up to a sixteenth more: PEs whose regions have the same sizes share a layout."""
-    step = max(16, 1 << max(0, count.bit_length() - 5))
+SYNAPSES, EVENTS = 4, 2
+
+
+def _room(count: int, bits: int = SYNAPSES) -> int:
+    """`count` or up to 1 / 2^bits more: PEs whose regions have the same sizes share a layout.
+
+    Events in coarser steps: stimuli of samples that are run one after the other differ in length.
+    """
+    step = max(16, 1 << max(0, count.bit_length() - bits - 1))
     return -(-count // step) * step if count else 0
 
 
