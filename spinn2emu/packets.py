@@ -49,6 +49,18 @@ PACKET = np.dtype(
 )
 """A packet inside the emulator, 32 bytes; frames are arrays of these."""
 
+SENT = np.dtype([
+    ("tick", "<u4"),
+    ("key", "<u4"),
+    ("index", "<u4"),  # of the key among those of the port, as the program gave it to `send`
+    ("payload", "<u4", (4,)),  # words beyond the payload's size are 0
+    ("pe", "u1"),  # id
+    ("port", "u1"),  # output port, by number
+    ("words", "u1"),  # of the payload: 0, 1, 2 or 4
+    ("reserved", "u1"),
+])  # fmt: skip
+"""A packet as a listener gets it, 32 bytes."""
+
 PHASE_BEGINS = 0x01
 """As the control byte: no packet, but a note for the router that the PE begins the phase of `origin` in tick `tick`."""
 NO_PORT = 255

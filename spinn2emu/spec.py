@@ -58,5 +58,6 @@ ROUTER_PORT_X = Constant(4, "quad x", "machine", "derived", "(4,3) and (4,4) hol
 MAX_PORTS = Constant(8, "port", "spinn2emu", "own choice", "per direction and program; sizes the frame header")
 MAX_PHASES = Constant(8, "phase", "spinn2emu", "own choice", "per program; sizes the PE's phase registers")
 LOG_ENTRIES = Constant(32, "entry", "spinn2emu", "own choice", "log ring of a PE by default, 48 bytes each")
+LIVE_WINDOW_TICKS = Constant(64, "tick", "spinn2emu", "own choice", "WINDOW_TICKS while a host listens to packets")
 WINDOW_TICKS = Constant(2048, "tick", "spinn2emu", "own choice", "how far a PE may run ahead; bounds what queues up")
 FRAME_PACKETS = Constant(65_536, "packet", "spinn2emu", "own choice", "largest frame and router queue; 2 MiB")

@@ -19,7 +19,7 @@ from spinn2emu.memory_map import MemoryMap
 from spinn2host.connection import WAIT_S, check_descriptors
 from spinn2host.counters import Counters
 from spinn2host.directories import PRIVATE, base_directory, chip_directory, is_alive, new_directory, remove, running
-from spinn2host.live import Live
+from spinn2host.live import Live, OnEvents
 from spinn2host.pe_program import PeProgram, ports_to_wire, search_path
 from spinn2host.recording import LOAD_DEADLINE_S, PeName, pe_id, pe_ids
 from spinn2host.start import STUCK_AFTER_S, await_supervisor, check_options, discard, start_supervisor
@@ -221,23 +221,32 @@ class Chip(Live):
 
     # --- time -------------------------------------------------------------------------------------------------------
 
-    def run(self, ticks: int, progress: Callable[[int], None] | None = None, *, window: int | None = None) -> None:
+    def run(
+        self, ticks: int, progress: Callable[[int], None] | None = None, *, window: int | None = None,
+        on_events: OnEvents | None = None,
+    ) -> None:  # fmt: skip
         """Lets the chip's time advance by `ticks` and waits for it; `progress` gets the slowest PE's tick.
 
-        window: ticks after which all PEs wait for each other, 2,048 without: until the next one begins, the host can
-        send no packets into it (`inject`). Results never depend on it.
+        window: ticks after which all PEs wait for each other; None: 2,048, or 64 while somebody listens. Packets that
+        the host sends (`inject`) are for the next window, what PEs send is heard at the end of the present one. Results
+        never depend on it.
+
+        on_events: gets all that PEs send, or what this handle's `events` listen to, at the end of each window, as an
+        array (n,) of `packets.SENT` (see `Events.batches`); time goes on when it returns.
 
         Raises PeDied, PeFailed or ChipStuck. Ctrl-C (KeyboardInterrupt) ends the run.
         """
-        self.start(ticks, window=window)
-        try:
-            self.wait(progress)
-        except KeyboardInterrupt:
-            self.interrupt()
-            raise
+        with self._hearing(on_events is not None):
+            self.start(ticks, window=window)
+            try:
+                self._wait(progress, on_events)
+            except KeyboardInterrupt:
+                self.interrupt()
+                raise
 
     def start(self, ticks: int, *, window: int | None = None) -> None:
         """As `run`, but does not wait."""
+        self._listening()
         self._run = self.request("run", ticks=ticks, window=window)["run"]
 
     def end_run(self) -> None:

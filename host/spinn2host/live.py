@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spinn2emu import memory_map
-from spinn2emu.errors import ConfigError
-from spinn2host.recording import Recording
+from spinn2emu.errors import ConfigError, Spinn2Error
+from spinn2host.recording import PeName, Recording, pe_ids
+from spinn2host.stream import Events
+
+PATIENCE_S = 10.0
+"""For which time waits for a host that listens."""
+
+OnEvents = Callable[[NDArray[np.void]], object]
+"""Gets an array of `packets.SENT`."""
 
 
 class Live(Recording):
-    """What of a chip is about packets of the host; see `docs/live.md`."""
+    """What of a chip is about packets of the host and for the host; see `docs/live.md`."""
+
+    def __init__(self, directory: Path, process: subprocess.Popen[str] | None = None, lock: int = -1) -> None:
+        super().__init__(directory, process, lock)
+        self._events: weakref.ref[Events] | None = None
+        self._listener = 0  # their number
 
     def inject(self, keys: Any, ticks: Any = None, payloads: Any = None) -> int:
         """Sends multicast packets from the host into the chip's network, now or in ticks to come; between two runs, or
@@ -36,6 +54,80 @@ class Live(Recording):
         if payloads is not None:
             content["payloads"] = memory_map.to_wire(_words(payloads, len(key)))
         return int(self.request("inject", **content)["tick"])
+
+    # --- packets of PEs ---------------------------------------------------------------------------------------------
+
+    def events(
+        self, pes: PeName | Iterable[PeName] = (), *, ports: str | Sequence[str] = (), key: int = 0, mask: int = 0,
+        follow: bool = False, patience: float = PATIENCE_S,
+    ) -> Events:  # fmt: skip
+        """Listens to the packets that PEs send, from the next window of time on, until it is closed: see `Events`.
+
+        pes, ports: those that are heard, by name or id, and name; empty: all. key, mask: keys k with k & mask == key.
+        follow: iterating goes on when a run ends, and waits for the next one. One listens at a time.
+
+        Time enters a window, of 64 ticks unless a run says otherwise, when all that was sent before has been read, so
+        nothing is lost, and an answer by `inject` reaches the same tick each time. patience: seconds for which time
+        waits; then it goes on without the listener, which gets DeadlineExceeded with the number of packets lost.
+
+        Raises ConfigError for PEs, ports and keys that nobody has, and if somebody listens already.
+        """
+        if not 0 < float(patience) < float("inf"):
+            raise ConfigError(f"patience of {patience} s: it is a number of seconds above 0", patience=patience)
+        self._listening()
+        words = [ports] if isinstance(ports, str) else list(ports)
+        events = Events(self, follow, pes=pe_ids(pes), ports=words, key=key, mask=mask, patience=float(patience))
+        self._events, self._listener = weakref.ref(events), events.number
+        return events
+
+    def wait(self, progress: Callable[[int], None] | None = None) -> int:
+        """As `Connection.wait`; what PEs send meanwhile is kept by the handle's `events`, if there are any."""
+        return self._wait(progress, None)
+
+    def _wait(self, progress: Callable[[int], None] | None, on_events: OnEvents | None) -> int:
+        events = self._listening()
+        if events is None:
+            return super().wait(progress)
+        run, self._run = self._run, None
+        while True:
+            reply = events.ask(run)
+            run = reply["run"]
+            if on_events is not None and len(batch := events.read()):
+                try:
+                    on_events(batch)
+                except BaseException:
+                    self.request("end_run")
+                    raise
+            if progress:
+                progress(reply["tick"])
+            if reply["idle"]:
+                return int(reply["tick"])
+
+    def _listening(self) -> Events | None:
+        """The handle's events, if they are in use. Those that nobody has any more are closed, or time would wait."""
+        events = None if self._events is None else self._events()
+        if events is None and self._events is not None:
+            self.request("hush", listener=self._listener)
+        if events is None or events.closed:
+            self._events = None
+            return None
+        return events
+
+    @contextlib.contextmanager
+    def _hearing(self, wanted: bool) -> Iterator[None]:
+        """For a run with a callback: listens to all that is sent, unless the handle listens to something already."""
+        if not wanted or self._listening() is not None:
+            yield
+            return
+        with self.events():
+            yield
+
+    def close(self) -> None:
+        """As `Connection.close`; it listens no more."""
+        with contextlib.suppress(Spinn2Error):
+            if (events := self._listening()) is not None:
+                events.close()
+        super().close()
 
 
 def _integers(what: str, values: Any) -> np.ndarray:

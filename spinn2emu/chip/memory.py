@@ -19,6 +19,7 @@ from spinn2emu.errors import ConfigError, DeadlineExceeded
 from spinn2emu.frames import MAX_ROUTERS
 from spinn2emu.pe.guard import GUARD, HOLD, RELEASE, guarded
 from spinn2emu.router.state import MAX_IDS, QUEUES, REGISTERS
+from spinn2emu.router.tap import TAP
 from spinn2emu.trace.capture import CaptureMemory
 
 HOLD_DEADLINE_S = 1.0
@@ -38,8 +39,8 @@ _mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, 
 class ChipMemory:
     """`sram`: uint8 (153, 131072), row = PE id. `guards` (153,) of `guard.GUARD`. `registers` (MAX_ROUTERS,) of
     `router.state.REGISTERS`, by router process. `notes`: uint8 (153, NOTE_BYTES), what PEs that failed have to say
-    beyond their code, UTF-8. `queues`: a record `router.state.QUEUES`, what waits for each PE. `captures`: what routers
-    record.
+    beyond their code, UTF-8. `queues`: a record `router.state.QUEUES`, what waits for each PE. `tap`: a record
+    `router.tap.TAP`, what a host listens to. `captures`: what routers record.
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,8 @@ class ChipMemory:
         self.notes = np.ndarray((MAX_IDS, NOTE_BYTES), np.uint8, self._control, GUARD.itemsize, (_PAGE, 1))
         self.queues = np.frombuffer(self._queues, QUEUES, 1).reshape(())
         self.registers = np.frombuffer(self._registers, REGISTERS)
+        self._tap = mmap.mmap(-1, TAP.itemsize)
+        self.tap = np.frombuffer(self._tap, TAP, 1).reshape(())
         self.captures = CaptureMemory()
 
     def clear(self) -> None:
@@ -77,7 +80,7 @@ class ChipMemory:
         _close(self._sram, own + size, len(self._sram))
         _close(self._control, 0, pe * _PAGE)
         _close(self._control, (pe + 1) * _PAGE, len(self._control))
-        for mapping in (self._queues, self._registers, self.captures.mapping):
+        for mapping in (self._queues, self._registers, self._tap, self.captures.mapping):
             _close(mapping, 0, len(mapping))
 
     def range(self, pe: int, address: int, size: int) -> np.ndarray:

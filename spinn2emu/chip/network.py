@@ -16,8 +16,8 @@ from spinn2emu import geometry, hostlink, spec
 from spinn2emu.chip import loading, processes
 from spinn2emu.chip.application import Application
 from spinn2emu.chip.deployment import Before, Plan, check_descriptors, make_plan
+from spinn2emu.chip.exchange import Exchange, open_tick
 from spinn2emu.chip.failures import as_error, network_stopped, pe_failed, process_died
-from spinn2emu.chip.injections import Injections
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.tracing import Tracing
 from spinn2emu.chip.watch import STUCK_AFTER_S
@@ -62,7 +62,8 @@ class Options(NamedTuple):
 
 
 class Network:
-    """Routers and PEs of a chip. `tick` is the end of the run, `idle` whether everybody has reached it."""
+    """Routers and PEs of a chip. `tick` is the end of the run, `idle` whether everybody has reached it, `held` whether
+    time waits for the host that listens."""
 
     def __init__(
         self, directory: Path, memory: ChipMemory, context: zmq.Context[zmq.Socket[bytes]], options: Options
@@ -78,10 +79,11 @@ class Network:
         self.build: Build | None = None
         self.runs = 0  # how often time has been let run, or begun anew
         self.tick, self.idle = 0, True
-        self.injections = Injections()
+        self.exchange, self.held = Exchange(memory.tap), False
         self._starting = False
-        self._loads = 0
-        self._window, self._reached, self._window_ticks = 0, 0, spec.WINDOW_TICKS.value
+        self.loads = 0  # how often processes have been started
+        self._begun, self._window, self._reached = 0, 0, 0  # of the window of time: begin, end, routers that are there
+        self._window_ticks: int | None = None
         self._frame = new_buffer(0)
 
     @property
@@ -141,7 +143,8 @@ class Network:
         """Nothing is on the chip, at tick 0."""
         self.memory.clear()
         self.quads = np.zeros_like(self.quads)
-        self.injections.clear()
+        self.exchange.clear()
+        self.held = False
         self.application, self.failure, self.tick, self.idle = Application(), None, 0, True
 
     def _plan(self, application: Application) -> Plan:
@@ -156,14 +159,14 @@ class Network:
             self.tracing.name_types(plan.application.pes)
         # A new name for each load: the socket that is being closed may still reconnect to the old one's successor, and
         # would take the supervisor's identity there.
-        self._loads += 1
-        names = [f"{hostlink.NETWORK_NAME}{self._loads}-{r}" for r in range(len(plan.shares))]
+        self.loads += 1
+        names = [f"{hostlink.NETWORK_NAME}{self.loads}-{r}" for r in range(len(plan.shares))]
         where = [hostlink.endpoint(self.directory / name) for name in names]
         processes.prepare_to_fork()
         memory = self.memory
         for r, share in enumerate(plan.shares):
             label = "router" if len(plan.shares) == 1 else f"router {r}"
-            records = (memory.queues, memory.of_router(r), memory.captures.of_router(r))
+            records = (memory.queues, memory.of_router(r), memory.captures.of_router(r), memory.tap)
             if self.options.loop == "python":
                 body = partial(
                     router_debug.main, plan.endpoints, plan.application.entries, plan.connections, *records, where[r]
@@ -250,20 +253,29 @@ class Network:
     def run(self, ticks: int, window: int | None = None) -> None:
         """Lets time run on by `ticks`, in windows of so many; `idle` becomes true when all PEs have run them."""
         self.runs += 1
-        self._window_ticks = window or spec.WINDOW_TICKS.value
+        self._window_ticks = window
         self._begin_run(ticks)
 
     def _begin_run(self, ticks: int) -> None:
         self._window = self.tick
         self.tick += ticks
         self.idle = False
-        self._next_window()
+        if ticks:
+            self.go_on()
+        else:
+            self._next_window()
+
+    def go_on(self) -> None:
+        """The next window of time begins, as soon as the host that listens wants it."""
+        self.held = not self.exchange.ready
+        if not self.held:
+            self._next_window()
 
     def _next_window(self) -> None:
         """Time advances in windows, so that nobody runs far ahead of those whose packets he does not need."""
-        size = self._window_ticks
-        packets, self._window = self.injections.take(min(self.tick, (self._window // size + 1) * size))
-        self._reached = 0
+        size = self.exchange.window_ticks(self._window_ticks)
+        limit, self._begun, self._reached = min(self.tick, (self._window // size + 1) * size), self._window, 0
+        packets, self._window = self.exchange.begin(limit, self.assignments, self.loads, len(self.sockets))
         if len(packets):
             self._tell_routers(FrameKind.INJECT, packets)
         self._tell_routers(FrameKind.RUN, packets[:0])
@@ -275,27 +287,6 @@ class Network:
         frame = self._frame.tobytes() + packets.tobytes()
         for socket in self.sockets:
             socket.send(frame)
-
-    @property
-    def open_tick(self) -> int:
-        """The first tick that the host can still send in: what is sent before is processed in ticks that have begun."""
-        return max(0, self._window - 1)
-
-    def inject(self, packets: NDArray[np.void]) -> None:
-        """Takes in packets of the host, (n,) of PACKET, in any order. Raises ConfigError, and takes in none of them,
-        for ticks that have passed, and for more than can wait.
-        """
-        late = packets["tick"] < self.open_tick
-        if late.any():
-            tick, first = int(packets["tick"][late].min()), self.open_tick
-            where = f"the chip is in tick {self._window}" if self.idle else f"the chip runs to tick {self._window}"
-            remedy = "name that one or a later one" if self.idle else "name a later one, or run in shorter windows"
-            raise ConfigError(
-                f"{int(late.sum()):,} of {len(packets):,} packets come too late for tick {tick}: {where}, so tick "
-                f"{first} is the first in which the host can still send: {remedy}", tick=tick, earliest=first,
-                packets=int(late.sum()),
-            )  # fmt: skip
-        self.injections.add(packets)
 
     def hear(self, socket: zmq.Socket[bytes]) -> None:
         """Takes in all that a router reports."""
@@ -314,12 +305,42 @@ class Network:
             self.failure = self.failure or network_stopped(Fault(int(head["status"])), self.assignments.get(pe))
 
     def _end_window(self) -> None:
+        self.exchange.end(self._begun, self._window)
         if self._window < self.tick:
-            self._next_window()
-            return
+            self.go_on()
+        else:
+            self._end_run()
+
+    def _end_run(self) -> None:
         if self.tracing is not None:
             self.tracing.flush()
         self.idle = self.tracing is None or not self.tracing.flushing  # else the run ends when that is done
+
+    # --- the host ---------------------------------------------------------------------------------------------------
+
+    @property
+    def open_tick(self) -> int:
+        """The first tick that the host can still send in."""
+        return open_tick(self._window)
+
+    def inject(self, packets: NDArray[np.void]) -> None:
+        """Takes in packets of the host; see `Exchange.inject`."""
+        self.exchange.inject(packets, self._window, self.idle)
+
+    def ask(self) -> None:
+        """The host that listens wants more: all that was sent until now has been worked off."""
+        assert self.exchange.listener is not None
+        self.exchange.listener.ask()
+        if self.held:
+            self.go_on()
+
+    def end_listening(self, why: str | None = None) -> None:
+        """Nobody listens any more, and time goes on. why: it was given up, for that reason."""
+        listener = self.exchange.listener
+        assert listener is not None
+        self.exchange.drop(None if why is None else listener.gone(why, self._window))
+        if self.held:
+            self.go_on()
 
     # --- traces -----------------------------------------------------------------------------------------------------
 
@@ -369,6 +390,9 @@ class Network:
     def stop_time(self) -> None:
         """A run ends with its present window."""
         self.tick = self._window
+        if self.held:
+            self.held = False
+            self._end_run()
 
     def note_death(self, pidfd: int, slowest: int) -> None:
         """Reaps the child that `pidfd` stands for; the chip has failed. `slowest`: the lowest tick of any PE."""

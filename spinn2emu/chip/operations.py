@@ -12,7 +12,7 @@ import numpy as np
 from spinn2emu import geometry, hostlink, memory_map
 from spinn2emu.chip import loading, logs, processes
 from spinn2emu.chip.application import SIGNALS, Application
-from spinn2emu.chip.injections import packets_of
+from spinn2emu.chip.live import Live
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.network import Network
 from spinn2emu.chip.watch import Watch
@@ -39,11 +39,12 @@ class Operations:
         self.await_all = await_all
         self.since = time.time()
         self.halted = False
+        self.live = Live(network, self.state)
         self._known: dict[str, Callable[[Request], Answer]] = {
             "info": self.info, "ps": self.ps, "load": self.load, "signal": self.signal, "run": self.run,
             "state": self.state, "end_run": self.end_run, "read": self.read, "write": self.write, "memory": self.maps,
             "log": self.log, "counters": self.counters, "routes": self.routes, "halt": self.halt,
-            "trace_start": self.trace_start, "trace_stop": self.trace_stop, "inject": self.inject,
+            "trace_start": self.trace_start, "trace_stop": self.trace_stop, **self.live.known,
         }  # fmt: skip
 
     def serve(self, request: Request) -> Answer:
@@ -246,23 +247,6 @@ class Operations:
             "entries": entries,
             "ports": {str(pe): {"inputs": a.inputs, "outputs": a.outputs} for pe, a in application.pes.items()},
         }
-
-    def inject(self, request: Request) -> Answer:
-        """Takes in packets of the host; without `ticks`, for the first tick that is still open. `tick`: the first."""
-        network = self.network
-        if network.failure is not None:
-            raise network.failure
-        if not network.assignments:
-            raise ConfigError("no program is loaded, nobody would get the packets: load one first")
-        keys, ticks, payloads = (
-            None if request.get(name) is None else memory_map.from_wire(request[name])
-            for name in ("keys", "ticks", "payloads")
-        )
-        assert keys is not None
-        packets = packets_of(keys, np.full(keys.shape, network.open_tick) if ticks is None else ticks, payloads)
-        network.inject(packets)
-        first = int(packets["tick"].min()) if len(packets) else network.open_tick
-        return {"tick": first, "waiting": len(network.injections)}
 
     # --- traces -----------------------------------------------------------------------------------------------------
 

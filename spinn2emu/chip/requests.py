@@ -77,6 +77,27 @@ class _Inject(_Request):
     payloads: _Array | None = None
 
 
+class _Listen(_Request):
+    pes: list[int] = []
+    ports: list[str] = []
+    key: _Bits = 0
+    mask: _Bits = 0
+    pid: int = 0
+    patience: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+
+
+class _Fetch(_Request):
+    listener: int
+    timeout: Annotated[float, pydantic.Field(allow_inf_nan=False)] = 1.0
+    follow: bool = False
+    run: int | None = None
+    loads: int | None = None
+
+
+class _Hush(_Request):
+    listener: int
+
+
 class _Wait(_Request):
     timeout: Annotated[float, pydantic.Field(allow_inf_nan=False)] = 1.0
     run: int | None = None
@@ -108,7 +129,7 @@ _KNOWN: dict[str, type[_Request]] = {
     "info": _Request, "ps": _Request, "state": _Request, "end_run": _Request, "counters": _Request, "routes": _Request,
     "halt": _Request, "trace_stop": _Request, "load": _Load, "signal": _Signal, "run": _Run, "wait": _Wait,
     "read": _Read, "write": _Write, "memory": _OfPe, "log": _Log, "trace_start": _Trace,
-    "inject": _Inject,
+    "inject": _Inject, "listen": _Listen, "fetch": _Fetch, "hush": _Hush,
 }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ START_DEADLINE_S = 30.0
 
 
 class Waiter(NamedTuple):
-    """A host that waits for the chip to reach its limit."""
+    """A host that waits for the chip to reach its limit, or for packets that PEs send."""
 
     host: bytes
     request: dict[str, Any]
@@ -60,6 +60,7 @@ class Supervisor:
             self.network.build = Build(NATIVES)  # goes on in the background, if something is missing
         name = directory.name.removeprefix(hostlink.DIRECTORY_PREFIX)
         self.operations = Operations(name, owner, self.network, self.memory, self.watch, self._await_all)
+        self._later = {"wait": self.operations.state, "fetch": self.operations.live.fetch}  # answered when it is time
         self.host = self.context.socket(zmq.ROUTER)
         self.host.set(zmq.MAXMSGSIZE, hostlink.MAX_MESSAGE_BYTES)
         self.host.bind(hostlink.endpoint(directory / hostlink.SOCKET_NAME))
@@ -91,6 +92,9 @@ class Supervisor:
             poller.register(socket, zmq.POLLIN)
         for child in self.network.children:
             poller.register(child.pidfd, zmq.POLLIN)
+        listener = self.network.exchange.listener
+        if listener is not None and listener.pidfd is not None:
+            poller.register(listener.pidfd, zmq.POLLIN)
         if self.network.tracing is not None and self.network.tracing.alive:
             poller.register(self.network.tracing.control.fileno(), zmq.POLLIN)
         pending = [waiter.deadline for waiter in self.waiters]
@@ -108,18 +112,26 @@ class Supervisor:
             self.network.hear_recorder()
         elif ready == self.owner:
             self.operations.halted = True
-        else:
+        elif not self.operations.live.note_death(ready):
             self.network.note_death(ready, self.watch.slowest(self.network.awake))
 
     def _check_time(self) -> None:
         network, now = self.network, time.monotonic()
         self.watch.look()
+        self.operations.live.look()
+        if network.held:
+            self.watch.begin()
         if not network.idle and network.failure is None:
             network.failure = self.watch.stuck(network.awake, network.children)
-        due = [waiter for waiter in self.waiters if network.idle or network.failure or waiter.deadline <= now]
+        due = [waiter for waiter in self.waiters if waiter.deadline <= now or self._is_due(waiter.request)]
         self.waiters = [waiter for waiter in self.waiters if waiter not in due]
         for waiter in due:
-            self._reply(waiter.host, waiter.request, self.operations.state)
+            self._reply(waiter.host, waiter.request, self._later[waiter.request["op"]])
+
+    def _is_due(self, request: dict[str, Any]) -> bool:
+        if request["op"] == "fetch":
+            return self.operations.live.is_due(request)
+        return self.network.idle or self.network.failure is not None
 
     # --- requests of the host ---------------------------------------------------------------------------------------
 
@@ -134,7 +146,13 @@ class Supervisor:
         except ProtocolError as error:
             self.host.send_multipart([host, hostlink.reply_error(request["id"], error)])
             return
-        if request["op"] == "wait":
+        if request["op"] in self._later:
+            if request["op"] == "fetch":
+                try:
+                    self.operations.live.ask(request)
+                except Spinn2Error as error:
+                    self.host.send_multipart([host, hostlink.reply_error(request["id"], error)])
+                    return
             self.waiters.append(Waiter(host, request, time.monotonic() + min(request.get("timeout", 1.0), 60.0)))
             return
 

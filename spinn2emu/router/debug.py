@@ -17,6 +17,7 @@ from spinn2emu.packets import PACKET, PHASE_BEGINS, PacketType
 from spinn2emu.router.process import bound
 from spinn2emu.router.state import Connection, Counter, Endpoint, Fault, PeCounter
 from spinn2emu.router.table import Entry
+from spinn2emu.router.tap import tap_one
 from spinn2emu.trace.capture import Capture, publish_tick, record_packets
 from spinn2emu.trace.schema import LINK, ROUTER, Event
 
@@ -26,9 +27,10 @@ class RouterLoop:
 
     def __init__(
         self, endpoints: Sequence[Endpoint], entries: Sequence[Entry], connections: Sequence[Connection],
-        queues: NDArray[np.void], registers: NDArray[np.void], capture: Capture, socket: zmq.Socket[bytes],
+        queues: NDArray[np.void], registers: NDArray[np.void], capture: Capture, tap: NDArray[np.void],
+        socket: zmq.Socket[bytes],
     ) -> None:  # fmt: skip
-        self.entries, self.registers, self.capture, self.socket = entries, registers, capture, socket
+        self.entries, self.registers, self.capture, self.tap, self.socket = entries, registers, capture, tap, socket
         self.endpoints = {endpoint.pe: endpoint for endpoint in endpoints}
         self.sources = {
             (pe, port): set[tuple[int, int]]() for pe in self.endpoints for port in range(spec.MAX_PORTS.value)
@@ -86,6 +88,8 @@ class RouterLoop:
         count[Counter.WITHOUT_PAYLOAD + (int(packet["control"]) >> 4 & 3)] += 1
         self.registers["pe_counts"][source, PeCounter.SENT] += 1
         self.note(packet, Event.SENT, ROUTER, 0)
+        if source != SUPERVISOR:
+            tap_one(self.tap, packet)
         if packet["control"] >> 6 != PacketType.MULTICAST:
             count[Counter.OTHER_TYPE] += 1
             self.note(packet, Event.OTHER_TYPE, ROUTER, self.latency[source, ROUTER])
@@ -219,8 +223,8 @@ class RouterLoop:
 
 def main(
     endpoints: Sequence[Endpoint], entries: Sequence[Entry], connections: Sequence[Connection],
-    queues: NDArray[np.void], registers: NDArray[np.void], capture: Capture, where: str,
+    queues: NDArray[np.void], registers: NDArray[np.void], capture: Capture, tap: NDArray[np.void], where: str,
 ) -> None:  # fmt: skip
     """Body of the router's process."""
     with bound(0, [where]) as socket:
-        RouterLoop(endpoints, entries, connections, queues, registers, capture, socket).serve()
+        RouterLoop(endpoints, entries, connections, queues, registers, capture, tap, socket).serve()

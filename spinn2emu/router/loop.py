@@ -14,6 +14,7 @@ from spinn2emu.router.passing import flush, flush_first, make_room, pass_on, sen
 from spinn2emu.router.route import deliver, inject, route
 from spinn2emu.router.state import BUFFER, GATE, MAX_IDS, PORTS, QUEUES, REGISTERS, WORK, Fault, Router
 from spinn2emu.router.table import TABLE
+from spinn2emu.router.tap import TAP
 from spinn2emu.trace.capture import (
     LAST_TICK,
     OWN,
@@ -180,10 +181,10 @@ def _is_sound(head, size, sender):  # type: ignore[no-untyped-def]
     return sender == head.pe and (kind == _REPORT or kind == _PART or kind == _FAILED)
 
 
-@native(int, TABLE, PORTS, GATE, QUEUES, WORK, REGISTERS, SHARED, OWN)
-def run(socket, table, ports, gate, queues, work, registers, shared, own):  # type: ignore[no-untyped-def]
+@native(int, TABLE, PORTS, GATE, QUEUES, WORK, REGISTERS, SHARED, OWN, TAP)
+def run(socket, table, ports, gate, queues, work, registers, shared, own, tap):  # type: ignore[no-untyped-def]
     """Serves frames until a signal arrives (INTERRUPTED) or the network breaks (BROKEN)."""
-    router = Router(socket, table, ports, gate, queues, work, registers, Capture(shared, own))
+    router = Router(socket, table, ports, gate, queues, work, registers, Capture(shared, own), tap)
     head, where, name = work.into.head, address_of(work.into), work.sender
     while True:
         if work.stashed_since > _LONG:

@@ -18,12 +18,12 @@ from spinn2emu.trace.capture import Capture
 
 def main(
     number: int, share: Share, ports: NDArray[np.void], queues: NDArray[np.void], registers: NDArray[np.void],
-    capture: Capture, endpoints: Sequence[str],
+    capture: Capture, tap: NDArray[np.void], endpoints: Sequence[str],
 ) -> None:  # fmt: skip
     """Body of the process of router `number`, which serves endpoints[number]; returns only if the network is gone."""
     work = build_work()
     with bound(number, endpoints) as socket:
-        records = (share.table, ports, share.gate, queues, work, registers, *capture)
+        records = (share.table, ports, share.gate, queues, work, registers, *capture, tap)
         while loop.run(socket.underlying, *records) == loop.INTERRUPTED:
             pass
 

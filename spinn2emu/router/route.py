@@ -15,6 +15,7 @@ from spinn2emu.packets import PACKET, PHASE_BEGINS, PacketType
 from spinn2emu.router.passing import stash
 from spinn2emu.router.state import Counter, Fault, PeCounter
 from spinn2emu.router.table import NO_ENTRY, lookup
+from spinn2emu.router.tap import tap
 from spinn2emu.trace.capture import record
 from spinn2emu.trace.schema import LINK, ROUTER, Event
 
@@ -118,6 +119,7 @@ def route(router, frame):  # type: ignore[no-untyped-def]
             record(router.capture, packet, words, _EVENT_PHASE, np.int64(packet.source), np.int64(0))
             continue
         _count(router, packet, words)
+        tap(router, packet)
         at_router = np.int64(packet.time) + ports.latency[packet.source, _ROUTER]
         if packet.control >> 6 != _MULTICAST:
             registers.counters[_OTHER_TYPE] += 1

@@ -160,8 +160,9 @@ WORK = np.dtype([
 ])  # fmt: skip
 """Frames that come and go, and scratch memory of sorting."""
 
-Router = namedtuple("Router", ["socket", "table", "ports", "gate", "queues", "work", "registers", "capture"])
-"""All that the router's compiled functions work on: records of these types; `capture`: see `trace.capture`."""
+Router = namedtuple("Router", ["socket", "table", "ports", "gate", "queues", "work", "registers", "capture", "tap"])
+"""All that the router's compiled functions work on: records of these types; `capture`: see `trace.capture`, `tap`:
+`router.tap`."""
 
 
 class Endpoint(NamedTuple):

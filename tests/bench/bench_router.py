@@ -30,6 +30,7 @@ from spinn2emu.router.state import (
     build_work,
 )
 from spinn2emu.router.table import TABLE, Entry
+from spinn2emu.router.tap import TAP
 from spinn2emu.trace.capture import OWN, SHARED, Capture
 
 FRAMES, FRAME_PACKETS, REPEATS, COPIES = 256, 256, 64, 2
@@ -37,10 +38,10 @@ PACKETS = FRAMES * FRAME_PACKETS * REPEATS
 ALL_BITS = 0xFFFFFFFF
 
 
-@native(int, Array(BUFFER), TABLE, PORTS, GATE, QUEUES, WORK, REGISTERS, SHARED, OWN, returns=False)
-def route_all(repeats, frames, table, ports, gate, queues, work, registers, shared, own):  # type: ignore[no-untyped-def]
+@native(int, Array(BUFFER), TABLE, PORTS, GATE, QUEUES, WORK, REGISTERS, SHARED, OWN, TAP, returns=False)
+def route_all(repeats, frames, table, ports, gate, queues, work, registers, shared, own, tap):  # type: ignore[no-untyped-def]
     """Routes all frames `repeats` times; the queues of the targets are emptied after each."""
-    router = Router(0, table, ports, gate, queues, work, registers, Capture(shared, own))
+    router = Router(0, table, ports, gate, queues, work, registers, Capture(shared, own), tap)
     for _ in range(repeats):
         for f in range(frames.shape[0]):
             queues.length[:] = 0
@@ -79,7 +80,8 @@ def bench_router(benchmark: Any, count: int) -> None:
     ports, shares = build(endpoints, entries, [], np.zeros(MAX_IDS, np.int64))
     memory = ChipMemory()
     registers, capture = memory.of_router(0), memory.captures.of_router(0)
-    arguments = (frames, shares[0].table, ports, shares[0].gate, memory.queues, build_work(), registers, *capture)
+    records = (shares[0].table, ports, shares[0].gate, memory.queues, build_work(), registers, *capture, memory.tap)
+    arguments = (frames, *records)
     with restricted_to(1):
         route_all(1, *arguments)
         counters = registers["counters"][[Counter.PACKETS, Counter.COPIES, Counter.UNROUTED, Counter.UNCLAIMED]]
