@@ -3,15 +3,20 @@
 Graphs that snnTorch makes are in test_spinnaker2_snntorch.py, refusals in test_spinnaker2_nir_refusals.py.
 """
 
+import runpy
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from nir_helpers import WEIGHT, chain, config, cuba, integrate, lif, nir
 
+from spinn2host import spinnaker2
 from spinn2host.spinnaker2 import hardware, messages, snn
 from spinn2host.spinnaker2.s2_nir import IntegratorMethod, ResetMethod, add_output_to_node, from_nir
 
+DOCS = Path(__file__).parent.parent / "docs"
 FORWARD, EXPONENTIAL = IntegratorMethod.FORWARD, IntegratorMethod.EXPONENTIAL
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -282,3 +287,20 @@ def test_kernels_are_cut_to_int8(capsys: pytest.CaptureFixture[str]) -> None:
     net, _, _ = from_nir(graph, config())
     assert net.projections[0].weights.tolist() == [[[[1, -1], [0, 2]]]] and net.projections[0].weights.dtype == np.int8
     assert "NIR node '0' (Conv2d): 3 of 4 weights are no whole numbers; they are cut" in capsys.readouterr().err
+
+
+# --- a network from snnTorch ------------------------------------------------------------------------------------------
+
+
+def test_the_example_classifies_as_snntorch_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/examples/snn_nir.py: 40 samples beside what snnTorch said of them when the network was made."""
+    pytest.importorskip("matplotlib").use("svg")
+    monkeypatch.setitem(sys.modules, "spinnaker2", spinnaker2)
+    monkeypatch.setattr(sys, "argv", ["snn_nir.py", str(tmp_path / "figure.svg")])
+    runpy.run_path(str(DOCS / "examples/snn_nir.py"), run_name="__main__")
+    chip, snntorch, same = capsys.readouterr().out.splitlines()
+    assert (chip, snntorch) == ("chip: 40 of 40 right, 332 spikes", "snnTorch: 40 of 40 right, 330 spikes")
+    assert same == "the very same spikes in 33 of 40 samples"
+    assert (tmp_path / "figure.svg").stat().st_size > 10_000 and (DOCS / "figures/snn_nir.svg").exists()
