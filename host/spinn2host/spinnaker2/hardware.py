@@ -120,7 +120,7 @@ def _execute(chip: Chip, layout: Layout, timesteps: int, debug: bool) -> None:
         for part in layout.parts:
             if part.first == 0:
                 say(f"memory of {part.population.name}, PE {geometry.name(part.pe)}:\n{chip.memory(part.pe)}")
-    chip.run(timesteps)
+    chip.run(timesteps, window=layout.window)
     read_results(chip, layout, timesteps)
 
 
