@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spinn2emu.errors import ConfigError
-from spinn2host.spinnaker2 import ann2snn_helpers, brian2_sim, coordinates, hardware, helpers, mapper, snn
+from spinn2host.spinnaker2 import ann2snn_helpers, brian2_sim, coordinates, hardware, helpers, mapper, s2_nir, snn
 from spinn2host.spinnaker2.names import Absent, AbsentImport
 
 # --- spikes -----------------------------------------------------------------------------------------------------------
@@ -148,6 +148,10 @@ def test_dense_weights_after_a_convolution_change_the_order_of_rows() -> None:
         ann2snn_helpers.reorder_dense_weights_after_conv2d(weights, 2, 3, 5)
 
 
+def test_the_largest_output_of_a_convolution() -> None:
+    assert ann2snn_helpers.mla_conv2d_max_output_value(3, 2, 4, np.uint8, np.int8) == 3 * 2 * 4 * 255 * 127
+
+
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +162,8 @@ def test_unknown_names_say_what_there_is() -> None:
         (snn, "Projektion", "did you mean Projection?"),
         (mapper, "PlaceAndRoute", "IterativeMapper"),
         (brian2_sim, "SpiNNaker2Simulator", "it has Brian2Backend"),
+        (ann2snn_helpers, "connection_list_for_avgpool2d", "a sum pool with weights or thresholds scaled"),
+        (s2_nir, "replace_sumpool2d_by_sumpool2d_if", "a SumPool2d may lie before neurons"),
     ):
         with pytest.raises(AttributeError) as error:
             getattr(module, name)

@@ -216,6 +216,21 @@ def test_a_subgraph_is_part_of_the_graph() -> None:
     assert voltages(pops[0])[:, 1].tolist() == [0, 0, 3, 3] and voltages(pops[1])[:, 0].tolist() == [0, 0, 1, 1]
 
 
+def test_what_only_passes_values_on_changes_nothing() -> None:
+    """Flatten, and a convolution in a subgraph of its own, before neurons: biases, scales and shapes go through."""
+    conv = nir.Conv2d(None, np.full((2, 1, 2, 2), 3.0), 1, 0, 1, 1, np.array([1.0, -2.0]))
+    inner = nir.NIRGraph(
+        nodes={"input": nir.Input(input_type=np.array([1, 3, 4])), "conv": conv,
+               "output": nir.Output(output_type=np.array([2, 2, 3]))},
+        edges=[("input", "conv"), ("conv", "output")], type_check=False,
+    )  # fmt: skip
+    flat = nir.Flatten(None, start_dim=0)
+    for between, shape in (((), (2, 2, 3)), ((flat,), (12,))):
+        (layer,) = from_nir(chain(inner, *between, integrate(shape), inputs=(1, 3, 4)), config(scale_weights=True))[2]
+        assert layer.neuron_model == "lif_conv2d" and layer.nir_w_scale == pytest.approx(127 / 3)
+        assert layer.params["i_offset"] == pytest.approx(np.repeat([127 / 3, -254 / 3], 6))
+
+
 # --- pools and convolutions -------------------------------------------------------------------------------------------
 
 

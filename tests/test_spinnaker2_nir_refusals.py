@@ -28,6 +28,11 @@ def test_what_has_no_effect_is_said_on_standard_error(capsys: pytest.CaptureFixt
     assert "all weights round to 0" not in said.err
     from_nir(chain(nir.Linear(weight=WEIGHT * 0.9), lif(2)), config())
     assert "all weights round to 0, the largest is 0.45; scale_weights=True" in capsys.readouterr().err
+    from_nir(chain(LINEAR, lif(2)))
+    said = capsys.readouterr().err
+    assert "dt is 1, and tau as short as 0.008: neurons forget at once" in said
+    from_nir(chain(nir.Affine(weight=WEIGHT, bias=ONE), cuba(2)), config())
+    assert "its bias acts on the voltage, in NIR on the current" in capsys.readouterr().err
 
 
 def test_a_summary_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,11 +18,15 @@ __all__ = [
     "connection_list_for_sumpool2d",
     "connection_list_from_dense_weights",
     "join_conn_lists",
+    "mla_conv2d_max_output_value",
     "reorder_dense_weights_after_conv2d",
     "scale_and_convert_weights_to_int8",
     "sparse_connection_list_from_dense_weights",
 ]
-refuse_unknown(__name__)
+refuse_unknown(
+    __name__,
+    {"connection_list_for_avgpool2d": " (a sum pool with weights or thresholds scaled by its size is the same)"},
+)
 
 Connections = list[list[float]]
 LARGEST = 127
@@ -110,6 +114,14 @@ def reorder_dense_weights_after_conv2d(
             f"{width} = {channels * height * width} rows"
         )
     return values.reshape(height, width, channels, -1).transpose(2, 0, 1, 3).reshape(values.shape)
+
+
+def mla_conv2d_max_output_value(
+    kernel_height: int, kernel_width: int, in_channels: int, dtype_in: npt.DTypeLike, dtype_kernel: npt.DTypeLike
+) -> int:
+    """The largest sum that a convolution of integers can have: values per kernel · largest input · largest weight."""
+    largest = int(np.iinfo(dtype_in).max) * int(np.iinfo(dtype_kernel).max)
+    return int(kernel_height) * int(kernel_width) * int(in_channels) * largest
 
 
 def dense_columns(weights: npt.ArrayLike, delay: float) -> Floats:

@@ -30,6 +30,8 @@ Floats = npt.NDArray[np.float64]
 
 ROUNDING = 1e-6
 """dt/τ may be above 1 by so much: frameworks write τ as float32."""
+FORGOTTEN = 5
+"""dt/τ above which next to nothing (e^-5 < 1 %) is left after a tick, which is hardly meant."""
 
 
 class Neurons(NamedTuple):
@@ -64,6 +66,8 @@ def convert(layers: Layers, name: str, euler: Euler, to_zero: bool, factor: floa
         share, synaptic = (_share(layers, name, tau, value[tau], euler) for tau in ("tau_mem", "tau_syn"))
         gain, alpha, leak = share * value["r"] * synaptic * value["w_in"], 1 - share, share * value["v_leak"]
         bias = bias / synaptic
+        if bias.any():
+            warn(f"{layers.label(name)}: its bias acts on the voltage, in NIR on the current: the same when settled")
         extra = {"exc_decay": 1 - synaptic, "inh_decay": 1 - synaptic, "t_refrac": 0, "v_reset": 0.0}
     if not (gain > 0).all():
         raise ConfigError(
@@ -137,6 +141,11 @@ def _share(layers: Layers, name: str, key: str, tau: Floats, euler: Euler) -> Fl
             f"{layers.label(name)}: neuron {first} has {key} {tau[first]:g}, and dt is {euler.dt:g}: {remedy}",
             node=name, parameter=key, value=float(tau[first]), dt=euler.dt,
         )  # fmt: skip
+    if not euler.forward and (euler.dt > FORGOTTEN * tau).any():
+        warn(
+            f"{layers.label(name)}: dt is {euler.dt:g}, and {key} as short as {tau.min():g}: neurons forget at once; "
+            "is dt in the units of the graph (snnTorch exports times for dt=1e-4)?"
+        )
     return np.minimum(share, 1.0)
 
 

@@ -53,7 +53,10 @@ __all__ = [
     "from_nir",
     "model_summary",
 ]
-refuse_unknown(__name__)
+refuse_unknown(
+    __name__,
+    {"replace_sumpool2d_by_sumpool2d_if": " (no need: a SumPool2d may lie before neurons, a Conv2d or a dense layer)"},
+)
 
 
 DELAY = 0
