@@ -3,7 +3,7 @@
 The network is trained here, with numpy. Then its weights are scaled to 7 bits, biases become a constant input and
 scales go into the thresholds, so that a neuron's rate stands for what its unit gives: the longer it runs, the closer.
 
-Writes a figure: python snn_classifier.py [FILE.svg [SAMPLES]]
+spinn2emu script docs/examples/snn_classifier.py [FIGURE.svg [SAMPLES]]
 """
 
 import sys
@@ -132,7 +132,6 @@ def draw(images, labels, decided, ann_accuracy, file):
 
 
 def main():
-    file = sys.argv[1] if len(sys.argv) > 1 else "snn_classifier.svg"
     samples = int(sys.argv[2]) if len(sys.argv) > 2 else 100
     rng = np.random.default_rng(7)
     layers = train(*(data := make_digits(4000, rng)), rng)
@@ -162,8 +161,8 @@ def main():
     snn_accuracy = np.mean(decided[:, -1] == labels)
     print(f"SNN: {100 * snn_accuracy:.1f} % after {TICKS} ticks, {spikes / samples / HIDDEN:.1f} spikes of a hidden "
           "neuron per digit")  # fmt: skip
-    draw(images, labels, decided, ann_accuracy, file)
-    print(f"figure: {file}")
+    if len(sys.argv) > 1:
+        draw(images, labels, decided, ann_accuracy, sys.argv[1])
 
 
 if __name__ == "__main__":

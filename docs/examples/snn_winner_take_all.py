@@ -4,7 +4,7 @@
 one "bump" of activity can live: of two stimuli the stronger one wins, its bump stays when both have ended, and later
 a strong stimulus elsewhere takes over.
 
-Writes a figure: python snn_winner_take_all.py [FILE.svg]
+spinn2emu script docs/examples/snn_winner_take_all.py [FIGURE.svg]
 """
 
 import sys
@@ -108,9 +108,8 @@ def main():
         rate = sum(first <= tick < last for ticks in spikes.values() for tick in ticks) / (last - first)
         print(f"{phase:12} ticks {first:3} to {last:4}: bump at {where:3.0f} degrees, {rate:.2f} spikes per tick, "
               f"mean vector {narrowness:.2f}")  # fmt: skip
-    file = sys.argv[1] if len(sys.argv) > 1 else "snn_winner_take_all.svg"
-    draw(source.params, spikes, file)
-    print(f"figure: {file}")
+    if len(sys.argv) > 1:
+        draw(source.params, spikes, sys.argv[1])
 
 
 if __name__ == "__main__":
