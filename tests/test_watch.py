@@ -7,7 +7,6 @@ import signal
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import Chips
 from helpers import ring, write_program
@@ -16,7 +15,6 @@ from spinn2emu.chip import watch
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.watch import UNRESPONSIVE_AFTER_S, Watch
 from spinn2emu.errors import ChipStuck
-from spinn2emu.registers import Register
 from spinn2host.chip import Chip, PeProgram
 
 DEADLINE_S = 2.0
@@ -91,21 +89,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-class Registers(dict[str, Any]):
-    """A memory map whose registers lie at the beginning of the SRAM."""
-
-    def __init__(self) -> None:
-        super().__init__(sys=SimpleNamespace(view=lambda sram: sram[:128].view(np.int64)))
-
-
 def assignment(pe: int) -> Any:
-    return SimpleNamespace(pe=pe, memory=Registers(), program=SimpleNamespace(name=f"program {pe}"))
+    return SimpleNamespace(pe=pe, program=SimpleNamespace(name=f"program {pe}"))
 
 
 def test_any_progress_starts_the_deadline_anew(clock: Clock) -> None:
     memory = ChipMemory()
     seen, pes = Watch(memory, 7.0), {pe: assignment(pe) for pe in (9, 77)}
-    tick = memory.sram[77, :128].view(np.int64)[Register.TICK :]
+    tick = memory.ticks[77:]
 
     def grant() -> None:
         memory.registers["grants"][0] += 1

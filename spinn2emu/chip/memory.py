@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError, DeadlineExceeded
 from spinn2emu.frames import MAX_ROUTERS
+from spinn2emu.memory_map import DATA_BASE
 from spinn2emu.pe.guard import GUARD, HOLD, RELEASE, guarded
+from spinn2emu.registers import SYSTEM, Register
 from spinn2emu.router.state import MAX_IDS, QUEUES, REGISTERS
 from spinn2emu.router.tap import TAP
 from spinn2emu.trace.capture import CaptureMemory
@@ -29,6 +31,7 @@ NOTE_BYTES = 512
 
 GUARD_BYTES = 1 << 20
 """On both sides of a PE's SRAM nothing lies for at least so many bytes, as its process sees it."""
+_TICK = DATA_BASE + SYSTEM.fields["sys"][1] + 8 * Register.TICK  # type: ignore[index]
 _PAGE = mmap.PAGESIZE
 _PROT_NONE, _MAP_FIXED, _MAP_NORESERVE = 0, 0x10, 0x4000
 _mmap = ctypes.CDLL(None, use_errno=True).mmap
@@ -122,6 +125,12 @@ class ChipMemory:
         return int(
             sum(values.sum() for values in (self.activations, self.registers["frames"], self.registers["grants"]))
         )
+
+    @property
+    def ticks(self) -> NDArray[np.int64]:
+        """The tick that each PE runs, or runs next, (153,)."""
+        ticks: NDArray[np.int64] = self.sram[:, _TICK : _TICK + 8].view(np.int64)[:, 0]
+        return ticks
 
     @property
     def activations(self) -> NDArray[np.int64]:

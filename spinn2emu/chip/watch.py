@@ -12,7 +12,6 @@ from spinn2emu.chip.loading import Assignment
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.processes import Child, is_stopped
 from spinn2emu.errors import ChipStuck
-from spinn2emu.registers import Register
 from spinn2emu.router.state import MAX_IDS
 
 STUCK_AFTER_S = 10.0
@@ -49,14 +48,13 @@ class Watch:
 
     def slowest(self, assignments: Mapping[int, Assignment]) -> int:
         """The lowest tick of any PE."""
-        return min((int(self._sys(a)[Register.TICK]) for a in assignments.values()), default=0)
+        return int(min(self.memory.ticks[list(assignments)], default=0))
 
     def stuck(self, assignments: Mapping[int, Assignment], children: Sequence[Child]) -> ChipStuck | None:
         """The error, if nothing has moved for so long that the chip counts as stuck. It names who is to blame:
         processes that somebody has stopped, else PEs that do not return from their kernel, else those that wait.
         """
-        moved = self.memory.activity()
-        moved += sum(int(self._sys(a)[Register.TICK]) for a in assignments.values())
+        moved = self.memory.activity() + int(self.memory.ticks[list(assignments)].sum())
         now = time.monotonic()
         if moved != self._seen:
             self._seen, self._since = moved, now
@@ -72,7 +70,7 @@ class Watch:
         elif late:
             what = "does not return from its kernel; one that computes for longer needs `boot --deadline SECONDS`"
         else:
-            late = [a for a in assignments.values() if self._sys(a)[Register.TICK] == tick]
+            late = [a for a in assignments.values() if self.memory.ticks[a.pe] == tick]
             what = "waits for packets or promises that do not come: check the ports that its phase listens to"
         if not stopped:
             names = [f"{geometry.name(a.pe)} ({a.program.name})" for a in late]
@@ -81,6 +79,3 @@ class Watch:
             f"no progress for {self.deadline:g} s: {who} {'is ' if stopped else ''}{what} in tick {tick}", tick=tick,
             pes=names, deadline=self.deadline,
         )  # fmt: skip
-
-    def _sys(self, assignment: Assignment) -> np.ndarray:
-        return assignment.memory["sys"].view(self.memory.sram[assignment.pe])
