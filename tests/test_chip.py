@@ -311,6 +311,17 @@ def mixed(ticks: int, mixers: list[dict[str, int]], entries: list[tuple[int, int
     return list(state.values()), dead
 
 
+def as_programs(program: str, mixers: list[dict[str, int]]) -> list[PeProgram]:
+    """The PEs of such a network: they hear all keys, odd 16s on port b."""
+    return [
+        PeProgram(
+            mixer["pe"], program, {name: mixer[name] for name in ("seed", "hear", "deaf")},
+            {"a": (0, 16), "b": (16, 16)}, {"x": (32 * number, SPACE), "y": (32 * number + 16, SPACE)},
+        )
+        for number, mixer in enumerate(mixers)
+    ]  # fmt: skip
+
+
 @settings(
     max_examples=16,
     phases=[Phase.explicit, Phase.generate],  # shrinking would take minutes
@@ -331,20 +342,60 @@ def test_any_network_behaves_as_a_naive_walk_through_its_ticks(
         for mask in data.draw(masks):
             key = 32 * number + data.draw(st.integers(0, 31)) & mask
             entries.append((key, mask, [target for target in pes if data.draw(st.booleans())]))
-    items = [
-        PeProgram(
-            mixer["pe"], programs["mixer"], {name: mixer[name] for name in ("seed", "hear", "deaf")},
-            {"a": (0, 16), "b": (16, 16)}, {"x": (32 * number, SPACE), "y": (32 * number + 16, SPACE)},
-        )
-        for number, mixer in enumerate(mixers)
-    ]  # fmt: skip
     runs = data.draw(st.lists(st.integers(0, 30), min_size=1, max_size=3))
-    chip.deploy(items, entries)
+    chip.deploy(as_programs(programs["mixer"], mixers), entries)
     for ticks in runs:
         chip.run(ticks)
     expected, dead = mixed(sum(runs), mixers, entries)
     assert [int(h[0]) for h in chip.read_many([(pe, "h") for pe in pes])] == expected
     assert chip.counters()["router"][Counter.NOT_LIVE] == dead
+
+
+@pytest.mark.parametrize("options", [*BOOTS.values(), {"cores": [CORE] * 2}], ids=[*BOOTS, "two routers"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_networks_in_which_many_talk_to_many_do_not_depend_on_the_routers(
+    chips: Chips, programs: dict[str, str], options: dict[str, Any], seed: int
+) -> None:
+    """Most routers pass on the packets and promises of several PEs in one message; a part of the PEs is deaf for some
+    ticks, or has phases of several, so that routers hear from them in any order."""
+    draw = np.random.default_rng(seed)
+    pes = sorted(draw.choice(np.arange(1, 153), 24, replace=False).tolist())
+    mixers = [
+        {
+            "pe": pe,
+            "seed": int(draw.integers(10**6)),
+            "hear": int(draw.integers(1, 4)),
+            "deaf": int(draw.integers(-2, 3)),
+        }
+        for pe in pes
+    ]
+    mixers = [mixer | {"deaf": max(0, mixer["deaf"])} for mixer in mixers]
+    everybody = seed == 1
+    entries = [(32 * i, 0xFFFFFFE0, [pe for pe in pes if everybody or draw.random() < 0.8]) for i in range(len(pes))]
+    chip = chips(**options)
+    chip.deploy(as_programs(programs["mixer"], mixers), entries)
+    for ticks in (1, 40, 19):
+        chip.run(ticks)
+    expected, dead = mixed(60, mixers, entries)
+    assert [int(h[0]) for h in chip.read_many([(pe, "h") for pe in pes])] == expected
+    assert chip.counters()["router"][Counter.NOT_LIVE] == dead
+
+
+@pytest.mark.parametrize("options", BOOTS.values(), ids=BOOTS)
+def test_who_is_deaf_to_a_port_does_not_wait_for_its_sources(
+    chips: Chips, programs: dict[str, str], options: dict[str, Any]
+) -> None:
+    """The two PEs talk to each other; one hears for a tick and is deaf for nine, which it runs in one go."""
+    chip = chips(**options)
+    both = [
+        PeProgram(
+            pe, programs["mixer"], {"seed": pe, "hear": 1, "deaf": deaf}, {"a": (0, 16), "b": (16, 16)}, {"x": out}
+        )
+        for pe, deaf, out in ((9, 9, (0, SPACE)), (152, 0, (32, SPACE)))
+    ]
+    chip.deploy(both, [(0, SPACE, [152]), (32, SPACE, [9])])
+    chip.run(100)
+    assert chip.counters()["activations"][9] == 20
 
 
 # --- kernels that fail -----------------------------------------------------------------------------------------------
