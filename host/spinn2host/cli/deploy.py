@@ -15,6 +15,7 @@ from spinn2host.cli.common import Assignment, Pes, attach, parse_value, pass_chi
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.cli.trace_options import take_capture, trace_option
 from spinn2host.files import writing
+from spinn2host.progress_bar import progress_bar
 
 TEMPLATE = Path(__file__).with_name("template.py")
 
@@ -131,7 +132,11 @@ def run(
         try:
             if not stop and (ticks or chip.info()["idle"]):
                 chip.start(ticks)
-            tick = chip.info()["tick"] if detach else _wait(chip, ticks)
+            if detach:
+                tick = chip.info()["tick"]
+            else:
+                with progress_bar(ticks) as progress:
+                    tick = chip.wait(progress)
         except KeyboardInterrupt:
             stderr.print("the run is ending …", style="dim")
             tick = chip.interrupt()
@@ -142,23 +147,6 @@ def run(
         print_json({"chip": chip.name, "tick": tick, "wall_s": seconds})
     else:
         stdout.print(f"tick {tick}" + ("" if detach else f", after {seconds:.2f} s"))
-
-
-def _wait(chip: Any, ticks: int) -> int:
-    """Waits for the end of the run, with a progress bar if it takes long."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    first: list[int] = []
-    columns = (TextColumn("tick {task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
-        task = bar.add_task("", total=max(1, ticks))
-
-        def progress(tick: int) -> None:
-            if not first:
-                first.append(tick)
-            bar.update(task, description=str(tick), completed=tick - first[0])
-
-        return int(chip.wait(progress))
 
 
 @click.command()

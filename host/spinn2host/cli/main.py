@@ -18,7 +18,7 @@ from spinn2host.cli.output import report_error, report_progress, show_anything
 INTERRUPTED = 130
 
 COMMANDS = {
-    "train": "train", "verify": "verify",
+    "train": "train", "verify": "verify", "script": "script",
     "boot": "chip", "discover": "chip", "info": "info", "ps": "chip", "top": "top", "halt": "chip",
     "new-program": "deploy", "load": "deploy", "run": "deploy", "signal": "deploy",
     "read": "look", "write": "look", "memory": "look", "log": "look", "counters": "look", "router": "router",
@@ -44,6 +44,7 @@ def cli(context: click.Context, chip_name: str | None) -> None:
       spinn2emu train yinyang                        train by EventProp on the emulated chip
       spinn2emu train yinyang --on offchip --seed 1  train in one process, with the same bits
       spinn2emu verify vectors/*.npz --on both       compare with reference vectors
+      spinn2emu script network.py                    run a script of py-spinnaker2 as it is
       spinn2emu info                                 quads, PEs, constants with their sources
       spinn2emu new-program blink                    write a small program to start from
       spinn2emu boot                                 start a chip that runs until `halt`

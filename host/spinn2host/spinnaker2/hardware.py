@@ -8,6 +8,8 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy as np
 from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2host.chip import Chip
+from spinn2host.progress_bar import progress_bar
 from spinn2host.spinnaker2.layout import Layout, map_network
 from spinn2host.spinnaker2.messages import say, warn
 from spinn2host.spinnaker2.names import refuse_unknown
@@ -120,8 +123,33 @@ def _execute(chip: Chip, layout: Layout, timesteps: int, debug: bool) -> None:
         for part in layout.parts:
             if part.first == 0:
                 say(f"memory of {part.population.name}, PE {geometry.name(part.pe)}:\n{chip.memory(part.pe)}")
-    chip.run(timesteps, window=layout.window)
+    with _traced(chip), progress_bar(timesteps) as progress:
+        chip.run(timesteps, progress, window=layout.window)
     read_results(chip, layout, timesteps)
+
+
+_runs = count(1)
+
+
+@contextlib.contextmanager
+def _traced(chip: Chip) -> Iterator[None]:
+    """Records the packets of a run, if the script was started so: the second one in FILE-2.pcapng, and so on; what
+    other processes of the script run, in FILE-PROCESS-1.pcapng."""
+    if not settings.trace:
+        yield
+        return
+    path, number = Path(settings.trace["path"]), next(_runs)
+    stem, dot, rest = path.name.partition(".")
+    if os.getpid() != settings.process:
+        stem += f"-{os.getpid()}-{number}"
+    elif number > 1:
+        stem += f"-{number}"
+    chip.start_trace(**{**settings.trace, "path": path.with_name(stem + dot + rest)})
+    try:
+        yield
+    finally:
+        summary = chip.finish_trace()
+        say(f"{summary['events']:,} events, {summary['bytes']:,} bytes in {summary['path']}")
 
 
 _chips: dict[int, Chip] = {}

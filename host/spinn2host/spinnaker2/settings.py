@@ -1,21 +1,38 @@
-"""How `spinn2emu script` wants networks to run."""
+"""How networks run: what `spinn2emu script` was told, which reaches scripts, and what they start, by an environment
+variable.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+VARIABLE = "SPINN2EMU_SCRIPT"
 
 
 @dataclass
 class Settings:
-    """chip: name of a resident chip, or none; the others as in `Chip.boot`; strict_weights: fractions are refused."""
+    """cores, loop, strict: as in `Chip.boot`, for a chip of the script's own. strict_weights: weights with fractions are
+    refused. trace: arguments of `Chip.start_trace`, for every run. process: the script's id."""
 
-    chip: str | None = os.environ.get("SPINN2EMU_CHIP")
     cores: list[int] | None = None
     loop: Literal["compiled", "python"] = "compiled"
     strict: bool = False
     strict_weights: bool = False
+    trace: dict[str, Any] = field(default_factory=dict)
+    process: int = 0
+
+    @property
+    def chip(self) -> str | None:
+        """Name of the resident chip that is meant, if one is."""
+        return os.environ.get("SPINN2EMU_CHIP") or None
+
+    def to_environment(self) -> dict[str, str]:
+        """As a variable."""
+        return {VARIABLE: json.dumps(asdict(self))}
 
 
-settings = Settings()
+settings = Settings(**json.loads(os.environ.get(VARIABLE, "{}")))
+"""Of this process."""
