@@ -1,0 +1,164 @@
+"""`spinn2emu script`: scripts of py-spinnaker2 as a user starts them, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spinn2emu.trace.file import read_trace
+from spinn2emu.trace.schema import Event
+from spinn2host.chip import Chip
+from spinn2host.progress_bar import progress_bar
+
+NETWORK = """
+from spinnaker2 import hardware, snn
+
+stimulus = snn.Population(2, "spike_list", {0: [1, 4], 1: [2]}, "stimulus")
+neurons = snn.Population(3, "lif", {"threshold": 5.0, "alpha_decay": 0.5}, "neurons")
+network = snn.Network("small")
+network.add(stimulus, neurons, snn.Projection(stimulus, neurons, [[0, 0, 6, 0], [1, 2, 7, 1]]))
+"""
+RUN = NETWORK + "hardware.SpiNNaker2Chip().run(network, 10)\nprint(neurons.get_spikes())\n"
+SPIKES = "{0: [2, 5], 1: [], 2: [4]}\n"
+
+
+SCRIPTS = Path(__file__).parent / "scripts"
+
+
+def run_script(
+    script: Path, *arguments: str, options: Sequence[str] = (), chip: str = "", stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """`spinn2emu [--chip CHIP] script OPTIONS SCRIPT ARGUMENTS`."""
+    words = [*(["--chip", chip] if chip else []), "script", *options, str(script), *arguments]
+    command = [sys.executable, "-m", "spinn2host.cli.main", *words]
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False, timeout=100)
+
+
+def voltages(result: object, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], list[float]]]:
+    """All lists in a result, by path."""
+    if isinstance(result, dict):
+        return [leaf for key, value in result.items() for leaf in voltages(value, (*path, key))]
+    assert isinstance(result, list)
+    return [(path, result)]
+
+
+@pytest.mark.parametrize("name", ["ex1_two_sources", "ex4_currents"])
+def test_scripts_print_what_a_board_gives(name: str) -> None:
+    done = run_script(SCRIPTS / f"{name}.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    found, expected = (
+        voltages(json.loads(done.stdout)),
+        voltages(json.loads((SCRIPTS / f"{name}.expected.json").read_text())),
+    )
+    assert [path for path, _ in found] == [path for path, _ in expected]
+    for (path, ours), (_, theirs) in zip(found, expected, strict=True):
+        if "v" in path:
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * max(map(abs, theirs)))
+        else:
+            assert ours == theirs
+
+
+def test_a_script_is_run_as_python_does(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("HERE = 5\n")
+    script = tmp_path / "main.py"
+    script.write_text("""
+import sys, subprocess
+import beside, spinnaker2.helpers, spinn2host.spinnaker2.snn
+import spinnaker2
+from spinnaker2 import snn
+from spinnaker2.neuron_models import lif_neuron
+assert snn is spinn2host.spinnaker2.snn is spinnaker2.snn and spinnaker2.helpers
+assert spinnaker2.neuron_models.lif_neuron is lif_neuron
+if __name__ == "__main__":
+    print(sys.argv[1:], beside.HERE, input())
+    print("that was ours", file=sys.stderr)
+    code = "from spinnaker2 import snn; print(snn.Population.__module__)"
+    sys.exit(7 if subprocess.run([sys.executable, "-c", code]).returncode == 0 else 1)
+""")
+    done = run_script(script, "--json", "-n", "3", stdin="a line\n")
+    assert (done.returncode, done.stderr) == (7, "that was ours\n")
+    assert done.stdout == "['--json', '-n', '3'] 5 a line\nspinn2host.spinnaker2.snn\n"
+    with pytest.raises(ModuleNotFoundError):
+        import spinnaker2  # noqa: F401
+
+
+def test_errors_show_the_scripts_lines_and_end_it_with_their_code(tmp_path: Path) -> None:
+    script = tmp_path / "wrong.py"
+    script.write_text(
+        'from spinnaker2 import snn\n\n\ndef make():\n    return snn.Population(3, "alif", {})\n\n\nmake()\n'
+    )
+    done = run_script(script)
+    assert done.returncode == 2 and done.stdout == ""
+    assert f'File "{script}", line 8' in done.stderr and "in make" in done.stderr
+    assert "ConfigError: neuron model 'alif' is refused" in done.stderr
+    assert "spinn2host" not in done.stderr and "Traceback" not in done.stderr
+    script.write_text("from spinnaker2 import snn\n1 / 0\n")
+    done = run_script(script)
+    assert done.returncode == 1 and done.stderr.startswith("Traceback") and "ZeroDivisionError" in done.stderr
+    script.write_text(RUN)
+    assert run_script(script, chip="nobody").returncode == 3
+    assert run_script(tmp_path / "absent.py").returncode == 2
+
+
+def test_weights_with_fractions_are_rounded_or_refused(tmp_path: Path) -> None:
+    script = tmp_path / "rounding.py"
+    script.write_text(RUN.replace("6, 0]", "5.6, 0]"))
+    done = run_script(script)
+    assert done.returncode == 0 and done.stdout == SPIKES
+    assert done.stderr.count("\n") == 1 and "1 of 2 weights" in done.stderr and "0.4" in done.stderr
+    done = run_script(script, options=["--strict-weights"])
+    assert done.returncode == 2 and "--strict-weights refuses" in done.stderr
+
+
+def test_a_resident_chip_keeps_the_network(tmp_path: Path, desk: str) -> None:
+    script = tmp_path / "resident.py"
+    script.write_text(RUN.replace("SpiNNaker2Chip()", 'SpiNNaker2Chip(eth_ip="emu://desk")'))
+    assert run_script(script).stdout == SPIKES
+    with Chip.attach(desk) as chip:
+        assert chip.info()["tick"] == 10
+        rows = [row["program"] for row in chip.ps() if row["program"]]
+        assert rows == ["spinn2fw.snn.spikes", "spinn2fw.snn.neurons"]
+        script.write_text(RUN)
+        chip.deploy([], [])
+        assert run_script(script, chip="desk").stdout == SPIKES
+        assert chip.info()["tick"] == 10
+
+
+def test_every_run_has_a_trace_of_its_own(tmp_path: Path, desk: str) -> None:
+    script = tmp_path / "twice.py"
+    script.write_text(RUN + "hardware.SpiNNaker2Chip().run(network, 3)\n")
+    done = run_script(script, options=["--trace", str(tmp_path / "packets.pcapng")], chip="desk")
+    assert done.returncode == 0 and done.stdout == SPIKES
+    files = [tmp_path / "packets.pcapng", tmp_path / "packets-2.pcapng"]
+    assert sorted(tmp_path.glob("*.pcapng")) == sorted(files)
+    assert [str(file) in done.stderr for file in files] == [True, True]
+    for file, sent in zip(files, (6, 3), strict=True):
+        assert np.count_nonzero(read_trace(file).events["event"] == Event.SENT) == sent
+
+
+def test_a_bar_is_shown_on_terminals_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[int] = []
+
+    class Bar:
+        def update(self, task: object, description: str, completed: int) -> None:
+            shown.append(completed)
+
+        def stop(self) -> None:
+            shown.append(-1)
+
+    monkeypatch.setattr("spinn2host.progress_bar._show", lambda ticks: (Bar(), None))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with progress_bar(100) as progress:
+        progress(5)
+    assert shown == []
+    monkeypatch.setattr("spinn2host.progress_bar.PATIENCE_S", -1.0)
+    with progress_bar(100) as progress:
+        progress(5)
+        progress(30)
+    assert shown == [0, 25, -1]
