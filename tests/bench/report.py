@@ -89,7 +89,7 @@ def table(results: Json, newer: Collection[str] = ()) -> list[str]:
     """The table of all rows that were measured, without the `newer` ones, which another table has: median, spread,
     target, and how often the floor and the peer of the same run fit in."""
     lines = [
-        "| what | median | min – max (rounds) | at most | times the floor | share of PyTorch |",
+        "| what | median | min – max (rounds) | at most | times the floor | share of the peer |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in ROWS:
@@ -97,7 +97,11 @@ def table(results: Json, newer: Collection[str] = ()) -> list[str]:
             continue
         found = results[row.name]
         unit = found["unit"].removesuffix(" per batch").removesuffix(" per sample").removesuffix(" per PE")
-        unit = unit.replace("million packets per second", "M/s").replace("ticks per second", "ticks/s")
+        unit = (
+            unit.removesuffix(" per tick")
+            .replace("million packets per second", "M/s")
+            .replace("ticks per second", "ticks/s")
+        )
         times = [
             found["median"] / results[other]["median"] if other in results else 0 for other in (row.floor, row.peer)
         ]
@@ -168,7 +172,9 @@ def section(data: Json) -> str:
     """The measured part of the page: a table for each run, in which a row is that later ones do not have."""
     runs, lines = [data, *data["later"]], []
     for number, run in enumerate(runs):
-        lines += [provenance(run["machine"]), "", *table(run["results"], measured(runs[number + 1 :])), ""]
+        newer = measured(runs[number + 1 :])
+        if set(run["results"]) - newer:
+            lines += [provenance(run["machine"]), "", *table(run["results"], newer), ""]
     if data["growth"]:
         lines += [
             f"Growth, measured at commit {data['machine']['commit']}:", "",

@@ -14,8 +14,8 @@ VARIABLE = "SPINN2EMU_SCRIPT"
 
 @dataclass
 class Settings:
-    """cores, loop, strict: as in `Chip.boot`, for a chip of the script's own. strict_weights: weights with fractions are
-    refused. trace: arguments of `Chip.start_trace`, for every run. process: the script's id."""
+    """cores, loop, strict: as in `Chip.boot`, for a chip of the script's own. strict_weights: weights with fractions
+    are refused. trace: arguments of `Chip.start_trace`, for every run. process: the script's id."""
 
     cores: list[int] | None = None
     loop: Literal["compiled", "python"] = "compiled"
