@@ -164,10 +164,13 @@ def joined_columns(first: Floats, second: Floats) -> Floats:
     count = np.searchsorted(second[:, 0], first[:, 1], side="right") - begin
     left = np.repeat(np.arange(len(first)), count)
     right = np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
-    keys = np.stack([first[left, 0], second[right, 1], second[right, 3]], axis=1)
-    pairs, place = np.unique(keys, axis=0, return_inverse=True)
-    weight = np.bincount(place.reshape(-1), first[left, 2] * second[right, 2], minlength=len(pairs))
-    return np.column_stack([pairs[:, 0], pairs[:, 1], weight, pairs[:, 2]])
+    pre, post, delay = first[left, 0], second[right, 1], second[right, 3]
+    # A number for each (pre, post, delay): rows take longer to sort.
+    posts, delays = post.max(initial=0) + 1, delay.max(initial=0) + 1
+    pairs, place = np.unique(((pre * posts + post) * delays + delay).astype(np.int64), return_inverse=True)
+    weight = np.bincount(place, first[left, 2] * second[right, 2], minlength=len(pairs))
+    pair_of, delay_of = np.divmod(pairs, int(delays))
+    return np.column_stack([*np.divmod(pair_of, int(posts)), weight, delay_of])
 
 
 def as_lists(columns: Floats) -> Connections:
