@@ -52,7 +52,7 @@ PACKET = np.dtype(
 SENT = np.dtype([
     ("tick", "<u4"),
     ("key", "<u4"),
-    ("index", "<u4"),  # of the key among those of the port, as the program gave it to `send`
+    ("index", "<u4"),  # of the key among those of the port, as the program gave it to `send`; NO_INDEX: it has no keys
     ("payload", "<u4", (4,)),  # words beyond the payload's size are 0
     ("pe", "u1"),  # id
     ("port", "u1"),  # output port, by number
@@ -60,6 +60,7 @@ SENT = np.dtype([
     ("reserved", "u1"),
 ])  # fmt: skip
 """A packet as a listener gets it, 32 bytes."""
+NO_INDEX = 0xFFFFFFFF
 
 PHASE_BEGINS = 0x01
 """As the control byte: no packet, but a note for the router that the PE begins the phase of `origin` in tick `tick`."""

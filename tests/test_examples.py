@@ -24,7 +24,7 @@ def chip(request: pytest.FixtureRequest, chips: Chips) -> Chip:
 
 @pytest.fixture(autouse=True, scope="module")
 def _there_are_examples() -> None:
-    assert sorted(path.stem for path in EXAMPLES.glob("*.toml")) == ["ping", "poisson_lif", "synfire"]
+    assert sorted(path.stem for path in EXAMPLES.glob("*.toml")) == ["ping", "poisson_lif", "stimulated", "synfire"]
 
 
 @pytest.mark.parametrize("kick", [20, 17, 16, 10])

@@ -277,3 +277,57 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "w.npy").write_bytes(b"\x93NUMPY garbage")
     with pytest.raises(ConfigError, match=r"w\.npy"):
         network(tmp_path, TWO + "[population.a.data]\nw = 'w.npy'\n")
+
+
+HOST = """
+[population.a]
+program = "a.py"
+pes = ["1.1.0", "1.1.1"]
+[[connect]]
+from = "host.stimulus"
+to = "a.in"
+[[connect]]
+from = "host.more"
+to = "a.other"
+how = "pairs"
+pairs = [[0, 1]]
+[[connect]]
+from = "a.out"
+to = "a.other"
+[host.keys]
+more = { first = 0x5000, count = 100 }
+"""
+
+
+def test_the_host_is_a_sender(tmp_path: Path) -> None:
+    net = network(tmp_path, HOST)
+    a = net.populations["a"]
+    assert list(net.populations) == ["a"] and [pe.pe for pe in net.pes] == a
+    assert net.host == {"stimulus": (0x10000, 0xFFFF0000), "more": (0x5000, 0xFFFFFF80)}
+    assert [entry for entry in net.entries if entry[0] in (0x10000, 0x5000)] == [
+        (0x10000, 0xFFFF0000, a), (0x5000, 0xFFFFFF80, [a[1]])
+    ]  # fmt: skip
+    inputs = [pe.inputs for pe in net.pes]
+    assert [i["in"] for i in inputs] == [[net.host["stimulus"]]] * 2
+    assert [net.host["more"] in i["other"] for i in inputs] == [False, True]
+    assert net.pes[0].index_bits == {"in": 0xFFFF, "other": net.pes[0].index_bits["other"]}
+    heard = network(tmp_path, TWO + '[[connect]]\nfrom = "a.x"\nto = "host.y"\n')
+    assert heard.entries == [] and heard.host == {}
+    assert [pe.outputs for pe in heard.pes[:2]] == [{"x": (0, 0xFFFF0000)}, {"x": (0x10000, 0xFFFF0000)}]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[population.host]\npes = 1\n", "no population is called host"),
+        ('[population.a]\npes = 1\n[[connect]]\nfrom = "a.x"\nto = "host.y"\nhow = "one"\n', "the host is one"),
+        ('[population.a]\npes = 1\n[[connect]]\nfrom = "host.x"\nto = "host.y"\n', "does not send to itself"),
+        ("[population.a]\npes = 1\n[host.keys]\nx = { count = 5 }\n", "host has keys for port x, from which no"),
+        ("[population.a]\npes = 1\n[host]\npes = 3\n", "Extra inputs"),
+        ('[population.a]\npes = 2\n[[connect]]\nfrom = "host.x"\nto = "a.y"\nhow = "one"\n', "1 PEs cannot be matched"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_what_the_host_cannot_be_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        network(tmp_path, text)

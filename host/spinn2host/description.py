@@ -70,8 +70,36 @@ class Connection(pydantic.BaseModel, extra="forbid"):
         return self
 
 
+class Host(pydantic.BaseModel, extra="forbid"):
+    """What the host sends: connections come from `host.port`. Those to `host.port` give keys to ports that go nowhere
+    else, so that the host can tell their packets apart."""
+
+    keys: dict[str, KeyBlock] = {}
+
+
+HOST = "host"
+"""The name that stands for the host in connections."""
+
+
 class Description(pydantic.BaseModel, extra="forbid"):
     """The whole file."""
 
     population: dict[str, Population] = pydantic.Field(min_length=1)
     connect: list[Connection] = []
+    host: Host = Host()
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Description:
+        if HOST in self.population:
+            raise ValueError(f"no population is called {HOST}: that is the host, which sends by Chip.inject")
+        for connection in self.connect:
+            if connection.target.startswith(f"{HOST}.") and connection.how != "all":
+                raise ValueError(f'the {HOST} is one: how = "all" leads to it')
+            if connection.target.startswith(f"{HOST}.") and connection.source.startswith(f"{HOST}."):
+                raise ValueError(f"the {HOST} does not send to itself")
+        return self
+
+    def senders(self) -> dict[str, Population]:
+        """The populations, and the host if it sends."""
+        sends = self.host.keys or any(connection.source.startswith(f"{HOST}.") for connection in self.connect)
+        return {**self.population, **({HOST: Population(pes=1, keys=self.host.keys)} if sends else {})}

@@ -14,6 +14,9 @@
                             # next one, in a ring; "random": with `probability` or `fan_in`, and `seed`; "pairs":
                             # as the list `pairs` of [source index, target index] says
 
+The host takes part: `from = "host.stimulus"`, with keys in `host.keys.stimulus` as above, and `to = "host.votes"`, for
+a port that needs keys because the host is to hear it; see `docs/live.md`.
+
 A population may have `each.set = { rate_hz = [10.0, 20.0] }`, a value per PE, `each.data = { weights = "rows.npy" }`, a
 row per PE, and `at.0.set`, `at.0.data` for one PE by its index. Paths are relative to the file.
 """
@@ -33,8 +36,9 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, describe
+from spinn2emu.frames import SUPERVISOR
 from spinn2emu.packets import varying_bits
-from spinn2host.description import Description, Population, Values
+from spinn2host.description import HOST, Description, Population, Values
 from spinn2host.files import read_toml
 from spinn2host.pe_program import Keys, PeProgram
 from spinn2host.wiring import check_filters, choose_keys, connect
@@ -43,13 +47,14 @@ from spinn2host.wiring import check_filters, choose_keys, connect
 @dataclass
 class Network:
     """What a chip loads. `ports`: inputs, outputs and index_bits, as in PeProgram, of PEs that have their program
-    already; `populations`: PE ids.
+    already; `populations`: PE ids; `host`: keys that the host sends, (key, mask) by the name of its port.
     """
 
     populations: dict[str, list[int]]
     pes: list[PeProgram] = field(default_factory=list)
     ports: dict[int, tuple[dict[str, list[Keys]], dict[str, Keys], dict[str, int]]] = field(default_factory=dict)
     entries: list[tuple[int, int, list[int]]] = field(default_factory=list)
+    host: dict[str, Keys] = field(default_factory=dict)
 
 
 def read_network(path: str | os.PathLike[str]) -> Network:
@@ -68,16 +73,21 @@ def read_network(path: str | os.PathLike[str]) -> Network:
 def build_network(description: Description, folder: Path) -> Network:
     """Places the populations, gives their ports keys, and makes routing entries and filters."""
     network = Network(_place(description.population))
-    keys = dict(choose_keys(description, network.populations))
+    placed = network.populations | {name: [SUPERVISOR] for name in description.senders() if name == HOST}
+    keys = dict(choose_keys(description, placed))
     inputs: dict[int, dict[str, list[Keys]]] = {pe: {} for pes in network.populations.values() for pe in pes}
     outputs: dict[int, dict[str, Keys]] = {pe: {} for pe in inputs}
     targets: dict[str, list[set[int]]] = {}
     blocks: dict[str, list[Keys]] = {}
     for connection in description.connect:
-        connect(connection, network.populations, keys, inputs, targets)
+        connect(connection, placed, keys, inputs, targets)
         blocks.setdefault(connection.target, []).append(keys[connection.source].all)
     for source, ranges in keys.items():
         population, port = source.split(".")
+        if population == HOST:
+            network.host[port] = ranges.all
+            network.entries += ranges.entries(targets[source])
+            continue
         for pe, own in zip(network.populations[population], ranges.each, strict=True):
             outputs[pe][port] = own
         network.entries += ranges.entries(targets[source])

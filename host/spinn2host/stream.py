@@ -27,7 +27,7 @@ KEPT = 1_000_000
 
 class SentPacket(NamedTuple):
     """A packet that a PE has sent in `tick`, on its output port `port`; index: of the key among those of the port, as
-    the program gave it to `send`; payload: 0, 1, 2 or 4 words of 32 bits."""
+    the program gave it to `send` (packets.NO_INDEX for a port without keys); payload: 0, 1, 2 or 4 words of 32 bits."""
 
     tick: int
     pe: str

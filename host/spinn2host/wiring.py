@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry
 from spinn2emu.errors import ConfigError
-from spinn2host.description import KEYS_PER_PE, WORD, Connection, Description, KeyBlock
+from spinn2host.description import HOST, KEYS_PER_PE, WORD, Connection, Description, KeyBlock
 from spinn2host.pe_program import Keys
 
 MOST_FILTERS = 8
@@ -43,13 +43,13 @@ def choose_keys(description: Description, placed: Mapping[str, list[int]]) -> It
     blocks = []
     for source in sources:
         name, port = source.split(".")
-        block = description.population[name].keys.get(port) or KeyBlock(first=None, count=KEYS_PER_PE)
+        block = description.senders()[name].keys.get(port) or KeyBlock(first=None, count=KEYS_PER_PE)
         count = _power_of_two(block.count)
         blocks.append((source, block.first, count, count * _power_of_two(len(placed[name]))))
-    for name, population in description.population.items():
+    for name, population in description.senders().items():
         for port in population.keys:
             if f"{name}.{port}" not in sources:
-                raise ConfigError(f"population {name} has keys for port {port}, from which no connection comes")
+                raise ConfigError(f"{name} has keys for port {port}, from which no connection comes")
     taken = sorted((first, first + size, source) for source, first, _, size in blocks if first is not None)
     for (_, end, one), (begin, _, other) in pairwise(taken):
         if begin < end:
@@ -79,6 +79,9 @@ def connect(
 ) -> None:  # fmt: skip
     """Adds the filters of one connection to `inputs`, and its targets, by PE of the source."""
     source, (name, port) = connection.source, connection.target.split(".")
+    if name == HOST:  # it hears what it wants to, whatever the routing table says
+        targets.setdefault(source, [set() for _ in placed[source.split(".")[0]]])
+        return
     if name not in placed:
         raise ConfigError(f"connection to {connection.target}: there is no such population, only {', '.join(placed)}")
     senders, receivers = placed[source.split(".")[0]], placed[name]
