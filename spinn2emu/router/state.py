@@ -6,6 +6,7 @@ Each is one record in memory, which compiled code gets by its address.
 from __future__ import annotations
 
 import enum
+import itertools
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spinn2emu import mesh, spec
+from spinn2emu import geometry, mesh, spec
 from spinn2emu.frames import FRAME, MAX_ROUTERS, identity
 from spinn2emu.packets import PACKET
 from spinn2emu.program import Fifo
@@ -66,6 +67,7 @@ MAX_FILTERS = 64
 
 _PORTS, _SIZE, _PES = spec.MAX_PORTS.value, spec.FRAME_PACKETS.value, spec.PES.value
 _PAIRS = MAX_IDS * _PORTS
+_AT_ONCE = 1 << 20  # pairs of an entry and a filter that are compared at once, so that they fit in memory
 
 REGISTERS = np.dtype([
     ("counters", "<i8", (spec.ROUTER_COUNTERS.value,)),  # see Counter
@@ -183,28 +185,53 @@ class Connection(NamedTuple):
     target_port: int
 
 
-def find_routes(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> Iterator[tuple[Endpoint, int, Entry]]:
-    """Every output port with every routing entry that may match its packets."""
-    keys = np.array([entry.key for entry in entries], np.uint32)
-    masks = np.array([entry.mask for entry in entries], np.uint32)
-    for endpoint in endpoints:
-        for port, (key, mask) in enumerate(endpoint.outputs):
-            for number in np.nonzero((keys ^ np.uint32(key)) & masks & np.uint32(mask) == 0)[0]:
-                yield endpoint, port, entries[int(number)]
+class Routes:
+    """Every output port with every routing entry that may match its packets, and the PEs that the entries lead to.
+
+    `reached`: bool (entries, MAX_IDS).
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> None:
+        self.endpoints = endpoints
+        self.key = np.array([entry.key for entry in entries], np.uint32)
+        self.mask = np.array([entry.mask for entry in entries], np.uint32)
+        self.reached = np.zeros((len(entries), MAX_IDS), bool)
+        for reached, entry in zip(self.reached, entries, strict=True):
+            reached[[pe for pe in entry.pes if pe in geometry.PE_IDS]] = True  # `build_table` refuses others
+
+    def __iter__(self) -> Iterator[tuple[Endpoint, int, NDArray[np.intp]]]:
+        """PE, number of its output port, numbers of the entries."""
+        for endpoint in self.endpoints:
+            for port, (key, mask) in enumerate(endpoint.outputs):
+                yield endpoint, port, np.flatnonzero(_meets(self.key, self.mask, key, mask))
+
+    def targets(self) -> set[tuple[int, int, int]]:
+        """(source PE, its port, target PE) of all of them."""
+        return {
+            (endpoint.pe, port, target)
+            for endpoint, port, numbers in self
+            for target in np.flatnonzero(self.reached[numbers].any(axis=0)).tolist()
+        }
+
+
+def _meets(key: Any, mask: Any, other: Any, other_mask: Any) -> Any:
+    """Whether two sets of keys have one in common, elementwise."""
+    return (key ^ np.uint32(other)) & mask & np.uint32(other_mask) == 0
 
 
 def find_connections(endpoints: Sequence[Endpoint], entries: Sequence[Entry]) -> list[Connection]:
     """All connections that the routing entries make possible between output and input ports."""
-    by_pe = {endpoint.pe: endpoint for endpoint in endpoints}
-    connections = set()
-    for endpoint, port, entry in find_routes(endpoints, entries):
-        key, mask = endpoint.outputs[port]
-        for pe in entry.pes:
-            for target_port, key_in, mask_in in by_pe[pe].inputs if pe in by_pe else ():
-                meets_sender = (key_in ^ key) & mask_in & mask == 0
-                if meets_sender and (key_in ^ entry.key) & mask_in & entry.mask == 0:
-                    connections.add(Connection(endpoint.pe, port, pe, target_port))
-    return sorted(connections)
+    routes = Routes(endpoints, entries)
+    connections: set[tuple[int, ...]] = set()
+    filters = np.array([(e.pe, *filter_) for e in endpoints for filter_ in e.inputs], np.int64).reshape(-1, 4)
+    key, mask = filters[:, 2].astype(np.uint32), filters[:, 3].astype(np.uint32)
+    for endpoint, port, numbers in routes:
+        met = np.flatnonzero(_meets(key, mask, *endpoint.outputs[port]))
+        for some in np.array_split(numbers, 1 + len(numbers) * len(met) // _AT_ONCE):
+            common = _meets(key[met], mask[met], routes.key[some, None], routes.mask[some, None])
+            heard = (common & routes.reached[some[:, None], filters[met, 0]]).any(axis=0)
+            connections.update((endpoint.pe, port, *to) for to in filters[met[heard], :2].tolist())
+    return sorted(itertools.starmap(Connection, connections))
 
 
 def build_ports(endpoints: Sequence[Endpoint]) -> NDArray[np.void]:
@@ -281,6 +308,6 @@ def build(
     """Ports and every router's share of a chip; `home[pe]`: number of the router that serves a PE."""
     routers = range(int(home.max()) + 1)
     tables = build_table(entries, home, len(routers))
-    routes = {(e.pe, port, pe) for e, port, entry in find_routes(endpoints, entries) for pe in entry.pes}
+    routes = Routes(endpoints, entries).targets()
     shares = [Share(tables[r], build_gate(endpoints, connections, routes, home, r)) for r in routers]
     return build_ports(endpoints), shares
