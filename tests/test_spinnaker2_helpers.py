@@ -4,16 +4,18 @@ import itertools
 import subprocess
 import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_script import run_script
 
 from spinn2emu.errors import ConfigError
 from spinn2host.spinnaker2 import ann2snn_helpers, brian2_sim, coordinates, hardware, helpers, mapper, s2_nir, snn
-from spinn2host.spinnaker2.names import Absent, AbsentImport
+from spinn2host.spinnaker2.names import UnknownImport, UnknownName
 
 # --- spikes -----------------------------------------------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ def test_unknown_names_say_what_there_is() -> None:
     ):
         with pytest.raises(AttributeError) as error:
             getattr(module, name)
-        assert isinstance(error.value, Absent) and name in str(error.value) and hint in str(error.value)
+        assert isinstance(error.value, UnknownName) and name in str(error.value) and hint in str(error.value)
         assert not hasattr(module, name)
 
 
@@ -185,7 +187,22 @@ def test_unknown_names_say_what_there_is() -> None:
 def test_imports_of_unknown_names_say_it_too(line: str, text: str) -> None:
     with pytest.raises(ImportError, match=text) as error:
         exec(line)
-    assert isinstance(error.value, AbsentImport) and isinstance(error.value, ConfigError)
+    assert isinstance(error.value, UnknownImport) and isinstance(error.value, ConfigError)
+
+
+def test_scripts_get_the_same_words(tmp_path: Path) -> None:
+    lines = {
+        "from spinnaker2.network import Network": "spinnaker2 has no 'network' (networks are snn.Network)",
+        "import spinnaker2.mla.conv2d": "spinnaker2.mla does not exist on an emulated chip",
+        "from spinnaker2.hardware import SpiNNaker2": "spinnaker2.hardware has no 'SpiNNaker2' (a chip is",
+        "from spinnaker2 import Population": "spinnaker2 has no 'Population' (it is snn.Population)",
+    }
+    tries = "".join(f"try:\n    {line}\nexcept ImportError as error:\n    print(error)\n" for line in lines)
+    (tmp_path / "script.py").write_text(tries + "from spinnaker2 import snn\nsnn.SpiNNaker2Backend()\n")
+    done = run_script(tmp_path / "script.py")
+    for found, expected in zip(done.stdout.splitlines(), lines.values(), strict=True):
+        assert found.startswith(expected)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("UnknownName: spinnaker2.snn has no")
 
 
 def test_modules_are_there_without_being_imported() -> None:

@@ -3,16 +3,14 @@
 Graphs that snnTorch makes are in test_spinnaker2_snntorch.py, refusals in test_spinnaker2_nir_refusals.py.
 """
 
-import runpy
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from nir_helpers import WEIGHT, chain, config, cuba, integrate, lif, nir
+from test_script import run_script
 
-from spinn2host import spinnaker2
 from spinn2host.spinnaker2 import hardware, messages, snn
 from spinn2host.spinnaker2.s2_nir import IntegratorMethod, ResetMethod, add_output_to_node, from_nir
 
@@ -307,15 +305,12 @@ def test_kernels_are_cut_to_int8(capsys: pytest.CaptureFixture[str]) -> None:
 # --- a network from snnTorch ------------------------------------------------------------------------------------------
 
 
-def test_the_example_classifies_as_snntorch_did(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_example_classifies_as_snntorch_did(tmp_path: Path) -> None:
     """docs/examples/snn_nir.py: 40 samples beside what snnTorch said of them when the network was made."""
-    pytest.importorskip("matplotlib").use("svg")
-    monkeypatch.setitem(sys.modules, "spinnaker2", spinnaker2)
-    monkeypatch.setattr(sys, "argv", ["snn_nir.py", str(tmp_path / "figure.svg")])
-    runpy.run_path(str(DOCS / "examples/snn_nir.py"), run_name="__main__")
-    chip, snntorch, same = capsys.readouterr().out.splitlines()
+    pytest.importorskip("matplotlib")
+    done = run_script(DOCS / "examples/snn_nir.py", str(tmp_path / "figure.svg"))
+    assert done.returncode == 0, done.stderr
+    chip, snntorch, same = done.stdout.splitlines()
     assert (chip, snntorch) == ("chip: 40 of 40 right, 332 spikes", "snnTorch: 40 of 40 right, 330 spikes")
     assert same == "the very same spikes in 33 of 40 samples"
     assert (tmp_path / "figure.svg").stat().st_size > 10_000 and (DOCS / "figures/snn_nir.svg").exists()

@@ -15,12 +15,12 @@ from spinn2emu.errors import ConfigError
 _IMPORT_FROM = dis.opmap["IMPORT_FROM"]
 
 
-class Absent(ConfigError, AttributeError):
+class UnknownName(ConfigError, AttributeError):
     """A module has no such name. Fields: module, name, exists."""
 
 
-class AbsentImport(ConfigError, ImportError):
-    """As `Absent`, for `from MODULE import NAME`. Fields: module, name, exists."""
+class UnknownImport(ConfigError, ImportError):
+    """As `UnknownName`, for `from MODULE import NAME`. Fields: module, name, exists."""
 
 
 def refuse_unknown(module: str, remarks: Mapping[str, str] | None = None, on_demand: Collection[str] = ()) -> None:
@@ -28,7 +28,7 @@ def refuse_unknown(module: str, remarks: Mapping[str, str] | None = None, on_dem
 
     `remarks`: of names that people look for, what to use instead. `on_demand`: modules of a package that are imported
     when they are first asked for.
-    The error is `Absent` (an AttributeError), or `AbsentImport` (an ImportError) where a `from … import` asks.
+    The error is `UnknownName` (an AttributeError), or `UnknownImport` (an ImportError) where a `from … import` asks.
     """
 
     def __getattr__(name: str) -> Any:
@@ -39,11 +39,19 @@ def refuse_unknown(module: str, remarks: Mapping[str, str] | None = None, on_dem
         exists = public_names(sys.modules[module])
         remark = (remarks or {}).get(name) or _nearest(name, exists)
         text = f"{shown(module)} has no '{name}'{remark}; it has {', '.join(exists)}"
-        kind = AbsentImport if _imports(sys._getframe(1)) else Absent
+        kind = UnknownImport if _imports(sys._getframe(1)) else UnknownName
         raise kind(text, module=shown(module), name=name, exists=exists)
 
     # Set from here, so that type checkers do not take it as leave to use any name.
     vars(sys.modules[module])["__getattr__"] = __getattr__
+
+
+def refuse_module(name: str, package: ModuleType) -> None:
+    """Raises for the module `name` what `package` says of that name, as an ImportError."""
+    try:
+        getattr(package, name)
+    except UnknownName as error:
+        raise UnknownImport(error.message, **error.fields) from None
 
 
 def public_names(module: ModuleType) -> list[str]:
@@ -73,9 +81,9 @@ def no_programs_in_c(what: str) -> ConfigError:
     )
 
 
-def no_module(module: str, why: str, instead: str) -> AbsentImport:
+def no_module(module: str, why: str, instead: str) -> UnknownImport:
     """The error for a module of the original that is not here. Fields: name."""
-    return AbsentImport(f"{shown(module)} does not exist on an emulated chip: {why}; {instead}", name=shown(module))
+    return UnknownImport(f"{shown(module)} does not exist on an emulated chip: {why}; {instead}", name=shown(module))
 
 
 def _nearest(name: str, exists: list[str]) -> str:

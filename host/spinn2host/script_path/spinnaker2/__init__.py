@@ -9,6 +9,7 @@ from types import ModuleType
 
 from spinn2host import spinnaker2
 from spinn2host.spinnaker2.messages import warn
+from spinn2host.spinnaker2.names import refuse_module
 from spinn2host.spinnaker2.uncaught import show_uncaught
 
 REAL = spinnaker2.__name__
@@ -25,7 +26,10 @@ class _Alias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             found = importlib.util.find_spec(real)
         except ModuleNotFoundError:
             return None
-        return None if found is None else importlib.machinery.ModuleSpec(name, self, origin=found.origin)
+        if found is None:
+            refuse_module(name.removeprefix(f"{__name__}."), spinnaker2)
+            return None
+        return importlib.machinery.ModuleSpec(name, self, origin=found.origin)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         module = importlib.import_module(REAL + spec.name.removeprefix(__name__))
