@@ -7,8 +7,8 @@ act in t (a spike of tick s with delay d acts in tick s + 1 + d):
     lif_curr_exp   Ie = exc_decay Ie + e;  In = inh_decay In + n;  V = alpha_decay V + (Ie - In) + i_offset
     V >= threshold: a spike; V = V - threshold, or V = v_reset
 
-`t_refrac` ticks after a spike V stays as it is, while the currents go on: as far as it is known, from a third party's
-copy of the chip's code (own reading); all else agrees with recordings of a chip.
+`t_refrac` ticks after a spike V is not updated, while the currents go on; it is compared with the threshold in every
+tick. This is known from a third party's copy of the chip's code; all else agrees with recordings of a chip.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ def update(pe: Any, ram: Any, slot: Any, t: int) -> None:
             inhibition = ram.inh_decay[j] * ram.inh_current[j] + inhibition
             ram.exc_current[j] = excitation
             ram.inh_current[j] = inhibition
-            if ram.refractory[j] > 0:
-                ram.refractory[j] -= 1
-                note_voltage(ram, j, ram.v[j], t)
-                continue
-        v = ram.alpha_decay[j] * ram.v[j] + (excitation - inhibition) + ram.i_offset[j]
+        v = ram.v[j]
+        if currents and ram.refractory[j] > 0:
+            ram.refractory[j] -= 1
+        else:
+            v = ram.alpha_decay[j] * v + (excitation - inhibition) + ram.i_offset[j]
         if v >= ram.threshold[j]:
             v = v - ram.threshold[j] if ram.subtract[0] else ram.v_reset[j]
             send(pe, OUT, j)

@@ -65,7 +65,8 @@ class _Board:
         layout = self._map(net, int(timesteps), chip)
         if debug:
             say(f"{len(layout.parts)} PEs for network {net.name!r}:\n{layout}")
-        if mapping_only:
+        net.reset()
+        if mapping_only or not layout.parts:
             return
         chip = chip or _private_chip()
         try:
