@@ -1,6 +1,6 @@
 """A model of the tick of py-spinnaker2's networks in plain numpy: what the chip is compared with.
 
-It knows networks by what scripts see of them (`params`, `connections`, …), and shares no code with firmware and host. In
+It knows networks by what scripts see (`params`, `connections`, …), and shares no code with firmware or host. In
 tick t, for each neuron, with e and n the sums of the |weights| of excitatory and inhibitory spikes that act in t:
 
     a spike of tick s with `delay` d acts in tick s + 1 + d

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError
 from spinn2fw.kernels.synapses import MAX_DELAY
-from spinn2host.spinnaker2.messages import warn
+from spinn2host.spinnaker2.messages import Named, warn
 from spinn2host.spinnaker2.models import Model
 
 PRE, POST, WEIGHT, DELAY = range(4)
@@ -24,7 +24,7 @@ class Synapses(NamedTuple):
     words: NDArray[np.uint16]
 
 
-def read_connections(who: str, connections: Any, pre: int, post: int, model: Model, strict: bool) -> Synapses:
+def read_connections(who: Named, connections: Any, pre: int, post: int, model: Model, strict: bool) -> Synapses:
     """The rows [pre, post, weight, delay] of a projection between populations of sizes `pre` and `post`.
 
     Weights with fractions go to the nearest whole number (even ones of two), with a warning; strict: they are refused.
@@ -38,7 +38,8 @@ def read_connections(who: str, connections: Any, pre: int, post: int, model: Mod
         rows = rows.reshape(0, 4)
     if rows.ndim != 2 or rows.shape[1] != 4:
         raise ConfigError(
-            f"{who}: connections are rows of four numbers [pre, post, weight, delay]" + _shape(rows), projection=who
+            f"{who}: connections are rows of four numbers [pre, post, weight, delay]" + _shape(rows),
+            projection=who.name,
         )
     for column, size, what in ((PRE, pre, "pre"), (POST, post, "post")):
         _refuse(who, rows, ~_whole(rows[:, column], 0, size - 1), f"{what} is a neuron, 0 to {size - 1}", column)
@@ -54,7 +55,7 @@ def read_connections(who: str, connections: Any, pre: int, post: int, model: Mod
         text = f"{who}: {np.count_nonzero(changed)} of {len(rows)} weights are no whole numbers"
         if strict:
             raise ConfigError(f"{text}, which --strict-weights refuses: scale and round them before",
-                              projection=who, count=int(np.count_nonzero(changed)))  # fmt: skip
+                              projection=who.name, count=int(np.count_nonzero(changed)))  # fmt: skip
         warn(f"{text}: they are rounded to the nearest, which changes one by {largest:.3g}")
     limit = model.max_weight
     _refuse(who, rows, np.abs(weights) > limit, f"weights into {model.name} are -{limit} to {limit}, as its synapses "
@@ -73,14 +74,14 @@ def _whole(values: NDArray[np.float64], low: int, high: int) -> NDArray[np.bool_
     return (values >= low) & (values <= high) & (values == np.rint(values))
 
 
-def _refuse(who: str, rows: NDArray[np.float64], bad: NDArray[np.bool_], rule: str, column: int) -> None:
+def _refuse(who: Named, rows: NDArray[np.float64], bad: NDArray[np.bool_], rule: str, column: int) -> None:
     if bad.any():
         number = int(np.argmax(bad))
         row = [f"{value:g}" for value in rows[number]]
         more = f" and {np.count_nonzero(bad) - 1} others" if np.count_nonzero(bad) > 1 else ""
         raise ConfigError(
             f"{who}: {rule}; connection {number}, [{', '.join(row)}],{more} cannot be",
-            projection=who, connection=number, value=float(rows[number, column]), count=int(np.count_nonzero(bad)),
+            projection=who.name, connection=number, value=float(rows[number, column]), count=int(np.count_nonzero(bad)),
         )  # fmt: skip
 
 
@@ -120,42 +121,48 @@ _FROM_ONE = ("stride_x", "stride_y", "pool_x", "pool_y")
 _FROM_ZERO = ("pad_top", "pad_bottom", "pad_left", "pad_right")
 
 
-def read_geometry(who: str, params: Mapping[str, Any], kernels: tuple[int, ...], pre: int, post: int) -> Geometry:
+def read_geometry(who: Named, params: Mapping[str, Any], kernels: tuple[int, ...], pre: int, post: int) -> Geometry:
     """The sizes of a convolution. Raises ConfigError if they are none, or are not those of the populations."""
+    if not isinstance(params, Mapping):
+        raise ConfigError(f"{who}: params is a dictionary, not {type(params).__name__}", projection=who.name)
     unknown = [name for name in params if name not in (*_SIZES, *_FROM_ONE, *_FROM_ZERO)]
     if unknown:
         raise ConfigError(f"{who}: there is no parameter {unknown[0]!r} of a convolution, only "
-                          f"{', '.join((*_SIZES, *_FROM_ONE, *_FROM_ZERO))}", projection=who)  # fmt: skip
+                          f"{', '.join((*_SIZES, *_FROM_ONE, *_FROM_ZERO))}", projection=who.name)  # fmt: skip
     values = {}
     for names, least in ((_SIZES, 1), (_FROM_ONE, 1), (_FROM_ZERO, 0)):
         for name in names:
             value = params.get(name, None if names is _SIZES else least)
             if not isinstance(value, int | np.integer) or value < least:
                 raise ConfigError(f"{who}: {name} is a whole number from {least} on, not {value!r}",
-                                  projection=who, parameter=name)  # fmt: skip
+                                  projection=who.name, parameter=name)  # fmt: skip
             values[name] = int(value)
     geometry = Geometry(*kernels, **values)
+    if geometry.out_height < 1 or geometry.out_width < 1:
+        raise ConfigError(f"{who}: its kernels of {geometry.kernel_height} x {geometry.kernel_width} are larger than "
+                          "the input with its margins, after pooling", projection=who.name)  # fmt: skip
     need_in = geometry.in_channels * geometry.in_height * geometry.in_width
-    need_out = geometry.out_channels * max(0, geometry.out_height) * max(0, geometry.out_width)
+    need_out = geometry.out_channels * geometry.out_height * geometry.out_width
     for which, need, size, shape in (
         ("pre", need_in, pre, (geometry.in_channels, geometry.in_height, geometry.in_width)),
         ("post", need_out, post, (geometry.out_channels, geometry.out_height, geometry.out_width)),
     ):
         if need != size:
-            raise ConfigError(f"{who}: its {which} population has {size} neurons, the convolution {need}, {shape}",
-                              projection=who, expected=need, size=size)  # fmt: skip
+            raise ConfigError(f"{who}: its {which} population has {size} neurons, the convolution {need}: "
+                              f"{' x '.join(map(str, shape))} (channels, rows, columns)",
+                              projection=who.name, expected=need, size=size)  # fmt: skip
     return geometry
 
 
-def read_kernels(who: str, weights: Any) -> NDArray[np.int8]:
+def read_kernels(who: Named, weights: Any) -> NDArray[np.int8]:
     """Kernels of a convolution, int8 (input channels, output channels, height, width). Raises ConfigError."""
     array = np.asarray(weights)
     if array.ndim != 4 or array.dtype.kind not in "iuf" or not array.size:
         raise ConfigError(f"{who}: kernels are numbers (input channels, output channels, height, width), not of shape "
-                          f"{array.shape}", projection=who)  # fmt: skip
+                          f"{array.shape}", projection=who.name)  # fmt: skip
     wrong = ~((array >= -128) & (array <= 127) & (array == np.rint(array)))
     if wrong.any():
         text = f"{np.count_nonzero(wrong)} are not, such as {array[wrong][0]:g}"
-        raise ConfigError(f"{who}: kernels are int8, whole numbers from -128 to 127; {text}", projection=who,
+        raise ConfigError(f"{who}: kernels are int8, whole numbers from -128 to 127; {text}", projection=who.name,
                           value=float(array[wrong][0]))  # fmt: skip
     return array.astype(np.int8)

@@ -9,13 +9,12 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from itertools import count
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from spinn2emu import geometry
-from spinn2emu.errors import ConfigError, Spinn2Error
+from spinn2emu.errors import ConfigError, PeFailed, Spinn2Error
 from spinn2host.chip import Chip
 from spinn2host.progress_bar import progress_bar
 from spinn2host.spinnaker2.layout import Layout, map_network
@@ -54,9 +53,9 @@ class _Board:
         """
         if not isinstance(net, Network):
             raise ConfigError(f"run wants a Network, not {type(net).__name__}")
-        if not isinstance(timesteps, int | np.integer) or timesteps < 0:
+        if not isinstance(timesteps, Real) or timesteps < 0 or timesteps % 1:
             raise ConfigError(f"timesteps is a whole number from 0 on, not {timesteps!r}", timesteps=repr(timesteps))
-        if not sys_tick_in_s > 0:
+        if not isinstance(sys_tick_in_s, Real) or not sys_tick_in_s > 0:
             raise ConfigError(f"sys_tick_in_s is a time above 0, not {sys_tick_in_s!r}", sys_tick_in_s=sys_tick_in_s)
         for what, given in (("record_power", record_power), ("live_power", live_power)):
             if given:
@@ -72,9 +71,12 @@ class _Board:
         try:
             with _turn(chip):
                 _execute(chip, layout, int(timesteps), debug)
+        except ConfigError:
+            raise
         except BaseException as error:
-            if not isinstance(error, ConfigError):
-                _discard(chip)
+            _discard(chip)
+            if isinstance(error, PeFailed):
+                raise _of_population(error, layout) from None
             raise
 
     def _map(self, net: Network, timesteps: int, chip: Chip | None) -> Layout:
@@ -151,6 +153,15 @@ def _traced(chip: Chip) -> Iterator[None]:
     finally:
         summary = chip.finish_trace()
         say(f"{summary['events']:,} events, {summary['bytes']:,} bytes in {summary['path']}")
+
+
+def _of_population(error: PeFailed, layout: Layout) -> PeFailed:
+    """The error with the population that the PE belongs to, also as a field."""
+    for part in layout.parts:
+        if part.pe == error.pe:
+            text = f"\n  the PE has neurons {part.first} to {part.first + part.neurons - 1} of {part.population}"
+            return PeFailed(error.message + text, **error.fields, population=part.population.name)
+    return error
 
 
 _chips: dict[int, Chip] = {}

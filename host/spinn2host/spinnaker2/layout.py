@@ -90,7 +90,7 @@ Made = tuple[PeProgram, Sequence[int]]
 
 def _sources(population: Population, parts: Sequence[Part], ticks: int, load: NDArray[np.int64]) -> list[Made]:
     """Spike lists; `load` gets the most spikes that each part sends in a tick."""
-    times, neurons = spike_events(str(population), population.params, int(population.size))
+    times, neurons = spike_events(population, population.params, int(population.size))
     made: list[Made] = []
     for part in parts:
         own = (neurons >= part.first) & (neurons < part.first + part.neurons)
@@ -111,8 +111,8 @@ def _neurons(
 ) -> list[Made]:  # fmt: skip
     """Neurons with their synapses."""
     model, size = population.model, int(population.size)
-    values = neuron_values(str(population), model, population.params, size)
-    subtract = np.array([subtracts(str(population), population.params)], np.uint8)
+    values = neuron_values(population, model, population.params, size)
+    subtract = np.array([subtracts(population, population.params)], np.uint8)
     per_part = _synapses_by_part(parts, inputs, all_parts)
     made: list[Made] = []
     for part, (numbers, rows_of, places, words) in zip(parts, per_part, strict=True):

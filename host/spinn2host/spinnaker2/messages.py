@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Protocol
+
+
+class Named(Protocol):
+    """A population or projection: as text, its kind and name."""
+
+    name: str
+
 
 _said: set[str] = set()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError
 from spinn2fw.kernels.synapses import MAX_WEIGHT, MAX_WEIGHT_WITH_DELAY
-from spinn2host.spinnaker2.messages import warn
+from spinn2host.spinnaker2.messages import Named, warn
 
+LAST_TICK = 0xFFFFFFFF
+"""Of a spike list, whose ticks are words of 32 bits."""
 REQUIRED = None
 """As a default: the script must give the parameter."""
 SUBTRACT, TO_V_RESET = "reset_by_subtraction", "reset_to_v_reset"
@@ -44,7 +46,7 @@ GUESSED = ("threshold",)
 _LIF = {"threshold": 1.0, "alpha_decay": REQUIRED, "i_offset": 0.0, "v_init": 0.0, "v_reset": 0.0}
 _CURRENTS = {**_LIF, "exc_decay": REQUIRED, "inh_decay": REQUIRED, "t_refrac": 0.0}
 _OF_SOURCES = ("spikes", "time_done", "n_packets")
-_OF_NEURONS = (*_OF_SOURCES, "v", "v_last")
+_OF_NEURONS = ("spikes", "v", "v_last", "time_done", "n_packets")
 
 MODELS: dict[str, Model] = {
     model.name: model
@@ -86,22 +88,22 @@ def find_model(name: object) -> Model:
     raise ConfigError(f"there is no neuron model {name!r}{hint}: there are {', '.join(MODELS)}", model=str(name))
 
 
-def check_record(who: str, model: Model, record: object) -> list[str]:
+def check_record(who: Named, model: Model, record: object) -> list[str]:
     """The names of what is recorded. Raises ConfigError for others."""
-    names = [record] if isinstance(record, str) else list(record)  # type: ignore[call-overload]
+    names: list[Any] = list(record) if isinstance(record, Iterable) and not isinstance(record, str) else [record]
     for name in names:
         if name not in model.records:
             raise ConfigError(
-                f"{who}: model {model.name} cannot record {name!r}, but {', '.join(model.records)}",
-                population=who, record=str(name),
+                f"{who}: model {model.name} cannot record {name!r}, only {', '.join(model.records)}",
+                population=who.name, record=str(name),
             )  # fmt: skip
     return names
 
 
-def check_names(who: str, model: Model, params: object) -> None:
+def check_names(who: Named, model: Model, params: object) -> None:
     """Raises ConfigError for parameters that no model has; says which of another model are not used."""
     if not isinstance(params, Mapping):
-        raise ConfigError(f"{who}: params is a dictionary, not {type(params).__name__}", population=who)
+        raise ConfigError(f"{who}: params is a dictionary, not {type(params).__name__}", population=who.name)
     if model.is_source:
         return
     known = {*model.parameters, "reset"}
@@ -116,11 +118,11 @@ def check_names(who: str, model: Model, params: object) -> None:
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ConfigError(
             f"{who}: model {model.name} has no parameter {name!r}{hint}: it has {', '.join(sorted(known))}",
-            population=who, parameter=str(name),
+            population=who.name, parameter=str(name),
         )  # fmt: skip
 
 
-def neuron_values(who: str, model: Model, params: Mapping[str, Any], size: int) -> dict[str, NDArray[np.float32]]:
+def neuron_values(who: Named, model: Model, params: Mapping[str, Any], size: int) -> dict[str, NDArray[np.float32]]:
     """The parameters of `size` neurons, each (size,) float32. Raises ConfigError for what is missing or no number.
 
     An array of one number counts as that number.
@@ -131,7 +133,9 @@ def neuron_values(who: str, model: Model, params: Mapping[str, Any], size: int) 
         if name in GUESSED and name not in params:
             warn(f"{who}: {name} is left out, {default:g} is taken: what the board takes is not known")
         if given is REQUIRED:
-            raise ConfigError(f"{who}: model {model.name} needs {name!r} in params", population=who, parameter=name)
+            raise ConfigError(
+                f"{who}: model {model.name} needs {name!r} in params", population=who.name, parameter=name
+            )
         try:
             array = np.asarray(given, np.float64)
         except (TypeError, ValueError):
@@ -140,12 +144,12 @@ def neuron_values(who: str, model: Model, params: Mapping[str, Any], size: int) 
             what = f"{array.size} of them" if array.size else repr(given)
             raise ConfigError(
                 f"{who}: {name} is a number, or one for each of its {size} neurons, not {what}",
-                population=who, parameter=name,
+                population=who.name, parameter=name,
             )  # fmt: skip
         with np.errstate(over="ignore"):
             single = np.broadcast_to(array.ravel(), (size,)).astype(np.float32)
         if not np.isfinite(single).all():
-            raise ConfigError(f"{who}: {name} must be finite float32 numbers, not {given!r:.80}", population=who,
+            raise ConfigError(f"{who}: {name} must be finite float32 numbers, not {given!r:.80}", population=who.name,
                               parameter=name)  # fmt: skip
         values[name] = single
     if "t_refrac" in values:
@@ -153,21 +157,21 @@ def neuron_values(who: str, model: Model, params: Mapping[str, Any], size: int) 
         if ((ticks < 0) | (ticks > 0xFFFF) | (ticks != np.rint(ticks))).any():
             raise ConfigError(
                 f"{who}: t_refrac is a whole number of ticks, 0 to 65535, not {params['t_refrac']!r:.80}",
-                population=who, parameter="t_refrac",
+                population=who.name, parameter="t_refrac",
             )  # fmt: skip
     return values
 
 
-def subtracts(who: str, params: Mapping[str, Any]) -> bool:
+def subtracts(who: Named, params: Mapping[str, Any]) -> bool:
     """Whether a spike subtracts the threshold, as it does if `reset` is left out. Raises ConfigError."""
     reset = params.get("reset", SUBTRACT)
     if reset not in (SUBTRACT, TO_V_RESET):
-        raise ConfigError(f"{who}: reset is {SUBTRACT!r} or {TO_V_RESET!r}, not {reset!r}", population=who,
+        raise ConfigError(f"{who}: reset is {SUBTRACT!r} or {TO_V_RESET!r}, not {reset!r}", population=who.name,
                           parameter="reset")  # fmt: skip
     return bool(reset == SUBTRACT)
 
 
-def spike_events(who: str, params: Mapping[Any, Any], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def spike_events(who: Named, params: Mapping[Any, Any], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Ticks and neurons of a spike list, by tick, then neuron; a tick that is given twice counts once.
 
     Raises ConfigError for neurons that the population has not, and for ticks that are no whole numbers from 0 on.
@@ -175,15 +179,15 @@ def spike_events(who: str, params: Mapping[Any, Any], size: int) -> tuple[NDArra
     neurons, ticks = [], []
     for neuron, times in params.items():
         if not isinstance(neuron, int | np.integer) or not 0 <= neuron < size:
-            raise ConfigError(f"{who}: there is no neuron {neuron!r}, only 0 to {size - 1}", population=who,
+            raise ConfigError(f"{who}: there is no neuron {neuron!r}, only 0 to {size - 1}", population=who.name,
                               neuron=repr(neuron))  # fmt: skip
         try:
             array = np.asarray(list(times) if not isinstance(times, np.ndarray) else times, np.float64)
         except (TypeError, ValueError):
             array = np.array([np.nan])
-        if array.ndim != 1 or (array != np.rint(array)).any() or (array < 0).any() or (array >= 1 << 32).any():
-            raise ConfigError(f"{who}: the spikes of neuron {neuron} are a list of ticks, whole numbers from 0 on, "
-                              f"not {times!r:.80}", population=who, neuron=int(neuron))  # fmt: skip
+        if array.ndim != 1 or (array != np.rint(array)).any() or (array < 0).any() or (array > LAST_TICK).any():
+            raise ConfigError(f"{who}: the spikes of neuron {neuron} are a list of ticks, whole numbers 0 to "
+                              f"{LAST_TICK}, not {times!r:.80}", population=who.name, neuron=int(neuron))  # fmt: skip
         neurons.append(np.full(len(array), neuron, np.int64))
         ticks.append(array.astype(np.int64))
     if not ticks:

@@ -78,8 +78,8 @@ def split(net: Network, inputs: Mapping[Population, Inputs], ticks: int, pes: Se
     for population, count in per_pe.items():
         if count < min(population.max_atoms_per_core, population.size):
             warn(f"{population}: {count} neurons fit a PE, not {min(population.max_atoms_per_core, population.size)}")
+    _check_room(net, per_pe, len(pes))
     firsts = [(p, first) for p, count in per_pe.items() for first in range(0, int(p.size), count)]
-    _check_room(net, per_pe, len(firsts), len(pes))
     return [
         Part(population, number, first, min(per_pe[population], int(population.size) - first), pe)
         for number, ((population, first), pe) in enumerate(zip(firsts, pes, strict=False))
@@ -99,7 +99,7 @@ def _worst_part(
     """The parameters of the largest part of a population, as a function of the number of neurons per PE."""
     record = record_parameters(population, ticks)
     if population.model.program == SPIKES:
-        neurons = spike_events(str(population), population.params, int(population.size))[1]
+        neurons = spike_events(population, population.params, int(population.size))[1]
         return lambda n: {"n": n, "events": _largest(neurons // n), **record}
     targets = [synapses.post for _, synapses in inputs.synapses]
     posts = np.concatenate(targets) if targets else np.empty(0, np.int64)
@@ -151,7 +151,8 @@ def _most_that_fit(population: Population, sizes: Callable[[int], dict[str, Any]
     return low
 
 
-def _check_room(net: Network, per_pe: Mapping[Population, int], needed: int, available: int) -> None:
+def _check_room(net: Network, per_pe: Mapping[Population, int], available: int) -> None:
+    needed = sum(-(-int(population.size) // count) for population, count in per_pe.items())
     if needed <= available:
         return
     counts = {population.name: -(-int(population.size) // count) for population, count in per_pe.items()}

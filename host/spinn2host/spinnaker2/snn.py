@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,9 @@ class Population:
         self.params: Any = {} if params is None else params
         self.name = name or f"Population_{next(Population._numbers)}"
         model = find_model(neuron_model)
-        self.record: list[str] = check_record(str(self), model, ("spikes",) if record is None else record)
+        self.record: list[str] = check_record(self, model, ("spikes",) if record is None else record)
         self.max_atoms_per_core = MAX_ATOMS_PER_CORE
-        check_names(str(self), model, self.params)
+        check_names(self, model, self.params)
         self._results: dict[str, Any] = {}
 
     def __str__(self) -> str:
@@ -69,10 +70,10 @@ class Population:
 
     def set_max_atoms_per_core(self, max_atoms: int) -> None:
         """At most so many neurons on a PE, 1 to 256."""
-        if not 1 <= max_atoms <= MOST_ATOMS or int(max_atoms) != max_atoms:
+        if not isinstance(max_atoms, Real) or not 1 <= max_atoms <= MOST_ATOMS or int(max_atoms) != max_atoms:
             raise ConfigError(
                 f"{self}: a PE holds 1 to {MOST_ATOMS} neurons, a synapse's word has 8 bits for its target, "
-                f"not {max_atoms}", population=self.name, value=max_atoms, limit=MOST_ATOMS,
+                f"not {max_atoms!r}", population=self.name, value=max_atoms, limit=MOST_ATOMS,
             )  # fmt: skip
         self.max_atoms_per_core = int(max_atoms)
 
@@ -113,7 +114,7 @@ class Population:
             return self._results[name]
         if name not in self.record:
             raise ConfigError(
-                f"{self} does not record {name!r}, but {self.record}: name it in `record` before the run",
+                f"{self} records {', '.join(self.record) or 'nothing'}, not {name!r}: name it in `record` before a run",
                 population=self.name, record=name,
             )  # fmt: skip
         raise ConfigError(f"{self} has no {name!r} yet: run its network first", population=self.name, record=name)
@@ -132,7 +133,7 @@ class Projection:
         self.name = f"Projection_{next(Projection._numbers)}" if name is None else name
         self.pre, self.post = _ends(self, pre, post)
         self.connections = connections
-        if len(connections) and not isinstance(connections[0], Sequence | np.ndarray):
+        if not isinstance(connections, Sequence | np.ndarray) or any(not np.ndim(row) for row in connections[:1]):
             self.synapses()  # says what is wrong
 
     def __str__(self) -> str:
@@ -140,7 +141,7 @@ class Projection:
 
     def synapses(self) -> Synapses:
         """The connections as arrays. Raises ConfigError for indices, weights and delays that cannot be."""
-        return read_connections(str(self), self.connections, self.pre.size, self.post.size, self.post.model,
+        return read_connections(self, self.connections, self.pre.size, self.post.size, self.post.model,
                                 settings.strict_weights)  # fmt: skip
 
     @property
@@ -179,11 +180,11 @@ class Conv2DProjection:
 
     def kernels(self) -> NDArray[np.int8]:
         """The weights, int8 (input channels, output channels, height, width). Raises ConfigError."""
-        return read_kernels(str(self), self.weights)
+        return read_kernels(self, self.weights)
 
     def geometry(self) -> Geometry:
         """Sizes, strides, margins. Raises ConfigError if they do not fit the populations."""
-        return read_geometry(str(self), self.params, self.kernels().shape, self.pre.size, self.post.size)
+        return read_geometry(self, self.params, self.kernels().shape, self.pre.size, self.post.size)
 
 
 def _ends(projection: Projection | Conv2DProjection, pre: object, post: object) -> tuple[Population, Population]:
@@ -216,7 +217,8 @@ class Network:
                 if part not in self.projections:
                     self.projections.append(part)
             else:
-                raise ConfigError(f"a network holds populations and projections, not {type(part).__name__}")
+                raise ConfigError(f"a network holds populations and projections, not {type(part).__name__}: "
+                                  "add(one, another, ...)")  # fmt: skip
 
     def reset(self) -> None:
         """Forgets spikes and voltages. Parameters may change then, and the network run again."""
@@ -237,5 +239,5 @@ class Network:
             if not isinstance(population.size, int | np.integer) or population.size < 1:
                 raise ConfigError(f"{population}: its size is a whole number from 1 on, not {population.size!r}",
                                   population=population.name, size=repr(population.size))  # fmt: skip
-            check_record(str(population), population.model, population.record)
-            check_names(str(population), population.model, population.params)
+            check_record(population, population.model, population.record)
+            check_names(population, population.model, population.params)
