@@ -302,6 +302,21 @@ def test_kernels_are_cut_to_int8(capsys: pytest.CaptureFixture[str]) -> None:
     assert "NIR node '0' (Conv2d): 3 of 4 weights are no whole numbers; they are cut" in capsys.readouterr().err
 
 
+def test_a_pool_beside_weights_is_scaled_as_they_are() -> None:
+    pool = nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
+    nodes = {
+        "image": nir.Input(input_type=np.array([1, 2, 4])), "more": nir.Input(input_type=np.array([1])), "pool": pool,
+        "dense": nir.Linear(weight=np.array([[0.5], [-0.25]])), "sum": integrate((1, 1, 2)),
+        "output": nir.Output(output_type=np.array([1, 1, 2])),
+    }  # fmt: skip
+    edges = [("image", "pool"), ("pool", "sum"), ("more", "dense"), ("dense", "sum"), ("sum", "output")]
+    net, (image, more), (total,) = from_nir(nir.NIRGraph(nodes, edges, type_check=False), config(scale_weights=True))
+    assert total.nir_w_scale == 127
+    image.params, more.params = {0: [0], 1: [0], 2: [0]}, {0: [0]}
+    run(net, 2)
+    assert voltages(total)[1] == pytest.approx([2.5, 0.75], abs=0.5 / 127)
+
+
 # --- a network from snnTorch ------------------------------------------------------------------------------------------
 
 

@@ -93,8 +93,8 @@ class Layers:
         known = [self.shapes[before] for before in self.before[name] if before in self.shapes]
         return max(known, key=len) if known else _declared(getattr(self.nodes[name], "input_type", None), "input")
 
-    def weights_into(self, name: str) -> list[str]:
-        """Names of the weight nodes whose output a neuron node takes in."""
+    def into(self, name: str, kinds: tuple[str, ...]) -> list[str]:
+        """Names of the nodes of these types whose output a neuron node takes in."""
         found: dict[str, None] = {}
         todo, seen = list(self.before[name]), set()
         while todo:
@@ -102,7 +102,7 @@ class Layers:
             if before in seen:
                 continue
             seen.add(before)
-            if self.kind(before) in WEIGHTS:
+            if self.kind(before) in kinds:
                 found[before] = None
             elif self.kind(before) == FLATTEN:
                 todo += self.before[before]

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from spinn2emu.errors import ConfigError
 from spinn2host.spinnaker2.messages import warn
 from spinn2host.spinnaker2.models import SUBTRACT, TO_V_RESET
-from spinn2host.spinnaker2.nir_graph import Layers, array
+from spinn2host.spinnaker2.nir_graph import WEIGHTS, Layers, array
 
 Floats = npt.NDArray[np.float64]
 
@@ -87,7 +87,7 @@ def bias_into(layers: Layers, name: str) -> Floats:
     """float64[neurons]: the sum of the biases of all layers that enter a neuron node; of a Conv2d, one per channel."""
     shape = layers.shapes[name]
     total = np.zeros(shape)
-    for layer in layers.weights_into(name):
+    for layer in layers.into(name, WEIGHTS):
         if layers.kind(layer) == "Linear" or layers.nodes[layer].bias is None:
             continue
         bias = array(layers.nodes[layer].bias)
