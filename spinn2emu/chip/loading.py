@@ -143,7 +143,7 @@ def initialise(assignment: Assignment, memory: ChipMemory, tick: int, seed: int 
     the chip's.
     """
     program, sram = assignment.program, memory.sram[assignment.pe]
-    sram[:] = 0
+    memory.clear_sram(assignment.pe)
     views = {symbol.name: symbol.view(sram) for symbol in program.memory.symbols}
     views["sys"][Register.TICK] = tick
     views["sys"][[Register.PHASE, Register.NEXT_PHASE]] = NO_PHASE

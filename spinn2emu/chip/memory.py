@@ -66,6 +66,11 @@ class ChipMemory:
         for mapping in (self._sram, self._control, self._queues, self._registers):
             mapping.madvise(mmap.MADV_REMOVE)
 
+    def clear_sram(self, pe: int) -> None:
+        """All bytes of a PE's SRAM 0; the system provides its pages when they are touched."""
+        size = spec.SRAM_BYTES.value
+        self._sram.madvise(mmap.MADV_REMOVE, GUARD_BYTES + pe * size, size)
+
     def guard(self, pe: int) -> np.ndarray:
         """The guard of a PE, a record."""
         return self.guards[pe : pe + 1].reshape(())

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spinn2emu import geometry, mesh, spec
+from spinn2emu import geometry, mesh, spec, untouched
 from spinn2emu.frames import FRAME, MAX_ROUTERS, identity
 from spinn2emu.packets import PACKET
 from spinn2emu.program import Fifo
@@ -257,7 +257,7 @@ def build_gate(
 
     `routes`: (source PE, its port, target PE), also where no port of the target listens.
     """
-    gate = np.zeros((), GATE)
+    gate = untouched.zeros(GATE)
     gate["present"][[endpoint.pe for endpoint in endpoints if home[endpoint.pe] == own]] = 1
     gate["left"] = gate["running"] = gate["present"].sum()  # a new process runs until its first report
     gate["own"], gate["routers"] = own, home.max(initial=0) + 1
@@ -290,7 +290,7 @@ def build_gate(
 
 def build_work() -> NDArray[np.void]:
     """A router's record WORK."""
-    work = np.zeros((), WORK)
+    work = untouched.zeros(WORK)
     work["identities"] = [list(identity(number)) for number in range(MAX_IDS + MAX_ROUTERS)]
     return work
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spinn2emu import geometry, spec
+from spinn2emu import geometry, spec, untouched
 from spinn2emu.errors import ConfigError
 from spinn2emu.jit import inlined
 
@@ -90,7 +90,7 @@ def build_table(
     }  # fmt: skip
     tables = []
     for router in range(routers):
-        table = np.zeros((), TABLE)
+        table = untouched.zeros(TABLE)
         own = home[targets] == router
         table["groups"] = len(order)
         counts = np.bincount(compiled_tick[own], minlength=len(entries))
