@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Chips
+from helpers import write_program
 
 from spinn2emu.errors import PeFailed, ProgramError
 from spinn2host.chip import Chip, PeProgram
@@ -87,6 +88,28 @@ def test_it_is_refused_with_its_line(chip: Chip, tmp_path: Path, body: str, prob
     assert (error.program, error.line, error.pe) == (path, line, 9)
     assert f"line {line} of {path}" in str(error)
     assert len(str(error).splitlines()) <= 2
+
+
+SIZES = """
+class Parameters(pydantic.BaseModel):
+    n: int
+
+def tick(pe, ram, rx, t):
+    ram.x[5] = 1
+    return 0
+
+program = Program(tick=tick, regions=lambda p, available: [Region("x", np.float32, (p.n,))], parameters=Parameters)
+"""
+
+
+def test_each_set_of_sizes_is_checked(chip: Chip, tmp_path: Path) -> None:
+    """Of several PEs with one program, which is compiled once."""
+    path = write_program(tmp_path, "sizes", SIZES)
+    chip.deploy([PeProgram(pe, path, {"n": n}) for pe, n in ((9, 8), (10, 6))], [])
+    chip.run(1)
+    with pytest.raises(ProgramError, match="index 5 exceeds region x, whose axis 0 has 5 elements") as caught:
+        chip.deploy([PeProgram(pe, path, {"n": n}) for pe, n in ((9, 8), (10, 6), (11, 5))], [])
+    assert caught.value.pe == 11
 
 
 def test_a_helper_that_allocates_is_refused_where_it_does(chip: Chip, tmp_path: Path) -> None:

@@ -55,12 +55,26 @@ def compiled_tick(
     Raises ProgramError, with the program's line, for what a kernel may not do, or numba cannot compile.
     """
     function: Any = getattr(program.tick, "py_func", program.tick)
-    check_kernels(program, function)
-    check_constants(program, function, symbols, phases)
+    names, dtypes = [symbol.name for symbol in symbols], [symbol.dtype for symbol in symbols]
     source = _source(symbols)
+    own = (function, source, str(names), str(dtypes), strict)
+    if own not in _made:
+        check_kernels(program, function)
+    check_constants(program, function, symbols, phases)
+    if own not in _made:
+        _made[own] = _make(program, function, source, names, dtypes, strict, on_compile)
+    return _made[own]
+
+
+_made: dict[Any, tuple[str, bytes]] = {}
+"""What this process has made already: layouts that differ in their shapes only have the same code."""
+
+
+def _make(
+    program: Program, function: Any, source: str, names: list[str], dtypes: list[np.dtype[Any]], strict: bool,
+    on_compile: Callable[[], None],
+) -> tuple[str, bytes]:  # fmt: skip
     tick = rebuild(function)
-    dtypes = [symbol.dtype for symbol in symbols]
-    names = [symbol.name for symbol in symbols]
     key = "tick-" + fingerprint((tick, CONTEXT, SYSTEM, LOG, PACKET), (source, names, dtypes, strict))
     with store.alone(key):
         data = store.read(key)

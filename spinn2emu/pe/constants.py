@@ -302,6 +302,7 @@ def _tree(function: FunctionType) -> tuple[ast.FunctionDef, int] | None:
     return (node, first) if isinstance(node, ast.FunctionDef) else None
 
 
+@functools.cache
 def _stored(tree: ast.AST) -> Names:
     """Names that get a value in it."""
     nodes = ast.walk(tree)
