@@ -18,6 +18,7 @@ from spinn2emu import geometry, hostlink, spec
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeFailed, ProtocolError
 from spinn2emu.registers import kiss_seed
 from spinn2host.chip import Chip, PeProgram, discover
+from spinn2host.cli.main import run
 
 SLOW = """
 class Parameters(pydantic.BaseModel, extra="forbid"):
@@ -528,3 +529,64 @@ def test_the_chips_seed_changes_the_random_numbers_of_all_pes(chips: Any, progra
         states.append([chip.read(pe, "random").tolist() for pe in (9, 10)])
     assert states[0] == [kiss_seed(9), kiss_seed(10)]
     assert len({tuple(state) for pair in states for state in pair}) == 4
+
+
+# --- populations -----------------------------------------------------------------------------------------------------
+
+NASTY = "[red]a [b]\x1b[31m\t\N{LATIN SMALL LETTER E WITH ACUTE}\ud800" + "x" * 80
+
+
+def populations(chip: Chip) -> dict[str, tuple[str | None, int]]:
+    return {row["pe"]: (row["population"], row["first"]) for row in chip.ps() if row["program"]}
+
+
+def test_pes_have_the_names_of_their_populations_until_they_get_other_programs(
+    one: Chip, programs: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["exc", "exc", NASTY, ""]
+    items = [
+        PeProgram(pe, programs["counter"], population=name) for pe, name in zip((1, 2, 77, 78), names, strict=True)
+    ]
+    items[1].first = np.int64(50)  # type: ignore[assignment]
+    one.deploy(items, [])
+    kept = "[red]a [b]�[31m é�" + "x" * 45 + "…"
+    assert populations(one) == {"7.6.0": ("exc", 0), "7.6.1": ("exc", 50), "1.1.0": (kept, 0), "1.1.1": (None, 0)}
+    lines = printed(one, "ps", monkeypatch, capsys)
+    assert lines[0].split()[:5] == ["PE", "id", "state", "program", "population"]
+    assert [line[lines[0].index("population") :][:24].strip() for line in lines[1:5]] == [
+        "exc", "exc[50:]", "[red]a [b]�[31m é�xxxxx…", "",
+    ]  # fmt: skip
+    top = printed(one, "top", monkeypatch, capsys, "--once", "--interval", "0.05")
+    shown = [line.split()[3] for line in top if line.startswith("7.6.")]
+    assert shown == ["exc", "exc[50:]"] and any("[red]a [b]�[31m é�xxxxx…" in line for line in top)
+
+    one.run(3)
+    one.load(programs["counter"], [1], replace=True)
+    assert populations(one)["7.6.0"] == (None, 0) and populations(one)["7.6.1"] == ("exc", 50)
+    one.signal("reset", [2])
+    assert populations(one)["7.6.1"] == ("exc", 50)
+    one.deploy([PeProgram(1, programs["counter"])], [])
+    assert "population" not in printed(one, "ps", monkeypatch, capsys)[0]
+
+
+def printed(
+    chip: Chip, command: str, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *options: str
+) -> list[str]:
+    """What a command of the command line prints about the chip."""
+    patch.setenv("XDG_RUNTIME_DIR", str(chip.directory.parents[1]))
+    assert run(["--chip", chip.name, command, *options]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_an_error_names_the_population_of_the_pe(one: Chip, programs: dict[str, str]) -> None:
+    one.deploy([PeProgram(9, programs["counter"], {"fail_at": 2, "code": 7}, population="exc", first=50)], [])
+    with pytest.raises(PeFailed, match=re.escape(f"PE 6.6.0 ({programs['counter']}, population exc[50:]) failed in")):
+        one.run(5)
+
+
+@pytest.mark.parametrize(("what", "value"), [("population", "x" * 65), ("population", "a\nb"), ("population", 7),
+                                             ("first", -1), ("first", 1 << 32), ("first", "0")])  # fmt: skip
+def test_names_that_a_chip_cannot_keep_are_refused(one: Chip, programs: dict[str, str], what: str, value: Any) -> None:
+    with pytest.raises(ProtocolError, match=rf"malformed 'load' request: .*{what}"):
+        request(one, "load", pes=[PeProgram(9, programs["counter"]).to_wire() | {what: value}])
+    assert populations(one) == {}

@@ -11,6 +11,7 @@ import pytest
 from conftest import Chips
 from helpers import ring, write_program
 
+from spinn2emu import geometry
 from spinn2emu.chip import watch
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.watch import UNRESPONSIVE_AFTER_S, Watch
@@ -90,7 +91,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def assignment(pe: int) -> Any:
-    return SimpleNamespace(pe=pe, program=SimpleNamespace(name=f"program {pe}"))
+    return SimpleNamespace(pe=pe, who=f"{geometry.name(pe)} (program {pe})")
 
 
 def test_any_progress_starts_the_deadline_anew(clock: Clock) -> None:

@@ -103,7 +103,9 @@ def build_network(description: Description, folder: Path) -> Network:
         program = str((folder / program).absolute()) if program.endswith(".py") else program
         values = _values(name, population_, len(pes), folder)
         for index, (pe, (parameters, data)) in enumerate(zip(pes, values, strict=True)):
-            network.pes.append(PeProgram(pe, program, parameters, inputs[pe], outputs[pe], data, index, len(pes), bits))
+            ports = inputs[pe], outputs[pe]
+            item = PeProgram(pe, program, parameters, *ports, data, index, len(pes), bits, population=name)
+            network.pes.append(item)
     return network
 
 

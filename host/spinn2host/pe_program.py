@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from spinn2emu import hostlink, memory_map
+from spinn2emu.population import short_name
 from spinn2host.recording import pe_id
 
 Keys = tuple[int, int]
@@ -26,7 +27,8 @@ class PeProgram:
     `outputs`: port → keys that it sends. `data`: initial contents of regions, instead of what the program declares.
     `index_bits`: by input port, the bits of a key that are a packet's index; if absent, those in which the keys of the
     port differ. `index`, `size`: the PE's number in its population, and how many PEs that has; the program can
-    ask for them.
+    ask for them. `population`: its name, of which the chip keeps 64 characters; `first`: the number in it of the first
+    neuron that the PE holds.
     """
 
     pe: int
@@ -38,6 +40,8 @@ class PeProgram:
     index: int = 0
     size: int = 1
     index_bits: Mapping[str, int] = field(default_factory=dict)
+    population: str = ""
+    first: int = 0
 
     def __post_init__(self) -> None:
         self.pe = pe_id(self.pe)  # a name will do, too
@@ -49,6 +53,7 @@ class PeProgram:
         program = hostlink.path_to_wire(os.path.abspath(program)) if program.endswith(".py") else program
         return {"pe": self.pe, "program": program, "parameters": _plain(self.parameters), "data": data,
                 "index": self.index, "size": self.size,
+                "population": short_name(self.population), "first": int(self.first),
                 **ports_to_wire(self.inputs, self.outputs, self.index_bits)}  # fmt: skip
 
 

@@ -48,11 +48,10 @@ def pe_failed(memory: ChipMemory, assignment: Assignment) -> PeFailed:
         text = read_note(memory.notes[assignment.pe]) or SYSTEM_ERRORS.get(fault, damaged)
     tail = logs.entries(log, count, max(0, count - min(5, len(log))), program.logs)
     lines = [logs.line(entry) for entry in tail]
-    name = geometry.name(assignment.pe)
     return PeFailed(
-        f"PE {name} ({program.name}) failed in tick {tick} with {whose} {code}: {text}"
+        f"PE {assignment.who} failed in tick {tick} with {whose} {code}: {text}"
         + "".join(f"\n  log: {line}" for line in lines),
-        pe=assignment.pe, name=name, program=program.name, tick=tick, code=code,
+        pe=assignment.pe, name=geometry.name(assignment.pe), program=program.name, tick=tick, code=code,
         fault=None if own else SYSTEM_NAMES.get(fault, ""), log=lines,
     )  # fmt: skip
 
@@ -65,7 +64,7 @@ def process_died(memory: ChipMemory, child: Child, assignment: Assignment | None
     if assignment is not None:
         tick = int(assignment.memory["sys"].view(memory.sram[child.pe])[Register.TICK])
         program = assignment.program.name
-        who = f"PE {geometry.name(child.pe)} ({program}) died in tick {tick}"
+        who = f"PE {assignment.who} died in tick {tick}"
         why = read_note(memory.notes[child.pe]) or _SIGNALS.get(cause.removeprefix("killed by "))
         cause += f": {why}" if why else ""
     return PeDied(f"{who}: {cause}", pe=child.pe, name=child.label, program=program, tick=tick, cause=cause)
@@ -76,7 +75,7 @@ def network_stopped(fault: Fault, assignment: Assignment | None) -> ChipStuck:
     limit, pe, who = spec.FRAME_PACKETS.value, 0, ""
     if assignment is not None:
         pe = assignment.pe
-        who = f" at PE {geometry.name(pe)} ({assignment.program.name})"
+        who = f" at PE {assignment.who}"
     if fault == Fault.QUEUE_FULL:
         cause = f"more than {limit} packets wait for it; let its sources send less ahead of it"
     else:

@@ -16,6 +16,7 @@ from spinn2emu.errors import ConfigError
 from spinn2emu.memory_map import MemoryMap, from_wire
 from spinn2emu.packets import varying_bits
 from spinn2emu.pe.process import Image
+from spinn2emu.population import label
 from spinn2emu.progress import tell
 from spinn2emu.registers import NO_PHASE, Register, kiss_seed
 from spinn2emu.router.state import MAX_FILTERS, Endpoint
@@ -28,7 +29,8 @@ Range = tuple[int, int]
 
 class Assignment(NamedTuple):
     """One PE's program, ports and data, as the load request has them. `data`: initial contents of regions by name;
-    `number`: the PE's in its population, of `total` PEs."""
+    `number`: the PE's in its population, of `total` PEs; `population`: its name, or none; `first`: number in it of the
+    PE's first neuron."""
 
     pe: int
     loaded: Loaded
@@ -39,11 +41,19 @@ class Assignment(NamedTuple):
     total: int = 1
     index_bits: Mapping[str, int] = {}
     """By input port, where they are not those in which the port's keys differ."""
+    population: str = ""
+    first: int = 0
 
     @property
     def program(self) -> Declaration:
         """What its program declares."""
         return self.loaded.program
+
+    @property
+    def who(self) -> str:
+        """The PE, with its program and population, for messages."""
+        population = f", population {label(self.population, self.first)}" if self.population else ""
+        return f"{geometry.name(self.pe)} ({self.program.name}{population})"
 
     @property
     def memory(self) -> MemoryMap:
@@ -80,7 +90,10 @@ def _key(item: Mapping[str, Any]) -> str:
 def _assign(item: Mapping[str, Any], loaded: Loaded) -> Assignment:
     pe = item["pe"]
     data = {name: _data(loaded, pe, name, wire) for name, wire in item.get("data", {}).items()}
-    assignment = Assignment(pe, loaded, {}, {}, data, int(item.get("index", 0)), int(item.get("size", 1)))
+    assignment = Assignment(
+        pe, loaded, {}, {}, data, int(item.get("index", 0)), int(item.get("size", 1)),
+        population=item.get("population", ""), first=item.get("first", 0),
+    )  # fmt: skip
     return connect(assignment, item)
 
 

@@ -87,6 +87,7 @@ class Operations:
         phase, phases = int(sys[Register.PHASE]), [phase.name for phase in program.phases]
         return row | {
             "state": self._state_of(pe, pids.get(pe)), "program": program.name,
+            "population": assignment.population or None, "first": assignment.first,
             "phase": phases[phase] if 0 <= phase < len(phases) else None, "tick": int(sys[Register.TICK]),
             "packets_in": int(sys[Register.PACKETS_IN]), "packets_out": int(sys[Register.PACKETS_OUT]),
             "dropped": int(counts[PeCounter.FIFO_LOST]), "discarded": int(counts[PeCounter.DISCARDED]),

@@ -9,6 +9,7 @@ import pydantic
 
 from spinn2emu import memory_map
 from spinn2emu.errors import ConfigError, ProtocolError, describe
+from spinn2emu.population import MAX_NAME
 
 
 def _as_tuple(value: Any) -> Any:
@@ -23,12 +24,19 @@ def _as_array(wire: tuple[Any, list[int], bytes]) -> tuple[Any, list[int], bytes
     return wire
 
 
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("a name must be printable, on one line")
+    return name
+
+
 _Tuple = pydantic.BeforeValidator(_as_tuple)
 _Bits = Annotated[int, pydantic.Field(ge=0, lt=1 << 32)]
 _Keys = Annotated[tuple[int, int], _Tuple]
 _Size = Annotated[int, pydantic.Field(ge=0)]
 _Array = Annotated[tuple[Any, list[_Size], bytes], _Tuple, pydantic.AfterValidator(_as_array)]
 _Entry = Annotated[tuple[int, int, list[int]] | tuple[int, int, list[int], list[int]], _Tuple]
+_Name = Annotated[str, pydantic.Field(max_length=MAX_NAME), pydantic.AfterValidator(_printable)]
 _Where = int | str
 """An address, or the name of a region."""
 
@@ -50,6 +58,8 @@ class _Item(_Ports):
     data: dict[str, _Array] = {}
     index: int = 0
     size: int = 1
+    population: _Name = ""
+    first: _Bits = 0
 
 
 class _Load(_Request):

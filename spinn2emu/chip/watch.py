@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from spinn2emu import geometry
 from spinn2emu.chip.loading import Assignment
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.processes import Child, is_stopped
@@ -73,7 +72,7 @@ class Watch:
             late = [a for a in assignments.values() if self.memory.ticks[a.pe] == tick]
             what = "waits for packets or promises that do not come: check the ports that its phase listens to"
         if not stopped:
-            names = [f"{geometry.name(a.pe)} ({a.program.name})" for a in late]
+            names = [a.who for a in late]
         who = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return ChipStuck(
             f"no progress for {self.deadline:g} s: {who} {'is ' if stopped else ''}{what} in tick {tick}", tick=tick,

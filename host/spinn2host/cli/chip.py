@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.cells import cell_len, set_cell_size
 from rich.table import Table
 
 from spinn2emu.errors import ConfigError
+from spinn2emu.population import column_label
 from spinn2host.chip import Chip
 from spinn2host.chip import discover as find_chips
 from spinn2host.cli.common import Pes, attach, cores_option, existing_file, given, pass_chip_name
@@ -158,25 +160,33 @@ def ps(
         return
     shown = kept if everything or wanted or states else [row for row in kept if row["state"] != "idle"]
     if shown:
-        _print_rows([[row["pe"], str(row["id"]), row["state"], *_cells(row), str(row["pid"] or "")] for row in shown])
+        _print_rows([[row["pe"], str(row["id"]), row["state"], *_cells(row), str(row["pid"] or "")] for row in shown],
+                    [column_label(row.get("population") or "", row.get("first", 0)) for row in shown])  # fmt: skip
     if len(kept) > len(shown):
         stdout.print(f"{len(kept) - len(shown)} PEs have no program; tick {reply['tick']}")
 
 
 TITLES = ["PE", "id", "state", "program", "phase", "tick", "in", "out", "lost", "SRAM", "process"]
-LEFT = ("PE", "state", "program", "phase")
+LEFT = ("PE", "state", "program", "population", "phase")
 COLOURS = {"waiting": "green", "running": "cyan", "paused": "yellow", "stopped": "yellow", "idle": "bright_black"}
 
 
-def _print_rows(rows: list[list[str]]) -> None:
-    """The rows under TITLES. Not a table of rich, which takes as long for 152 PEs as all the rest of the command."""
-    widths = [max(map(len, column)) for column in zip(TITLES, *rows, strict=True)]
-    for row in [TITLES, *rows]:
+def _print_rows(rows: list[list[str]], populations: list[str]) -> None:
+    """The rows under TITLES, with populations if there are any. Not a table of rich, which takes as long for 152 PEs as
+    all the rest of the command.
+    """
+    table = [TITLES, *rows]
+    if any(populations):
+        at = TITLES.index("program") + 1
+        names = ["population", *populations]
+        table = [[*row[:at], name, *row[at:]] for row, name in zip(table, names, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+    for number, row in enumerate(table):
         cells = [
-            cell.ljust(width) if title in LEFT else cell.rjust(width)
-            for title, cell, width in zip(TITLES, row, widths, strict=True)
+            set_cell_size(cell, width) if title in LEFT else cell.rjust(width)
+            for title, cell, width in zip(table[0], row, widths, strict=True)
         ]
-        if row is not TITLES:
+        if number:
             cells[2] = click.style(cells[2], fg=COLOURS.get(row[2], "red"))
         click.echo("  ".join(cells).rstrip())
 

@@ -195,7 +195,10 @@ def _program(
 ) -> PeProgram:
     inputs = {"spikes": (SPIKES, ALL_SPIKES)} if program == memory.NEURONS else {}
     index = part.number - parts[0].number
-    return PeProgram(part.pe, program, parameters, inputs, {"spikes": (part_key(part), PART)}, data, index, len(parts))
+    return PeProgram(
+        part.pe, program, parameters, inputs, {"spikes": (part_key(part), PART)}, data, index, len(parts),
+        population=str(part.population.name), first=int(part.first),
+    )  # fmt: skip
 
 
 SYNAPSES, EVENTS = 4, 2
