@@ -71,12 +71,15 @@ def latency_of_hops(count: int) -> int:
     return noc + spec.ROUTER_STAGES.value * 1_000_000_000 // spec.ROUTER_CLOCK_HZ.value
 
 
+@functools.cache
 def latency_table() -> NDArray[np.uint32]:
-    """`latency_ns` for every pair of PE ids, shape (153, 153); column 0: to the router's decision, row 0: from the
-    host, which enters at the router.
+    """`latency_ns` for every pair of PE ids, shape (153, 153), read-only; column 0: to the router's decision, row 0:
+    from the host, which enters at the router.
     """
     own = [0, *map(hops, geometry.PE_IDS)]
-    return np.array([[latency_of_hops(a + b) for b in own] for a in own], np.uint32)
+    table = np.array([[latency_of_hops(a + b) for b in own] for a in own], np.uint32)
+    table.flags.writeable = False
+    return table
 
 
 def link_loads(injected: Iterable[int], delivered: Iterable[int]) -> dict[Link, int]:

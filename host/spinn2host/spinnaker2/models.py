@@ -176,24 +176,29 @@ def spike_events(who: Named, params: Mapping[Any, Any], size: int) -> tuple[NDAr
 
     Raises ConfigError for neurons that the population has not, and for ticks that are no whole numbers from 0 on.
     """
-    neurons, ticks = [], []
-    for neuron, times in params.items():
+    for neuron in params:
         if not isinstance(neuron, int | np.integer) or not 0 <= neuron < size:
             raise ConfigError(f"{who}: there is no neuron {neuron!r}, only 0 to {size - 1}", population=who.name,
                               neuron=repr(neuron))  # fmt: skip
-        try:
-            array = np.asarray(list(times) if not isinstance(times, np.ndarray) else times, np.float64)
-        except (TypeError, ValueError):
-            array = np.array([np.nan])
-        if array.ndim != 1 or (array != np.rint(array)).any() or (array < 0).any() or (array > LAST_TICK).any():
-            raise ConfigError(f"{who}: the spikes of neuron {neuron} are a list of ticks, whole numbers 0 to "
-                              f"{LAST_TICK}, not {times!r:.80}", population=who.name, neuron=int(neuron))  # fmt: skip
-        neurons.append(np.full(len(array), neuron, np.int64))
-        ticks.append(array.astype(np.int64))
-    if not ticks:
+    if not params:
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    pairs = np.unique(np.column_stack([np.concatenate(ticks), np.concatenate(neurons)]), axis=0)
-    twice = sum(map(len, ticks)) - len(pairs)
-    if twice:
+    arrays = [_as_ticks(times) for times in params.values()]
+    ticks, neurons = np.concatenate(arrays), np.repeat(np.array(list(params), np.int64), [len(a) for a in arrays])
+    wrong = (ticks != np.rint(ticks)) | (ticks < 0) | (ticks > LAST_TICK)
+    if wrong.any():
+        neuron = int(neurons[np.argmax(wrong)])
+        raise ConfigError(f"{who}: the spikes of neuron {neuron} are a list of ticks, whole numbers 0 to "
+                          f"{LAST_TICK}, not {params[neuron]!r:.80}", population=who.name, neuron=neuron)  # fmt: skip
+    times, ids = np.divmod(np.unique(ticks.astype(np.int64) * size + neurons), size)
+    if twice := len(ticks) - len(times):
         warn(f"{who}: {twice} spikes are in the list twice; a neuron spikes once in a tick")
-    return pairs[:, 0], pairs[:, 1]
+    return times, ids
+
+
+def _as_ticks(times: Any) -> NDArray[np.float64]:
+    """What a spike list has for a neuron as an array (n,); a NaN if it is no list of numbers."""
+    try:
+        array = np.asarray(times if isinstance(times, np.ndarray) else list(times), np.float64)
+    except (TypeError, ValueError):
+        array = np.array([np.nan])
+    return array if array.ndim == 1 else np.array([np.nan])
