@@ -24,6 +24,10 @@ ALL_SPIKES = 0xF0000000
 PART_SHIFT = 8
 PART = 0xFFFFFF00
 """Mask for those of one part."""
+NEURON = 0xFF
+"""The bits of a neuron in its part."""
+HOST = 0x20000000
+"""First key of what the host sends to receivers of spikes: HOST | part << 8 | neuron."""
 PART_NEURONS = 256
 """A target has 8 bits."""
 

@@ -18,6 +18,7 @@ from spinn2emu.errors import ConfigError, PeFailed, Spinn2Error
 from spinn2host.chip import Chip
 from spinn2host.progress_bar import progress_bar
 from spinn2host.spinnaker2.layout import Layout, map_network
+from spinn2host.spinnaker2.memory import RECEIVER
 from spinn2host.spinnaker2.messages import say, warn
 from spinn2host.spinnaker2.names import refuse_unknown
 from spinn2host.spinnaker2.results import read_results
@@ -51,15 +52,15 @@ class _Board:
 
         Raises ConfigError or SramOverflow for a network that cannot be, PeFailed for what happens at run time.
         """
-        if not isinstance(net, Network):
-            raise ConfigError(f"run wants a Network, not {type(net).__name__}")
-        if not isinstance(timesteps, Real) or timesteps < 0 or timesteps % 1:
-            raise ConfigError(f"timesteps is a whole number from 0 on, not {timesteps!r}", timesteps=repr(timesteps))
+        check_run(net, timesteps)
         if not isinstance(sys_tick_in_s, Real) or not sys_tick_in_s > 0:
             raise ConfigError(f"sys_tick_in_s is a time above 0, not {sys_tick_in_s!r}", sys_tick_in_s=sys_tick_in_s)
         for what, given in (("record_power", record_power), ("live_power", live_power)):
             if given:
                 warn(f"{what}: the emulator does not predict power yet; there is none in the results")
+        for population in net.populations:
+            if population.model.program == RECEIVER:
+                warn(f"{population}: nobody feeds a spike_receiver in `run`, so it is silent: see docs/live.md")
         chip = _attach(self.eth_ip)
         layout = self._map(net, int(timesteps), chip)
         if debug:
@@ -68,16 +69,8 @@ class _Board:
         if mapping_only or not layout.parts:
             return
         chip = chip or _private_chip()
-        try:
-            with _turn(chip):
-                _execute(chip, layout, int(timesteps), debug)
-        except ConfigError:
-            raise
-        except BaseException as error:
-            _discard(chip)
-            if isinstance(error, PeFailed):
-                raise _of_population(error, layout) from None
-            raise
+        with _in_turn(chip, layout):
+            _execute(chip, layout, int(timesteps), debug)
 
     def _map(self, net: Network, timesteps: int, chip: Chip | None) -> Layout:
         pes = _in_order(geometry.APPLICATION_IDS if chip is None else chip.info()["pes"])
@@ -118,6 +111,46 @@ class _Backend:
 
     def __init__(self, kind: Any) -> None:
         self.experiment_backend_type = kind
+
+
+def check_run(net: Network, timesteps: int) -> None:
+    """Raises ConfigError for what is no network, or no number of ticks."""
+    if not isinstance(net, Network):
+        raise ConfigError(f"run wants a Network, not {type(net).__name__}")
+    if not isinstance(timesteps, Real) or timesteps < 0 or timesteps % 1:
+        raise ConfigError(f"timesteps is a whole number from 0 on, not {timesteps!r}", timesteps=repr(timesteps))
+
+
+@contextlib.contextmanager
+def deployed(board: _Board, net: Network, timesteps: int) -> Iterator[tuple[Chip, Layout]]:
+    """A network on its chip, with records of so many ticks, for `live` to run. Raises as `run` does."""
+    check_run(net, timesteps)
+    chip = _attach(board.eth_ip)
+    layout = board._map(net, int(timesteps), chip)
+    chip = chip or _private_chip()
+    try:
+        with _in_turn(chip, layout):
+            chip.deploy(layout.programs, layout.entries)
+            with _traced(chip):
+                yield chip, layout
+    finally:
+        if chip is not _chips.get(os.getpid()):
+            chip.close()
+
+
+@contextlib.contextmanager
+def _in_turn(chip: Chip, layout: Layout) -> Iterator[None]:
+    """The chip is for this network alone; a private one whose run has failed is not used again."""
+    try:
+        with _turn(chip):
+            yield
+    except ConfigError:
+        raise
+    except BaseException as error:
+        _discard(chip)
+        if isinstance(error, PeFailed):
+            raise _of_population(error, layout) from None
+        raise
 
 
 def _execute(chip: Chip, layout: Layout, timesteps: int, debug: bool) -> None:
@@ -183,15 +216,35 @@ def _private_chip() -> Chip:
     return _chips[own]
 
 
-_locks: dict[int, threading.Lock] = {}
+class _Lock:
+    """A lock that knows the thread that has it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.owner: int | None = None
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self.owner = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        self.owner = None
+        self._lock.release()
+
+
+_locks: dict[int, _Lock] = {}
 LOCK_NAME = "script"
 """Of a file in a chip's directory, which is locked while a network runs there."""
 
 
 @contextlib.contextmanager
 def _turn(chip: Chip) -> Iterator[None]:
-    """Networks of several threads, or of several scripts on a resident chip, take turns."""
-    with _locks.setdefault(os.getpid(), threading.Lock()):
+    """Networks of several threads, or of several scripts on a resident chip, take turns. Raises ConfigError in a thread
+    that has the turn already: it would wait for itself."""
+    lock = _locks.setdefault(os.getpid(), _Lock())
+    if lock.owner == threading.get_ident():
+        raise ConfigError("a live session of this thread is open: its network runs, close it first")
+    with lock:
         number = os.open(chip.directory / LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             try:

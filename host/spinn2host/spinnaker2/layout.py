@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry as die
 from spinn2emu import spec
-from spinn2fw.kernels.synapses import ALL_SPIKES, CONVOLUTION, ENTRY, PART, PART_SHIFT, SPIKES
+from spinn2fw.kernels.synapses import ALL_SPIKES, CONVOLUTION, ENTRY, HOST, PART, PART_SHIFT, SPIKES
 from spinn2host.pe_program import PeProgram
 from spinn2host.spinnaker2 import memory
 from spinn2host.spinnaker2.models import neuron_values, spike_events, subtracts
@@ -43,7 +43,7 @@ class Layout:
         rows = [
             f"{part.population.name}[{part.first}:{part.first + part.neurons}] on PE {die.name(part.pe)}, "
             f"key {part_key(part):#010x}, {len(entry[2])} targets"
-            for part, entry in zip(self.parts, self.entries, strict=True)
+            for part, entry in zip(self.parts, self.entries, strict=False)  # behind them come those of the host
         ]
         return "\n".join(rows)
 
@@ -51,6 +51,11 @@ class Layout:
 def part_key(part: Part) -> int:
     """The key of a part's first neuron."""
     return SPIKES | part.number << PART_SHIFT
+
+
+def host_key(part: Part) -> int:
+    """The key with which the host makes a receiver's first neuron spike."""
+    return HOST | part.number << PART_SHIFT
 
 
 def map_network(net: Network, timesteps: int, pes: Sequence[int]) -> Layout:
@@ -66,7 +71,10 @@ def map_network(net: Network, timesteps: int, pes: Sequence[int]) -> Layout:
     load = np.zeros(len(parts), np.int64)
     busiest = 1
     for population, own in by_population.items():
-        if population.model.is_source:
+        if population.model.program == memory.RECEIVER:
+            made = _receivers(population, own, timesteps)
+            load[[part.number for part in own]] = [part.neurons for part in own]
+        elif population.model.is_source:
             made = _sources(population, own, timesteps, load)
         else:
             made = _neurons(population, own, inputs[population], by_population, timesteps)
@@ -77,6 +85,9 @@ def map_network(net: Network, timesteps: int, pes: Sequence[int]) -> Layout:
                 targets[number].add(part.pe)
     for part in parts:
         mapping.entries.append((part_key(part), PART, sorted(targets[part.number])))
+    for part in parts:
+        if part.population.model.program == memory.RECEIVER:
+            mapping.entries.append((host_key(part), PART, [part.pe]))
     for part in parts:
         heard = [number for number, pes_ in enumerate(targets) if part.pe in pes_]
         busiest = max(busiest, int(load[heard].sum()))
@@ -103,6 +114,12 @@ def _sources(population: Population, parts: Sequence[Part], ticks: int, load: ND
         data = {"tick": _padded(events, room, np.uint32, 0xFFFFFFFF), "neuron": _padded(ids, room, np.uint8)}
         made.append((_program(part, parts, memory.SPIKES, parameters, data), ()))
     return made
+
+
+def _receivers(population: Population, parts: Sequence[Part], ticks: int) -> list[Made]:
+    """Neurons that the host makes spike."""
+    record = record_parameters(population, ticks)
+    return [(_program(part, parts, memory.RECEIVER, {"n": part.neurons, **record}, {}), ()) for part in parts]
 
 
 def _neurons(
@@ -194,6 +211,8 @@ def _program(
     part: Part, parts: Sequence[Part], program: str, parameters: dict[str, Any], data: dict[str, Any]
 ) -> PeProgram:
     inputs = {"spikes": (SPIKES, ALL_SPIKES)} if program == memory.NEURONS else {}
+    if program == memory.RECEIVER:
+        inputs = {"host": (host_key(part), PART)}
     index = part.number - parts[0].number
     return PeProgram(
         part.pe, program, parameters, inputs, {"spikes": (part_key(part), PART)}, data, index, len(parts),

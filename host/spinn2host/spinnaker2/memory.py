@@ -14,13 +14,13 @@ from spinn2fw.kernels.synapses import CONVOLUTION, ENTRY, SLOTS
 DATA_BYTES = DATA_END - DATA_BASE
 LOG_ENTRIES = 8
 SPIKES, NEURONS, RECEIVER = "spinn2fw.snn.spikes", "spinn2fw.snn.neurons", "spinn2fw.snn.receiver"
-FIFO_BYTES = {SPIKES: 64 * 8, NEURONS: 256 * 4}
+FIFO_BYTES = {SPIKES: 64 * 8, NEURONS: 256 * 4, RECEIVER: 256 * 4}
 
 
 def region_bytes(program: str, p: Mapping[str, int]) -> dict[str, int]:
     """Bytes of each region of a program with parameters `p`, the system's as one."""
     system = sum(align(region.nbytes) for region in system_regions(LOG_ENTRIES, FIFO_BYTES[program]))
-    own = _spikes(p) if program == SPIKES else _neurons(p)
+    own = {SPIKES: _spikes, NEURONS: _neurons, RECEIVER: _receiver}[program](p)
     return {"system": system, **own, **_records(p)}
 
 
@@ -38,6 +38,10 @@ def table(program: str, p: Mapping[str, int]) -> str:
 
 def _spikes(p: Mapping[str, int]) -> dict[str, int]:
     return {"next": 4, "tick": 4 * p["events"], "neuron": p["events"]}
+
+
+def _receiver(p: Mapping[str, int]) -> dict[str, int]:
+    return {"asked": p["n"]}
 
 
 def _neurons(p: Mapping[str, int]) -> dict[str, int]:

@@ -52,6 +52,7 @@ MODELS: dict[str, Model] = {
     model.name: model
     for model in (
         Model("spike_list", "spinn2fw.snn.spikes", records=_OF_SOURCES, is_source=True),
+        Model("spike_receiver", "spinn2fw.snn.receiver", records=_OF_SOURCES, is_source=True),
         Model("lif", _NEURONS, _LIF, _OF_NEURONS),
         Model("lif_curr_exp", _NEURONS, _CURRENTS, _OF_NEURONS, currents=True),
         Model("lif_no_delay", _NEURONS, _LIF, _OF_NEURONS, delays=False),
@@ -105,6 +106,8 @@ def check_names(who: Named, model: Model, params: object) -> None:
     if not isinstance(params, Mapping):
         raise ConfigError(f"{who}: params is a dictionary, not {type(params).__name__}", population=who.name)
     if model.is_source:
+        if model.name == "spike_receiver" and params:
+            warn(f"{who}: a spike_receiver has no parameters here: {', '.join(map(str, params))} are not used")
         return
     known = {*model.parameters, "reset"}
     elsewhere = {name for other in MODELS.values() for name in other.parameters} | set(STRAY)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError, SramOverflow
 from spinn2host.spinnaker2.connections import Geometry, Synapses
-from spinn2host.spinnaker2.memory import DATA_BYTES, SPIKES, table, used_bytes
+from spinn2host.spinnaker2.memory import DATA_BYTES, RECEIVER, SPIKES, table, used_bytes
 from spinn2host.spinnaker2.messages import warn
 from spinn2host.spinnaker2.models import spike_events
 from spinn2host.spinnaker2.snn import Conv2DProjection, Network, Population
@@ -101,6 +101,8 @@ def _worst_part(
     if population.model.program == SPIKES:
         neurons = spike_events(population, population.params, int(population.size))[1]
         return lambda n: {"n": n, "events": _largest(neurons // n), **record}
+    if population.model.program == RECEIVER:
+        return lambda n: {"n": n, **record}
     targets = [synapses.post for _, synapses in inputs.synapses]
     posts = np.concatenate(targets) if targets else np.empty(0, np.int64)
     fixed: dict[str, Any] = {
