@@ -4,6 +4,7 @@
 - `chips(strict=True, …)`: the same, with the options of `Chip.boot`; a test may use several. Each set of options boots
   once for all tests: `deploy` replaces what is on a chip. `@pytest.mark.parametrize("options", BOOTS.values(),
   ids=BOOTS)` and `chips(**options)` for what must not depend on the options.
+- `board`: the same for networks of py-spinnaker2: what their scripts run on is `chip`.
 - `desk`: a resident chip of that name, empty, at tick 0, the only one that commands find.
 - `runtime`: an empty place for chips, for tests that boot their own by command or look at what is left behind.
 - `Chip.boot()`: only where the boot itself is tested, or a process of the chip gets killed.
@@ -15,6 +16,7 @@ After a test its chips are emptied and checked; one that the test has halted or 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +37,7 @@ from spinn2host import passes
 from spinn2host.chip import Chip
 from spinn2host.cli.main import run
 from spinn2host.directories import base_directory, running
+from spinn2host.spinnaker2 import hardware, messages
 
 # Compiled kernels make the first example slow: pytest's timeout is the deadline.
 settings.register_profile("spinn2emu", deadline=None, database=None)
@@ -125,6 +128,16 @@ def chips(shared_chips: Chips) -> Iterator[Chips]:
 def chip(chips: Chips) -> Chip:
     """A chip with the default options, empty, at tick 0."""
     return chips()
+
+
+@pytest.fixture
+def board(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What scripts of py-spinnaker2 run on is `chip`; what is said once is said again."""
+    monkeypatch.setattr(hardware, "_chips", {os.getpid(): chip})
+    monkeypatch.setattr(messages, "_said", set())
+    yield
+    if hardware._chips.get(os.getpid()) is not chip:  # after a run that failed
+        hardware.halt()
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,7 @@ from snn_networks import Recipe, assert_as_modelled, network, recipes, results, 
 
 from spinn2host.spinnaker2 import hardware, snn
 
-
-@pytest.fixture(autouse=True)
-def board(chips: Chips, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scripts get a chip that tests share."""
-    monkeypatch.setitem(hardware._chips, os.getpid(), chips())
+pytestmark = pytest.mark.usefixtures("board")
 
 
 # --- random networks --------------------------------------------------------------------------------------------------

@@ -157,7 +157,9 @@ def _check_room(net: Network, per_pe: Mapping[Population, int], available: int) 
     needed = sum(-(-int(population.size) // count) for population, count in per_pe.items())
     if needed <= available:
         return
-    counts = {population.name: -(-int(population.size) // count) for population, count in per_pe.items()}
+    counts: dict[str, int] = {}
+    for population, count in per_pe.items():
+        counts[population.name] = counts.get(population.name, 0) + -(-int(population.size) // count)
     each = ", ".join(f"{p.name}: {-(-int(p.size) // n)} ({p.size} neurons, {n} per PE)" for p, n in per_pe.items())
     raise ConfigError(
         f"network {net.name!r} needs {needed} PEs, {available} are there. {each}. Let more neurons share a PE "
