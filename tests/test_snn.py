@@ -13,7 +13,11 @@ from helpers import BOOTS
 from hypothesis import HealthCheck, Phase, given, settings
 from snn_networks import Recipe, assert_as_modelled, network, recipes, results, run, small
 
+from spinn2emu import geometry
+from spinn2fw.kernels.synapses import ENTRY, PART, SPIKES, find
+from spinn2host.chip import Chip
 from spinn2host.spinnaker2 import hardware, snn
+from spinn2host.spinnaker2.layout import map_network, part_key
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -293,3 +297,52 @@ def test_a_population_may_get_convolutions_and_synapses() -> None:
     net = network(*parts, other, snn.Projection(other, pop, rows), snn.Projection(pop, pop, rows))
     run(net, 12)
     assert_as_modelled(net, 12)
+
+
+# --- what is on the chip ----------------------------------------------------------------------------------------------
+
+
+def test_spikes_of_a_tick_leave_in_the_order_of_neurons(chip: Chip) -> None:
+    stim = snn.Population(300, "spike_list", {i: [1] for i in reversed(range(300))})
+    pop = small(70, v_init=3.0, reset="reset_to_v_reset")
+    net = network(stim, pop, snn.Projection(stim, pop, [[0, 0, 0, 0]]), snn.Projection(pop, pop, [[69, 0, 0, 0]]))
+    layout = map_network(net, 3, geometry.APPLICATION_IDS)
+    chip.deploy(layout.programs, layout.entries)
+    sent: dict[int, list[int]] = {}
+    chip.run(3, on_events=lambda events: [sent.setdefault(int(e["pe"]), []).append(int(e["key"])) for e in events])
+    for part in layout.parts:
+        keys = [part_key(part) + i for i in range(part.neurons)]
+        assert sent[part.pe] == keys, part
+
+
+def test_records_have_the_chips_words(chip: Chip) -> None:
+    pop = small(33, v_init=[2.0] + [0.0] * 31 + [6.0], i_offset=0.25)
+    layout = map_network(network(pop), 3, geometry.APPLICATION_IDS)
+    chip.deploy(layout.programs, layout.entries)
+    chip.run(5)
+    pe = layout.parts[0].pe
+    assert chip.read(pe, "spikes").tolist() == [[0, 2, 1, 1], [1, 1, 0, 1], [2, 0, 0, 0]]  # tick, count, bits
+    voltages = chip.read(pe, "voltages")[:, [0, 1, 33]]  # tick, neurons
+    assert voltages.tolist() == [[0, 0.25, 2.25], [1, 0.375, 0.375], [2, 0.4375, 0.4375]]
+    texts = [(tick, text) for tick, _, _, text in chip.log(pe).entries]
+    assert texts == [(3, "the records hold 3 ticks: later ones are not recorded")]
+
+
+def test_keys_that_a_pe_does_not_know_are_not_heard() -> None:
+    keys = [SPIKES | part << 8 for part in (1, 3, 4)]
+    table = np.array([(key, PART, 0, -1) for key in keys], ENTRY).view(np.recarray)
+    for place, key in enumerate(keys):
+        assert find(table, np.uint32(key)) == find(table, np.uint32(key + 255)) == place
+    for key in (0, SPIKES, keys[0] - 1, keys[0] + 256, keys[2] + 256, 0xFFFFFFFF):
+        assert find(table, np.uint32(key)) == -1
+    assert find(table[:0], np.uint32(keys[0])) == -1
+
+
+def test_time_done_is_when_the_last_packet_came_in() -> None:
+    stim = snn.Population(200, "spike_list", {i: [1] for i in range(200)}, record=["time_done"])
+    pop = small(1, record=["time_done", "n_packets"])
+    run(network(stim, pop, snn.Projection(stim, pop, [[i, 0, 1, 0] for i in range(200)])), 4)
+    (times,), (counts,) = pop.get_time_done_times().values(), pop.get_n_packets().values()
+    assert counts.tolist() == [0, 0, 200, 0]
+    assert times.dtype == np.float64 and times[[0, 1, 3]].tolist() == [0, 0, 0] and 0 < times[2] < 1
+    assert [name for pop in (stim, pop) for name in pop.get_time_done_times()] == ["PE(1, 1, 0)", "PE(1, 1, 1)"]

@@ -137,8 +137,9 @@ def neuron_values(who: Named, model: Model, params: Mapping[str, Any], size: int
             warn(f"{who}: {name} is left out, {default:g} is taken: what the board takes is not known")
         if given is REQUIRED:
             raise ConfigError(
-                f"{who}: model {model.name} needs {name!r} in params", population=who.name, parameter=name
-            )
+                f"{who}: model {model.name} needs {name!r} in params; what the board takes without it is not known",
+                population=who.name, parameter=name,
+            )  # fmt: skip
         try:
             array = np.asarray(given, np.float64)
         except (TypeError, ValueError):
