@@ -140,7 +140,7 @@ def main():
     print(f"ANN: {100 * ann_accuracy:.1f} % of {samples} digits")
 
     (hidden_weights, hidden_params), (output_weights, output_params) = convert(layers, data[0])
-    pixels = snn.Population(PIXELS, "spike_list", {}, "pixels", record=[])
+    pixels = snn.Population(PIXELS, "spike_list", {}, "pixels")
     hidden = snn.Population(HIDDEN, "lif_no_delay", hidden_params, "hidden")
     output = snn.Population(10, "lif_no_delay", output_params, "output", record=["spikes", "v"])
     to_list = ann2snn_helpers.connection_list_from_dense_weights

@@ -15,6 +15,7 @@ from spinn2host.spinnaker2.connections import Geometry, Synapses, read_connectio
 from spinn2host.spinnaker2.models import Model, check_names, check_record, find_model
 from spinn2host.spinnaker2.names import refuse_unknown
 from spinn2host.spinnaker2.settings import settings
+from spinn2host.spinnaker2.unchanged import Converted
 
 refuse_unknown(
     __name__,
@@ -133,6 +134,7 @@ class Projection:
         self.name = f"Projection_{next(Projection._numbers)}" if name is None else name
         self.pre, self.post = _ends(self, pre, post)
         self.connections = connections
+        self._rows = Converted()
         if not isinstance(connections, Sequence | np.ndarray) or any(not np.ndim(row) for row in connections[:1]):
             self.synapses()  # says what is wrong
 
@@ -141,8 +143,8 @@ class Projection:
 
     def synapses(self) -> Synapses:
         """The connections as arrays. Raises ConfigError for indices, weights and delays that cannot be."""
-        return read_connections(self, self.connections, self.pre.size, self.post.size, self.post.model,
-                                settings.strict_weights)  # fmt: skip
+        rows = self._rows.of(self.connections)
+        return read_connections(self, rows, self.pre.size, self.post.size, self.post.model, settings.strict_weights)
 
     @property
     def sparse_weights(self) -> NDArray[np.float64]:
