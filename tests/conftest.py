@@ -94,8 +94,9 @@ def emptied(chip: Chip) -> bool:
         info = chip.info()
     except (Spinn2Error, ZMQError):
         return False
-    left = {name: info[name] for name in ("programs", "failure", "trace", "tick", "idle")}
-    return left == {"programs": {}, "failure": None, "trace": None, "tick": 0, "idle": True}
+    left = {name: info[name] for name in ("programs", "failure", "trace", "tick", "idle", "host")}
+    nobody = {"waiting": 0, "listener": None}
+    return left == {"programs": {}, "failure": None, "trace": None, "tick": 0, "idle": True, "host": nobody}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -174,6 +174,7 @@ def test_what_waits_goes_with_a_reset(chips: Chips, programs: dict[str, str], li
     deploy(chip, programs, listener)
     chip.inject(HOST_KEYS, [5, 500])
     chip.run(10)
+    assert chip.info()["host"] == {"waiting": 1, "listener": None}
     chip.signal("reset", [SINK])
     chip.run(10)  # what waits for later is still there after a reset of some, and a further load
     chip.load(programs["sink"], 40)

@@ -17,7 +17,7 @@ from conftest import Chips
 from helpers import BOOTS, CORE, SPACE, request, sram, wait_until, write_program
 
 from spinn2emu import geometry, spec
-from spinn2emu.errors import ConfigError, DeadlineExceeded, PeFailed, ProtocolError, Spinn2Error
+from spinn2emu.errors import ConfigError, DeadlineExceeded, PeDied, PeFailed, ProtocolError, Spinn2Error
 from spinn2emu.packets import SENT
 from spinn2emu.router import tap
 from spinn2emu.router.state import MAX_IDS
@@ -135,7 +135,9 @@ def test_packets_have_names(chips: Chips, talker: str) -> None:
     chip.inject(HOST + 7, 2)
     with chip.events(A, ports="echoes") as events:
         chip.run(5)
-        assert [tuple(packet) for packet in events if packet.index == 7] == [(3, "7.5.0", "echoes", 7, 16 + 7, ())]
+        assert [tuple(packet) for packet in events if packet.index == 7] == [
+            (3, "7.5.0", "echoes", 7, 16 + 7, (), "", 0)
+        ]
         packet = next(packet for packet in _more(chip, events) if len(packet.payload) == 4)
     assert packet.payload[:3] == (1, 2, 3) and packet.index == 0
 
@@ -280,7 +282,7 @@ def test_a_second_listener_is_refused(chips: Chips, programs: dict[str, str]) ->
         for other in (chip, Chip(chip.directory)):
             with pytest.raises(ConfigError, match=f"process {os.getpid()} listens to this chip already") as refused:
                 other.events()
-            assert refused.value.pid == os.getpid()
+            assert refused.value.pid == os.getpid() == chip.info()["host"]["listener"]
         other.close()
     chip.events().close()
 
@@ -356,6 +358,26 @@ def test_a_program_that_comes_later_is_heard(chips: Chips, programs: dict[str, s
         chip.run(30)
         heard = events.read()["tick"]
         assert len(heard) > 0 and heard.max() < 30
+
+
+def test_what_was_complete_is_handed_over_before_a_failure_and_another_run(
+    chips: Chips, programs: dict[str, str]
+) -> None:
+    """Also if it had not been fetched when that came."""
+    chip = chips(cores=[])
+    sources(chip, programs, {A: 1})
+    with Chip(chip.directory) as other, other.events() as events:
+        chip.start(20, window=10)
+        other.request("fetch", listener=events.number, timeout=0.0)
+        wait_until("the window to end", lambda: chip.info()["tick"] == 10)
+        pid = chip.info()["pids"]["pe 7.5.0"]
+        os.kill(pid, signal.SIGKILL)
+        wait_until("the chip to fail", lambda: chip.info()["failure"] is not None)
+        heard = []
+        with pytest.raises(PeDied):
+            for packet in events:
+                heard.append(packet.tick)
+        assert heard == list(range(10))
 
 
 def test_a_reset_forgets_what_was_not_fetched(chips: Chips, programs: dict[str, str]) -> None:

@@ -85,7 +85,17 @@ def test_packets_of_pes_are_shown(chip: Chip, capsys: Capture) -> None:
     ]  # fmt: skip
     shown = [json.loads(line) for line in lines(capsys, "events", "7.5", "--key", "0x41", "--ticks", "2", "--json")]
     assert shown == [
-        {"schema_version": 1, "tick": t, "pe": "7.5.0", "port": "out", "index": 1, "key": 0x41, "payload": []}
+        {
+            "schema_version": 1,
+            "tick": t,
+            "pe": "7.5.0",
+            "port": "out",
+            "index": 1,
+            "key": 0x41,
+            "payload": [],
+            "population": "",
+            "first": 0,
+        }
         for t in (2, 3)
     ]
     assert lines(capsys, "events", "1.1.0", "--ticks", "2") == []

@@ -141,7 +141,8 @@ class Chip(Live):
         return int(self.info()["pid"])
 
     def info(self) -> dict[str, Any]:
-        """name, pid, tick, idle, failure (text), pes (ids), programs by PE id, process ids by label, options."""
+        """name, pid, tick, idle, failure (text), pes (ids), programs by PE id, process ids by label, options,
+        host (`waiting`: packets of the host that wait for their tick; `listener`: process that listens)."""
         return self.request("info")
 
     def ps(self) -> list[dict[str, Any]]:

@@ -122,6 +122,13 @@ class Live(Recording):
         with self.events():
             yield
 
+    def halt(self) -> None:
+        """As `Connection.halt`; nobody listens any more."""
+        if self._events is not None and (events := self._events()) is not None:
+            events.closed = True
+        self._events = None
+        super().halt()
+
     def close(self) -> None:
         """As `Connection.close`; it listens no more."""
         with contextlib.suppress(Spinn2Error):

@@ -27,7 +27,8 @@ KEPT = 1_000_000
 
 class SentPacket(NamedTuple):
     """A packet that a PE has sent in `tick`, on its output port `port`; index: of the key among those of the port, as
-    the program gave it to `send` (packets.NO_INDEX for a port without keys); payload: 0, 1, 2 or 4 words of 32 bits."""
+    the program gave it to `send` (packets.NO_INDEX for a port without keys); payload: 0, 1, 2 or 4 words of 32 bits;
+    population: the PE's, "" without one; first: number in it of the PE's first neuron."""
 
     tick: int
     pe: str
@@ -35,6 +36,8 @@ class SentPacket(NamedTuple):
     index: int  # type: ignore[assignment]  # tuples have a method of that name, which is of no use here
     key: int
     payload: tuple[int, ...]
+    population: str = ""
+    first: int = 0
 
 
 class Events:
@@ -56,7 +59,7 @@ class Events:
         self._kept: deque[NDArray[np.void]] = deque()
         self._count = 0
         self._loads: int | None = None
-        self._names: Mapping[str, list[str]] = {}
+        self._programs: Mapping[str, tuple[list[str], str, int]] = {}
         self._turn = threading.Lock()
         self.closed = False
 
@@ -105,12 +108,9 @@ class Events:
         """The packets of an array of SENT."""
         columns = (batch[name].tolist() for name in ("tick", "pe", "port", "index", "key", "words", "payload"))
         for tick, pe, port, index, key, words, payload in zip(*columns, strict=True):
-            yield SentPacket(tick, geometry.name(pe), self.port_name(pe, port), index, key, tuple(payload[:words]))
-
-    def port_name(self, pe: int, port: int) -> str:
-        """The name of a PE's output port; its number, if the PE has another program by now."""
-        names = self._names.get(str(pe), ())
-        return names[port] if port < len(names) else str(port)
+            names, population, first = self._programs.get(str(pe), ([], "", 0))
+            name = names[port] if port < len(names) else str(port)  # the PE may have another program by now
+            yield SentPacket(tick, geometry.name(pe), name, index, key, tuple(payload[:words]), population, first)
 
     def ask(self, run: int | None = None) -> dict[str, Any]:
         """Says that what was delivered has been worked off, so that time may go on; waits a moment for more, and keeps
@@ -129,7 +129,7 @@ class Events:
             reply = self._chip.request(
                 "fetch", listener=self.number, timeout=WAIT_S, follow=self._follow, run=run, loads=self._loads
             )
-            self._loads, self._names = reply["loads"], reply.get("outputs", self._names)
+            self._loads, self._programs = reply["loads"], reply.get("programs", self._programs)
             if rows := reply["packets"]:
                 self._kept.append(np.frombuffer(rows, SENT))
                 self._count += len(rows) // SENT.itemsize

@@ -44,6 +44,12 @@ class Live:
         first = int(packets["tick"].min()) if len(packets) else network.open_tick
         return {"tick": first, "waiting": len(network.exchange.injections)}
 
+    def state(self) -> Answer:
+        """`waiting`: packets of the host that wait for their tick; `listener`: the process that listens, or None."""
+        exchange = self.network.exchange
+        listener = None if exchange.listener is None else exchange.listener.pid
+        return {"waiting": len(exchange.injections), "listener": listener}
+
     # --- the listener -----------------------------------------------------------------------------------------------
 
     def listen(self, request: Request) -> Answer:
@@ -91,14 +97,18 @@ class Live:
     def fetch(self, request: Request) -> Answer:
         """`packets` (bytes of `listener.SENT`), whether there are `more` now, and the state of the run.
 
-        outputs: names of the PEs' output ports, if the programs are others than in the answer with number `loads`.
-        Raises what made the chip fail, once all that was complete has been handed over.
+        programs: names of the PEs' output ports, name of the population and number in it of the PE's first neuron, if
+        the programs are others than in the answer with number `loads`. Raises what made the chip fail or ended the run,
+        once all that was complete has been handed over.
         """
         network, listener = self.network, self._listener(request["listener"])
         rows = listener.take()
-        answer = self._state(request if not len(rows) else {"fine": True})
+        answer = {"idle": False, "tick": network.open_tick, "run": request.get("run") or network.runs}
+        if not len(rows) or (network.failure is None and answer["run"] == network.runs):
+            answer = self._state(request)
         if request.get("loads") != network.loads:
-            answer["outputs"] = {str(pe): list(a.program.outputs) for pe, a in network.assignments.items()}
+            pes = network.assignments.items()
+            answer["programs"] = {str(pe): [list(a.program.outputs), a.population, a.first] for pe, a in pes}
         return {**answer, "packets": rows.tobytes(), "more": bool(listener.waiting), "loads": network.loads}
 
     def look(self) -> None:

@@ -64,7 +64,7 @@ class Operations:
             "pes": self._available(), "programs": programs, "loop": options.loop, "strict": options.strict,
             "seed": options.seed, "cores": options.cores,
             "pids": {child.label: child.pid for child in network.children},
-            "trace": None if tracing is None else tracing.state(),
+            "trace": None if tracing is None else tracing.state(), "host": self.live.state(),
         }  # fmt: skip
 
     def halt(self, request: Request) -> Answer:

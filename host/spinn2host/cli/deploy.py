@@ -103,14 +103,19 @@ def load(
 @click.option(
     "--ticks", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Number of ticks, 1 ms each."
 )
+@click.option(
+    "--window", type=click.IntRange(1), metavar="N",
+    help="All PEs wait for each other, and for the host, after so many ticks.  [default: 2048, 64 for `events`]",
+)  # fmt: skip
 @click.option("--detach", is_flag=True, help="Start the run, and do not wait for its end.")
 @click.option("--stop", is_flag=True, help="End a run that was started elsewhere, and wait for its end.")
 @trace_option
 @json_option
 @pass_chip_name
 def run(
-    name: str | None, ticks: int, detach: bool, stop: bool, as_json: bool, trace_file: Path | None, **options: Any
-) -> None:
+    name: str | None, ticks: int, window: int | None, detach: bool, stop: bool, as_json: bool, trace_file: Path | None,
+    **options: Any,
+) -> None:  # fmt: skip
     """Advance the chip's time, and wait for the end.
 
     Ctrl-C ends the run; the chip can be used again as soon as the command has returned.
@@ -131,7 +136,7 @@ def run(
             chip.end_run()
         try:
             if not stop and (ticks or chip.info()["idle"]):
-                chip.start(ticks)
+                chip.start(ticks, window=window)
             if detach:
                 tick = chip.info()["tick"]
             else:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import click
 
 from spinn2emu.errors import Spinn2Error
+from spinn2emu.population import column_label
 from spinn2host.cli.common import Pes, attach, pass_chip_name
 from spinn2host.cli.output import SCHEMA_VERSION, json_option, print_json, stderr, stdout
 from spinn2host.cli.trace_options import KeyMask
@@ -118,4 +119,5 @@ def _show(heard: Events, count: int | None, as_json: bool) -> None:
             click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **packet._asdict()}))
         else:
             payload = "".join(f" {word:#010x}" for word in packet.payload)
-            click.echo(f"{packet.tick:>6}  {packet.pe}  {packet.port} {packet.index}  key {packet.key:#010x}{payload}")
+            who = " ".join(filter(None, (packet.pe, column_label(packet.population, packet.first))))
+            click.echo(f"{packet.tick:>6}  {who}  {packet.port} {packet.index}  key {packet.key:#010x}{payload}")
