@@ -44,7 +44,8 @@ DAMAGE = {
     "pe.context.pe = 77": (ChipStuck, "a frame that it has sent is damaged"),
     "pe.context.pe = 2": (ChipStuck, "a frame that it has sent is damaged"),
     "pe.context.pe = 40000": (ChipStuck, "a frame that it has sent is damaged"),
-    "pe.context.tx_count = 70000": (ChipStuck, "a frame that it has sent is damaged"),
+    # more than the transmit buffer: what lies behind it may be readable or not
+    "pe.context.tx_count = 70000": ((ChipStuck, PeDied), ""),
     "pe.context.tx_count = -5": (PeDied, "it cannot exchange frames"),
     "pe.context.tx_count = np.int64(1) << 40": (PeDied, "it cannot exchange frames"),
     "pe.tx[0].source = 77": (ChipStuck, "a frame that it has sent is damaged"),
@@ -185,14 +186,16 @@ def test_what_a_damaged_process_sends_damages_nobody(
     for number, (line, (kind, text)) in enumerate(DAMAGE.items(), 1):
         chip.signal("reset")
         chip.write(9, "plan", [number])
+        found = None
         try:
             chip.run(10)
-            assert kind is None, line
         except Spinn2Error as error:
-            assert type(error) is kind and error.pe == 9 and damaged in str(error) and text in str(error), line
+            found = type(error)
+            assert error.pe == 9 and damaged in str(error) and text in str(error), line
+        assert found in (kind if isinstance(kind, tuple) else (kind,)), line
         pids = chip.info()["pids"]
         assert all(alive(pid) for pid in pids.values()), line
-        assert len(pids) - sum("router" in label for label in pids) == (2 if kind is PeDied else 3), line
+        assert len(pids) - sum("router" in label for label in pids) == (2 if found is PeDied else 3), line
         chip.ps(), chip.log(9), chip.counters(), chip.routes()
         chip.signal("reset")
         chip.run(7)
