@@ -132,12 +132,22 @@ def chip(chips: Chips) -> Chip:
 
 
 @pytest.fixture
-def board(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What scripts of py-spinnaker2 run on is `chip`; what is said once is said again."""
-    monkeypatch.setattr(hardware, "_chips", {os.getpid(): chip})
+def board(chips: Chips, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What scripts of py-spinnaker2 run on is a chip that tests share; what is said once is said again."""
+    lent: list[Chip] = []
+    boot = hardware._private_chip
+
+    def private_chip() -> Chip:
+        if not lent:
+            lent.append(chips())
+            hardware._chips[os.getpid()] = lent[0]
+        return boot()
+
+    monkeypatch.setattr(hardware, "_chips", {})
+    monkeypatch.setattr(hardware, "_private_chip", private_chip)
     monkeypatch.setattr(messages, "_said", set())
     yield
-    if hardware._chips.get(os.getpid()) is not chip:  # after a run that failed
+    if hardware._chips.get(os.getpid()) not in lent:  # after a run that failed
         hardware.halt()
 
 
