@@ -380,3 +380,53 @@ def test_bounds_are_what_the_errors_say() -> None:
     with pytest.raises(ConfigError, match="1,048,576 packets of the host wait") as full:
         waiting.add(packets_of(np.zeros(1, np.int64), np.zeros(1, np.int64), None))
     assert (full.value.waiting, full.value.packets, full.value.limit) == (MOST_WAITING, 1, MOST_WAITING)
+
+
+def test_routers_without_pes_count_and_record_the_host(
+    chips: Chips, programs: dict[str, str], listener: str, tmp_path: Path
+) -> None:
+    """Two PEs that belong together lie on one of three routers, not the first, which counts what the host sends."""
+    files = []
+    for number, options in enumerate(BOOTS.values()):
+        chip = chips(**options)
+        chip.deploy(
+            [
+                PeProgram(SOURCE, programs["source"], {"count": 3}, {}, {"out": (0x40, SPACE)}),
+                PeProgram(SINK, listener, {}, {"in": [(0x40, SPACE), (HOST_KEYS, SPACE)]}),
+            ],
+            [(0x40, SPACE, [SINK]), (HOST_KEYS, SPACE, [SINK])],
+        )
+        if number == 1:
+            home = [int(label.split()[1]) for label in chip.info()["pids"] if label.startswith("router ")]
+            assert home == [0, 1]
+        path = tmp_path / f"{number}.pcapng"
+        with chip.trace(path):
+            for _ in range(5):
+                chip.inject([HOST_KEYS + 1, 0x999])
+                chip.run(40, window=10)
+        files.append(path.read_bytes())
+        assert chip.counters().of("host")["sent"] == 10 and chip.counters().registers["unrouted"] == 5
+    assert files[0] == files[1] == files[2]
+    assert len(select(read_trace(path), "src == host").events) == 5 * 4
+
+
+@pytest.mark.parametrize("policy", ["stall", "drop", "overwrite"])
+def test_a_full_fifo_treats_the_host_as_others(chips: Chips, programs: dict[str, str], policy: str) -> None:
+    """By the time of arrival: the host enters at the router, so its packets are there before those of PEs far away."""
+    seen = []
+    for options in BOOTS.values():
+        chip = chips(**options)
+        chip.deploy(
+            [
+                PeProgram(SOURCE, programs["source"], {"count": 3}, {}, {"out": (0x40, SPACE)}),
+                PeProgram(SINK, programs["sink"], {"depth": 4, "policy": policy}, {"in": [(0, 0xFFFF0000)]}),
+            ],
+            [(0, 0xFFFF0000, [SINK])],
+        )
+        chip.inject(np.tile(HOST_KEYS + np.arange(3), 5), np.repeat(np.arange(5), 3))
+        chip.run(10)
+        n = int(chip.read(SINK, "n")[0])
+        seen.append((n, chip.read(SINK, "heard")[:n].tolist(), chip.counters()["router"].tolist()))
+    assert seen[0] == seen[1] == seen[2]
+    of_host = [key for key in seen[0][1] if key >= HOST_KEYS]
+    assert len(of_host) == {"stall": 15, "drop": 15, "overwrite": 5}[policy]

@@ -106,11 +106,15 @@ class Events:
 
     def packets(self, batch: NDArray[np.void]) -> Iterator[SentPacket]:
         """The packets of an array of SENT."""
+        known = {}
+        for pe, port in set(zip(batch["pe"].tolist(), batch["port"].tolist(), strict=True)):
+            ports, population, first = self._programs.get(str(pe), ([], "", 0))
+            name = ports[port] if port < len(ports) else str(port)  # the PE may have another program by now
+            known[pe, port] = geometry.name(pe), name, population, first
         columns = (batch[name].tolist() for name in ("tick", "pe", "port", "index", "key", "words", "payload"))
         for tick, pe, port, index, key, words, payload in zip(*columns, strict=True):
-            names, population, first = self._programs.get(str(pe), ([], "", 0))
-            name = names[port] if port < len(names) else str(port)  # the PE may have another program by now
-            yield SentPacket(tick, geometry.name(pe), name, index, key, tuple(payload[:words]), population, first)
+            who, name, population, first = known[pe, port]
+            yield SentPacket(tick, who, name, index, key, tuple(payload[:words]), population, first)
 
     def ask(self, run: int | None = None) -> dict[str, Any]:
         """Says that what was delivered has been worked off, so that time may go on; waits a moment for more, and keeps

@@ -56,7 +56,8 @@ def tap_one(tap: NDArray[np.void], packet: np.void) -> None:
 def tapped(tap: NDArray[np.void]) -> tuple[NDArray[np.void], int]:
     """What routers have put there, (n,) of PACKET by (tick, source, sequence), and how many found no room."""
     share, counts = _SIZE // int(tap["routers"]), tap["count"][: int(tap["routers"]), 0].tolist()
-    parts = [tap["packets"][r * share : r * share + min(count, share)] for r, count in enumerate(counts)]
-    packets = np.concatenate(parts)
-    lost = sum(max(0, count - share) for count in counts)
-    return packets[np.lexsort((packets["source"], packets["tick"]))], lost
+    words = tap["packets"].view("<u8").reshape(_SIZE, -1)  # numpy copies these much faster than records
+    words = np.concatenate([words[r * share : r * share + min(count, share)] for r, count in enumerate(counts)])
+    packets = words.view(PACKET)[:, 0]
+    order = np.lexsort((packets["source"], packets["tick"]))
+    return words[order].view(PACKET)[:, 0], sum(max(0, count - share) for count in counts)
