@@ -206,6 +206,8 @@ pairs = [[0, 1], [1, 1], [2, 2]]
     assert [chip.read(pe, "count").tolist() for pe in places["source"]] == [[1], [2], [3]]
     assert [chip.read(pe, "plan").tolist() for pe in places["counter"]] == [[-1, 0, 0], [5, 0, 9], [-1, 0, 1]]
     assert [chip.read(pe, "n")[0] for pe in places["sink"]] == [0, 4 * (1 + 2), 4 * 3]
+    named = {row["id"]: row["population"] for row in chip.ps() if row["program"]}
+    assert named == {pe: name for name, pes in places.items() for pe in pes}
 
 
 CONNECT = '[[connect]]\nfrom = "a.x"\nto = "b.y"\n'

@@ -122,8 +122,8 @@ def test_a_resident_chip_keeps_the_network(tmp_path: Path, desk: str) -> None:
     assert run_script(script).stdout == SPIKES
     with Chip.attach(desk) as chip:
         assert chip.info()["tick"] == 10
-        rows = [row["program"] for row in chip.ps() if row["program"]]
-        assert rows == ["spinn2fw.snn.spikes", "spinn2fw.snn.neurons"]
+        rows = [(row["program"], row["population"]) for row in chip.ps() if row["program"]]
+        assert rows == [("spinn2fw.snn.spikes", "stimulus"), ("spinn2fw.snn.neurons", "neurons")]
         script.write_text(RUN)
         chip.deploy([], [])
         assert run_script(script, chip="desk").stdout == SPIKES

@@ -55,8 +55,9 @@ def test_columns() -> None:
     value = table["value"][row]
     assert {name: column[row] for name, column in table.items()} == {
         "time_ns": 7_000_151, "tick": 7, "sent_ns": 8, "latency_ns": 143, "event": "not_live", "type": "error",
-        "source": "7.5.2", "target": "7.5.1", "out": "errors", "port": "", "phase": "backward", "key": 0x22000003,
-        "payload_bytes": 4, "word0": words_of([value])[0], "word1": 0, "word2": 0, "word3": 0, "value": value,
+        "source": "7.5.2", "target": "7.5.1", "out": "errors", "port": "", "phase": "backward", "population": "",
+        "neuron": -1, "key": 0x22000003, "payload_bytes": 4, "word0": words_of([value])[0], "word1": 0, "word2": 0,
+        "word3": 0, "value": value,
         "hops": 8, "dropped": True, "id": 7_000_008 * 256 + chain(0)[2],
     }  # fmt: skip
     assert (table["target"][sent], table["latency_ns"][sent], table["port"][sent]) == ("router", 0, "")

@@ -295,5 +295,5 @@ def test_masks_agree_with_an_evaluation_event_by_event(expression: tuple[str, Te
 def test_every_field_is_tried() -> None:
     assert set(FIELDS) | set(FLAGS) == {
         "event", "type", "src", "dst", "pe", "key", "tick", "time", "latency", "hops", "phase", "out", "port",
-        "payload", "word0", "word1", "word2", "word3", "value", "id", "dropped",
+        "payload", "word0", "word1", "word2", "word3", "value", "id", "dropped", "population", "neuron",
     }  # fmt: skip

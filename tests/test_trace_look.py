@@ -116,8 +116,9 @@ def test_show_as_json(file: str, capsys: Capture) -> None:
     sent, dropped = content["shown"]
     assert sent == {
         "time_ns": 8_000_000, "tick": 8, "sent_ns": 0, "latency_ns": 0, "event": "sent", "type": "error",
-        "source": "7.5.1", "target": "router", "out": "errors", "port": "", "phase": "backward", "key": 0x21000000,
-        "payload": [0x3F000000], "value": 0.5, "hops": 0, "dropped": None, "id": "7.5.1@8+0",
+        "source": "7.5.1", "target": "router", "out": "errors", "port": "", "phase": "backward", "population": None,
+        "neuron": None, "key": 0x21000000, "payload": [0x3F000000], "value": 0.5, "hops": 0,
+        "dropped": None, "id": "7.5.1@8+0",
     }  # fmt: skip
     assert dropped["event"] == "unrouted"
     assert dropped["dropped"] == "no routing entry matches the key"
@@ -178,8 +179,8 @@ def test_stats_of_the_example(file: str, capsys: Capture) -> None:
         "unrouted": {"copies": 2, "reason": "no routing entry matches the key"},
         "not_live": {"copies": 2, "reason": "the port is not live in the tick of processing"},
     }
-    assert set(content) == {"file", "expression", "events", "problem", "total", "type", "event", "pe", "route", "tick",
-                            "latency", "link", "drop"}  # fmt: skip
+    assert set(content) == {"file", "expression", "events", "problem", "total", "type", "population", "event", "pe",
+                            "route", "tick", "latency", "link", "drop"}  # fmt: skip
 
 
 def test_stats_print_tables(file: str, capsys: Capture) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from trace_helpers import Type
+from trace_helpers import STRANGE, Type, population_trace
 
 from spinn2emu import geometry, spec
 from spinn2emu.packets import NO_PORT, PacketType, control_byte
@@ -472,3 +472,17 @@ def test_it_says_where_the_dissector_is(home: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     assert run(["trace", "wireshark", "--install"]) == 2
     assert ".local" in capsys.readouterr().err
+
+
+def test_packets_have_the_population_of_their_source(tmp_path: Path) -> None:
+    path = tmp_path / "populations.pcapng"
+    write_trace(path, population_trace())
+    assert rows(path, "s2.src", "s2.event", "s2.type", "s2.population") == [
+        ["1.1.0", "sent", "spike", "exc"], ["1.1.0", "received", "spike", "exc"],
+        ["1.1.1", "sent", "spike", "exc"], ["1.1.1", "received", "spike", "exc"],
+        ["1.1.2", "sent", "spike", STRANGE], ["1.1.2", "fifo_full", "spike", STRANGE],
+        ["1.1.3", "sent", "error", ""],
+    ]  # fmt: skip
+    assert len(rows(path, "frame.number", show='s2.population == "exc"')) == 4
+    assert len(rows(path, "frame.number", show="!s2.population")) == 1
+    assert f"Population of the source: {STRANGE}" in "\n".join(tshark(path, "-V"))

@@ -11,7 +11,7 @@ import numpy as np
 from spinn2emu import mesh, spec
 from spinn2emu.packets import NO_PORT, PacketType, control_byte
 from spinn2emu.trace.file import Trace, canonical_order
-from spinn2emu.trace.schema import CHIP_TYPES, EVENT, PHASE, ROUTER, Event, Meta, PeInfo, interface_name
+from spinn2emu.trace.schema import CHIP_TYPES, EVENT, PHASE, ROUTER, Event, Meta, Part, PeInfo, interface_name
 from spinn2fw.kernels.keys import PacketKind, key
 from spinn2host.mapping import OPTIMIZER, SAMPLE_PES
 
@@ -107,6 +107,23 @@ def example_meta(samples: int) -> Meta:
     for sample in range(samples):
         pes |= {interface_name(pe): program for pe, program in zip(chain(sample), programs, strict=True)}
     return Meta(pes, types=TYPES)
+
+
+STRANGE = "[red]a, $x$; é%: 5"
+"""A name that is read by whoever interprets names."""
+
+
+def population_trace() -> Trace:
+    """Spikes of neurons 3 and 57 of `exc`, split at 50, and 200 of STRANGE to a PE of none, which sends an error."""
+    *senders, target = range(77, 81)
+    recording = Recording()
+    for tick, (pe, part, neuron) in enumerate(zip(senders, (0, 1, 2), (3, 7, 200), strict=True)):
+        key = 0x10000000 | part << 8 | neuron
+        recording.send(tick, pe, Type.SPIKE, key, {target: 0 if part < 2 else Event.FIFO_FULL})
+    recording.send(3, target, Type.ERROR, 0x2000FFFF, {})
+    info = PeInfo("a.program", ["spikes"], ["spikes"], [])
+    parts = {"1.1.0": Part("exc", 0, [255]), "1.1.1": Part("exc", 50, [255]), "1.1.2": Part(STRANGE, 0, [255])}
+    return recording.trace(Meta({f"1.1.{p}": info for p in range(4)}, types=TYPES, parts=parts))
 
 
 def example_trace(samples: int = 3, steps: int = 2) -> Trace:

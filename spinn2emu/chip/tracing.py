@@ -14,15 +14,16 @@ import pydantic
 
 from spinn2emu import geometry
 from spinn2emu.chip import processes
-from spinn2emu.chip.loading import Assignment
+from spinn2emu.chip.loading import UNUSED, Assignment
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.descriptors import readable
 from spinn2emu.errors import ConfigError, Spinn2Error, describe
+from spinn2emu.population import label
 from spinn2emu.registers import NO_PHASE, Register
 from spinn2emu.trace import recorder
 from spinn2emu.trace.capture import ALL, SOME, CaptureMemory, Filter, wants_everything
 from spinn2emu.trace.file import TraceWriter
-from spinn2emu.trace.schema import Event, Meta, PeInfo
+from spinn2emu.trace.schema import Event, Meta, Part, PeInfo
 
 CLOSE_DEADLINE_S = 30.0
 _LAST_TICK = (1 << 32) - 1
@@ -79,6 +80,7 @@ class Tracing:
         self.meta = Meta(
             {names[pe]: info for pe, info in self.infos.items()}, options.about(),
             began={names[pe]: phase for pe in names if (phase := _phase(pes[pe], memory)) is not None},
+            parts={names[pe]: _part(pes[pe]) for pe in names if pes[pe].population},
         )  # fmt: skip
         wants_everything(captures)
         _set_filter(options, captures, self.meta, tick)
@@ -104,6 +106,14 @@ class Tracing:
                     f"the chip is traced to {self.path}, which says that {self.infos[pe].program} runs on PE "
                     f"{geometry.name(pe)}, not {assignment.program.name}: stop the trace first, load before it",
                     path=str(self.path), pe=pe, program=assignment.program.name,
+                )  # fmt: skip
+
+            said, given = self.meta.parts.get(geometry.name(pe), Part("")), _part(assignment)
+            if pe in self.infos and said[:2] != given[:2]:
+                raise ConfigError(
+                    f"the chip is traced to {self.path}, which says that PE {geometry.name(pe)} is of "
+                    f"{_population(said)}, not of {_population(given)}: stop the trace first, load before it",
+                    path=str(self.path), pe=pe, population=assignment.population,
                 )  # fmt: skip
 
     def name_types(self, pes: Mapping[int, Assignment]) -> None:
@@ -214,6 +224,15 @@ def _info(assignment: Assignment) -> PeInfo:
     program = assignment.program
     name = Path(program.name).name if program.name.endswith(".py") else program.name
     return PeInfo(name, list(program.inputs), list(program.outputs), [phase.name for phase in program.phases])
+
+
+def _part(assignment: Assignment) -> Part:
+    ports = (assignment.outputs.get(port, UNUSED) for port in assignment.program.outputs)
+    return Part(assignment.population, assignment.first, [_WORD ^ mask for _, mask in ports])
+
+
+def _population(part: Part) -> str:
+    return f"population {label(part.population, part.first)}" if part.population else "no population"
 
 
 def _phase(assignment: Assignment, memory: ChipMemory) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ equal runs give equal files.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spinn2emu import spec
+from spinn2emu import geometry, spec
 from spinn2emu.jit import Array, inlined, native, put_uint64
 from spinn2emu.trace.schema import (
     CHIP_TYPES,
@@ -77,11 +78,34 @@ def head(meta: Meta) -> bytes:
 
 
 def describe(meta: Meta, number: int) -> str:
-    """An interface: its program, and the types that numbers stand for, which a dissector finds nowhere else."""
+    """An interface: its program, and the populations and types that numbers stand for, which a dissector finds nowhere
+    else.
+    """
     name = interface_name(number)
     own = list(enumerate(meta.types))[len(CHIP_TYPES) :]
     types = ["types: " + ", ".join(f"{i} {kind}" for i, kind in own)] if own else []
-    return "; ".join([meta.pes[name].program, *types] if name in meta.pes else types)
+    rest = [*([_populations(meta)] if meta.parts else []), *types]
+    return "; ".join([meta.pes[name].program, *rest] if name in meta.pes else rest)
+
+
+def _populations(meta: Meta) -> str:
+    """`populations: 77-79+83 exc, 80 inh`: ids of PEs, and a name in which marks are %-encoded."""
+    pes: dict[str, list[int]] = {}
+    for name, part in meta.parts.items():
+        pes.setdefault(part.population, []).append(geometry.pe_id(name))
+    listed = (f"{_ranges(sorted(pes[name]))} {re.sub('[%,;:]', _encoded, name)}" for name in meta.populations())
+    return f"populations: {', '.join(listed)}"
+
+
+def _encoded(mark: re.Match[str]) -> str:
+    return f"%{ord(mark[0]):02x}"
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Ascending numbers, those that follow each other as `first-last`."""
+    begins = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    return "+".join(f"{a}-{b}" if a < b else str(a) for a, b in zip(begins, ends, strict=True))
 
 
 def types_of(body: bytes) -> list[str] | None:

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
 from spinn2emu.packets import PacketType
+from spinn2emu.population import short_name
 
 VERSION = 2
 """Of the frame. It rises when the meaning or the place of a field changes. In version 1 the numbers of types were
@@ -166,6 +167,28 @@ class PeInfo:
     phases: Sequence[str] = ()
 
 
+class Part(NamedTuple):
+    """What a PE holds of a population: the neurons from number `first` on. `bits`: by output port, the bits of a key
+    that number them.
+    """
+
+    population: str
+    first: int = 0
+    bits: Sequence[int] = ()
+
+
+def _pe(name: str) -> str:
+    """Of a file. Raises ConfigError for the name of no PE."""
+    return geometry.name(geometry.pe_id(name))
+
+
+def _part(population: str, first: int, bits: Sequence[int]) -> Part:
+    """Of a file. Raises TypeError or ValueError for what cannot be."""
+    if any(type(word) is not int or not 0 <= word < 1 << 32 for word in (first, *bits)):
+        raise ValueError("neurons and bits of keys are words")
+    return Part(short_name(_text(population)), first, list(bits))
+
+
 def _pe_info(program: str, **names: Sequence[str]) -> PeInfo:
     """Of a file. Raises TypeError or ValueError for other types."""
     return PeInfo(_text(program), **{kind: [_text(name) for name in several] for kind, several in names.items()})
@@ -191,6 +214,7 @@ class Meta:
 
     types: names of the types of packets, by number; without them those of the ports of `pes`. began: by PE, the number
     of the phase that it was in when the trace began, and its first tick. version: of the file that it was read from.
+    parts: of populations, by PE, of PEs that have one.
     """
 
     pes: dict[str, PeInfo] = field(default_factory=dict)
@@ -198,6 +222,7 @@ class Meta:
     types: Sequence[str] = ()
     began: dict[str, tuple[int, int]] = field(default_factory=dict)
     version: int = VERSION
+    parts: dict[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.types:
@@ -212,7 +237,7 @@ class Meta:
             "spinn2emu_trace": VERSION, "types": self.types, "filter": self.filter,
             "programs": [vars(info) for info in infos.values()],
             "pes": {name: number[json.dumps(vars(info), sort_keys=True)] for name, info in self.pes.items()},
-            "began": self.began,
+            "began": self.began, **({"populations": self.parts} if self.parts else {}),
         })  # fmt: skip
 
     @classmethod
@@ -229,7 +254,12 @@ class Meta:
             programs = [_pe_info(**info) for info in content["programs"]]
             began = {name: _began(name, *at) for name, at in content["began"].items()}
             types = [re.sub(r"\W", "_", _text(name)) for name in content["types"]][:TYPES]
-            return cls({name: programs[i] for name, i in content["pes"].items()}, dict(content["filter"]), types, began)
+            pes = {name: programs[i] for name, i in content["pes"].items()}
+            parts = {
+                geometry.name(geometry.pe_id(name)): _part(*part)
+                for name, part in content.get("populations", {}).items()
+            }
+            return cls(pes, dict(content["filter"]), types, began, parts=parts)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, ConfigError):
             return cls()
 
@@ -238,6 +268,11 @@ class Meta:
         info = self.pes.get(interface_name(pe))
         names: Sequence[str] = getattr(info, kind) if info else ()
         return names[number] if number < len(names) else str(number)
+
+    def populations(self) -> list[str]:
+        """Their names, in the order of their first PEs."""
+        first = {part.population: 0 for _, part in sorted(self.parts.items(), key=lambda item: geometry.pe_id(item[0]))}
+        return list(first)
 
     def type_names(self) -> list[str]:
         """A name for every number below TYPES."""

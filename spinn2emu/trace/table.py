@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spinn2emu import spec
+from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
 from spinn2emu.packets import NO_PORT
 from spinn2emu.trace.schema import INTERFACES, Event, Meta, interface_name, latency_ns, payload_words, source_name
@@ -28,6 +28,8 @@ COLUMNS = {
     "out": "text, output port of the source; its number where the trace does not name it, as for port and phase",
     "port": "text, input port of the target; empty: none",
     "phase": "text, of the source",
+    "population": "text, of the source; empty: it has none",
+    "neuron": "int64: which of its population the packet is of; -1: no population",
     "key": "uint32",
     "payload_bytes": "uint8: 0, 4, 8 or 16",
     "word0": "uint32, payload; 0 beyond its size",
@@ -76,6 +78,28 @@ def _name(meta: Meta, kind: str, pe: int, number: int) -> str:
     return "" if kind == "inputs" and number == NO_PORT else meta.name_of(kind, pe, number)
 
 
+def populations(trace: Trace) -> Coded:
+    """The populations of the events' sources, "" for none."""
+    names = ["", *trace.meta.populations()]
+    code_of = np.zeros(INTERFACES, np.int32)
+    for pe, part in trace.meta.parts.items():
+        code_of[geometry.pe_id(pe)] = names.index(part.population)
+    return Coded(code_of[trace.events["source"]], names)
+
+
+def neurons(trace: Trace) -> NDArray[np.int64]:
+    """Of the sources' populations, by what each key says besides the port, (n,); -1 for none."""
+    first = np.full(INTERFACES, -1, np.int64)
+    bits = np.zeros((INTERFACES, spec.MAX_PORTS.value), np.int64)
+    for pe, part in trace.meta.parts.items():
+        number = geometry.pe_id(pe)
+        first[number] = part.first
+        bits[number, : len(part.bits)] = part.bits[: spec.MAX_PORTS.value]
+    source, out = trace.events["source"], trace.events["out"] % spec.MAX_PORTS.value
+    result: NDArray[np.int64] = first[source] + (trace.events["key"] & bits[source, out])
+    return result
+
+
 def packet_ids(events: NDArray[np.void]) -> NDArray[np.int64]:
     """Of the packet of each event, (n,): 256 * (ns from tick 0 to its sending) + source."""
     sent = events["tick"].astype(np.int64) * spec.TICK_NS.value + events["sent"]
@@ -103,6 +127,8 @@ def _coded_columns(trace: Trace) -> dict[str, NDArray[Any] | Coded]:
         "out": named(trace, "outputs"),
         "port": named(trace, "inputs"),
         "phase": named(trace, "phases"),
+        "population": populations(trace),
+        "neuron": neurons(trace),
         "key": events["key"],
         "payload_bytes": (4 * payload_words(events)).astype(np.uint8),
         **words,

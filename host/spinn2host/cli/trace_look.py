@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from spinn2emu.errors import Mismatch
+from spinn2emu.population import column_label
 from spinn2emu.trace.file import Trace, read_trace
 from spinn2host.cli.common import existing_file
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
@@ -57,6 +59,7 @@ def show(file: Path, expression: str, count: int, tail: bool, as_json: bool) -> 
       time latency   ns, or with a unit: 30ms, 2.5us
       key word0 … word3   numbers; key & 0xF0000000 == 0x10000000
       phase out port      names or numbers: out in (spikes, errors)
+      population neuron   of the sender: population == exc and neuron < 10
       hops payload value  hops, payload bytes, first payload word as a float
       id             a packet with all its copies: 1.2.1@30+13
 
@@ -92,8 +95,8 @@ def stats(file: Path, expression: str, sections: tuple[str, ...], as_json: bool)
     """Count packets and copies of FILE, of those events that EXPR chooses (see `trace show --help`).
 
     A packet is sent once and has a copy for every target. Links are those of the mesh: a packet crosses them once from
-    its quad to the event router, and once from there to each quad with targets. PEs, routes and links are the busiest
-    10, unless --by names them; --json has all.
+    its quad to the event router, and once from there to each quad with targets. Populations (what their PEs send), PEs,
+    routes and links are the busiest 10, unless --by names them; --json has all.
 
     \b
     Examples:
@@ -116,7 +119,7 @@ def stats(file: Path, expression: str, sections: tuple[str, ...], as_json: bool)
     for name, section in content.items():
         if section:
             rows = _rows(name, section)
-            most = MOST_ROWS if name in ("pe", "route", "link") and name not in sections else len(rows)
+            most = MOST_ROWS if name in ("population", "pe", "route", "link") and name not in sections else len(rows)
             stdout.print()
             stdout.print(_table(rows[:most]))
             if len(rows) > most:
@@ -124,11 +127,14 @@ def stats(file: Path, expression: str, sections: tuple[str, ...], as_json: bool)
 
 
 def _rows(name: str, section: Any) -> list[dict[str, Any]]:
-    """The rows of a table; PEs by how busy they are, as routes and links are already."""
+    """The rows of a table; populations and PEs by how busy they are, as routes and links are already."""
     if isinstance(section, list):
         return section
     rows = [{name: key, **(row if isinstance(row, dict) else {"events": row})} for key, row in section.items()]
-    return sorted(rows, key=lambda row: -row["sent"] - row["received"] - row["dropped"]) if name == "pe" else rows
+    if name not in ("population", "pe"):
+        return rows
+    busiest = sorted(rows, key=lambda row: -row["sent"] - row["received"] - row["dropped"])
+    return [{**row, name: column_label(row[name], 0)} for row in busiest]
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
@@ -137,7 +143,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         title = {"tick": "per tick", "latency": "latency in ns"}.get(column, column.replace("_", " "))
         table.add_column(title, justify="left" if isinstance(value, str) else "right")
     for row in rows:
-        table.add_row(*(value if isinstance(value, str) else _number(value) for value in row.values()))
+        table.add_row(*(Text(value if isinstance(value, str) else _number(value)) for value in row.values()))
     return table
 
 

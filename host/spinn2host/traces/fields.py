@@ -21,9 +21,19 @@ from numpy.typing import NDArray
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
 from spinn2emu.packets import NO_PORT
+from spinn2emu.population import short_name
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import Event, latency_ns, payload_words
-from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, SOURCE_NAMES, named, packet_ids, values
+from spinn2emu.trace.table import (
+    EVENT_NAMES,
+    INTERFACE_NAMES,
+    SOURCE_NAMES,
+    named,
+    neurons,
+    packet_ids,
+    populations,
+    values,
+)
 
 Mask = NDArray[np.bool_]
 Column = Callable[[Trace], NDArray[Any]]
@@ -31,6 +41,8 @@ Column = Callable[[Trace], NDArray[Any]]
 ORDER: dict[str, Callable[..., Any]] = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _TIME = re.compile(rf"(\d+(?:\.\d*)?|\.\d+)({'|'.join(UNITS)})?")
+MOST_NAMES = 12
+"""Names of populations that an error lists."""
 _PACKET = re.compile(r"(?P<pe>[\d.]+|host)@(?P<tick>\d+)\+(?P<sent>\d+)")
 
 
@@ -222,6 +234,26 @@ class Named(Field):
         return self.present(trace) & result
 
 
+class PopulationName(Field):
+    """The population of the sender, by a name that the trace knows."""
+
+    def parse(self, text: str) -> str:
+        return short_name(text)
+
+    def equal(self, trace: Trace, value: str) -> Mask:
+        coded = populations(trace)
+        known = trace.meta.populations()
+        if value not in known:
+            some = ", ".join(known[:MOST_NAMES]) + (", …" if len(known) > MOST_NAMES else "")
+            possible = f"possible: {some}" if known else "no PE of the trace has a population"
+            raise ValueError(f"there is no {value!r}{nearest(value, known)}\n{possible}")
+        result: Mask = coded.codes == coded.names.index(value)
+        return result
+
+    def present(self, trace: Trace) -> Mask:
+        return _has_population(trace)
+
+
 class PacketId(Field):
     """The packet: who sent it, when."""
 
@@ -254,6 +286,10 @@ def _latency(trace: Trace) -> NDArray[np.int64]:
     return latency_ns(trace.events)
 
 
+def _has_population(trace: Trace) -> Mask:
+    return neurons(trace) >= 0
+
+
 def _has_word(number: int) -> Column:
     return lambda trace: payload_words(trace.events) > number
 
@@ -277,6 +313,8 @@ FIELDS: dict[str, Field] = {
     "time": Number("when the event happened, since tick 0: in ns, or with a unit, 30ms", _raw("time"), is_time=True),
     "latency": Number("from the sending to the event: in ns, or with a unit", _latency, is_time=True),
     "hops": Number("hops of the mesh up to the event", _raw("hops")),
+    "population": PopulationName("the population of the sender, by name"),
+    "neuron": Number("number of the neuron in the sender's population", neurons, _has_population),
     "phase": Named("phase of the sender, by number or name", "phase", "phases"),
     "out": Named("output port of the sender, by number or name", "out", "outputs"),
     "port": Named("input port of the target, by number or name", "port", "inputs"),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
+from spinn2emu.population import label
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import INTERFACES, LINK, TYPES, Event, interfaces
 from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, SOURCE_NAMES, packet_ids
@@ -58,8 +59,10 @@ def _names(trace: Trace) -> list[bytes]:
             x, y, _ = geometry.position(number)
             processes[_process(number)] = f"quad {x}.{y}"
         program = f" {trace.meta.pes[name].program}" if name in trace.meta.pes else ""
+        part = trace.meta.parts.get(name)
+        population = f" {label(part.population, part.first)}" if part else ""
         rows.append({"ph": "M", "name": "thread_name", "pid": _process(number), "tid": number + 1,
-                     "args": {"name": name + program}})  # fmt: skip
+                     "args": {"name": name + program + population}})  # fmt: skip
     heads = [{"ph": "M", "name": "process_name", "pid": pid, "args": {"name": name}} for pid, name in processes.items()]
     return [json.dumps(row, separators=(",", ":")).encode() for row in heads + rows]
 

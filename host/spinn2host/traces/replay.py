@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError, SramOverflow
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import CHIP_TYPES, Event, Meta, interface_name, payload_words, source_name
+from spinn2emu.trace.schema import CHIP_TYPES, Event, Meta, Part, interface_name, payload_words, source_name
 from spinn2host.chip import Chip, PeProgram
 from spinn2host.pe_program import Keys
 
@@ -78,7 +78,9 @@ def _program(meta: Meta, pe: int, events: NDArray[np.void], shift: int, known: M
         "port": events["out"],
         "size": sizes.astype(np.uint8), "payload": events["payload"][:, :words],
     }  # fmt: skip
-    return PeProgram(pe, PROGRAM, {"ports": ports, "count": len(events), "words": int(sizes.max())}, {}, outputs, data)
+    parameters = {"ports": ports, "count": len(events), "words": int(sizes.max())}
+    part = meta.parts.get(interface_name(pe), Part(""))
+    return PeProgram(pe, PROGRAM, parameters, {}, outputs, data, population=part.population, first=part.first)
 
 
 def _ports(meta: Meta, pe: int, least: int) -> list[str]:

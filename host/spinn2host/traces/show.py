@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
 
+from spinn2emu.population import column_label
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import DROPS, Event, latency_ns, payload_words
-from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, SOURCE_NAMES, columns, named
+from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, SOURCE_NAMES, columns, named, neurons, populations
 
 BLOCK_LINES = 1 << 14
 RED, PLAIN = "\033[31m", "\033[0m"
@@ -21,10 +23,10 @@ _DROPS = {int(event): reason for event, reason in DROPS.items()}
 def lines(trace: Trace) -> Iterator[list[str]]:
     """A line per event, in lists of BLOCK_LINES; columns are aligned over all of them, drops are red.
 
-        tick  +ns  type  source → target  key  latency  hops  event  [port]  payload = its words as floats
+        tick  +ns  type  neuron  source → target  key  latency  hops  event  [port]  payload = its words as floats
 
-    tick and ns say when the packet was sent; port is the output port for what was sent, else the input port; a drop
-    has its reason there.
+    tick and ns say when the packet was sent; neuron is `exc[57]`, if the trace has populations; port is the output port
+    for what was sent, else the input port; a drop has its reason there.
     """
     layout = _Layout(trace)
     for first in range(0, len(trace.events), BLOCK_LINES):
@@ -35,7 +37,7 @@ def objects(trace: Trace) -> Iterator[dict[str, Any]]:
     """An object per event: the columns of `table.COLUMNS` that are not about the payload, and these:
 
     payload: list of words; value: the first as float, text if it is not finite, None without; dropped: reason or None;
-    id: text that an expression takes.
+    population, neuron: None for none; id: text that an expression takes.
     """
     table = {name: column.tolist() for name, column in columns(trace).items() if not name.startswith("word")}
     sizes, words = table.pop("payload_bytes"), trace.events["payload"].tolist()
@@ -44,6 +46,8 @@ def objects(trace: Trace) -> Iterator[dict[str, Any]]:
         event["payload"] = words[i][: sizes[i] // 4]
         event["value"] = _finite(event["value"]) if sizes[i] else None
         event["dropped"] = _DROPS[EVENT_NAMES.index(event["event"])] if event["dropped"] else None
+        event["population"] = event["population"] or None
+        event["neuron"] = event["neuron"] if event["population"] else None
         event["id"] = f"{event['source']}@{event['tick']}+{event['sent_ns']}"
         yield event
 
@@ -59,9 +63,9 @@ class _Layout:
         events = trace.events
         self._types = _padded(trace.meta.type_names(), events["type"])
         self._events = _padded(EVENT_NAMES, events["event"])
-        self._template = (
-            f"%{_digits(events['tick'])}d  %+{_digits(events['sent']) + 1}d ns  %s  %5s → %-6s  key %#010x  %s  %s  %s"
-        )
+        tick, sent = _digits(events["tick"]), _digits(events["sent"]) + 1
+        self._template = f"%{tick}d  %+{sent}d ns  %s  %s%5s → %-6s  key %#010x  %s  %s  %s"
+        self._width = max(map(cell_len, _neurons(trace)), default=0)
         self._arrival = f"latency %{_digits(latency_ns(events))}d ns  hops %{_digits(events['hops'])}d"
         self._no_arrival = " " * len(self._arrival % (0, 0))
 
@@ -70,7 +74,7 @@ class _Layout:
         events = trace.events
         dropped = (events["event"] >= Event.UNROUTED).tolist()
         fields = zip(
-            events["tick"].tolist(), events["sent"].tolist(), _texts(self._types, events["type"]),
+            events["tick"].tolist(), events["sent"].tolist(), _texts(self._types, events["type"]), self._senders(trace),
             _texts(SOURCE_NAMES, events["source"]), _texts(INTERFACE_NAMES, events["target"]),
             events["key"].tolist(), self._arrivals(events), _texts(self._events, events["event"]), _ends(trace),
             strict=True,
@@ -78,10 +82,25 @@ class _Layout:
         plain = ((self._template % row).rstrip() for row in fields)
         return [RED + line + PLAIN if drop else line for line, drop in zip(plain, dropped, strict=True)]
 
+    def _senders(self, trace: Trace) -> list[str]:
+        if not self._width:
+            return [""] * len(trace.events)
+        return [f"{set_cell_size(text, self._width)}  " for text in _neurons(trace)]
+
     def _arrivals(self, events: NDArray[np.void]) -> list[str]:
         copies = (events["event"] != Event.SENT).tolist()
         rows = zip(copies, latency_ns(events).tolist(), events["hops"].tolist(), strict=True)
         return [self._arrival % (latency, hops) if copy else self._no_arrival for copy, latency, hops in rows]
+
+
+def _neurons(trace: Trace) -> list[str]:
+    """The neuron of each event, `exc[57]`; no text where none is known."""
+    if not trace.meta.parts:
+        return []
+    coded = populations(trace)
+    names = [column_label(name, 0) for name in coded.names]
+    rows = zip(coded.codes.tolist(), neurons(trace).tolist(), strict=True)
+    return [f"{names[code]}[{neuron}]" if neuron >= 0 else "" for code, neuron in rows]
 
 
 def _digits(numbers: NDArray[Any]) -> int:

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry, mesh, spec
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import DROPS, INTERFACES, LINK, TYPES, Event, latency_ns
-from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, SOURCE_NAMES
+from spinn2emu.trace.schema import DROPS, INTERFACES, LINK, TYPES, Event, Meta, latency_ns
+from spinn2emu.trace.table import EVENT_NAMES, INTERFACE_NAMES, SOURCE_NAMES, populations
 
 PERCENTILES = {"min": 0, "p50": 50, "p90": 90, "p99": 99, "max": 100}
 SENT, RECEIVED, DROPPED = range(3)
 OUTCOMES = {"sent": SENT, "received": RECEIVED, "dropped": DROPPED}
 """What is counted: packets sent, copies received, copies dropped. `outcomes` gives each event's number."""
 
-Section = Callable[[NDArray[np.void], list[str]], Any]
-"""Gets events, and the names of types by number."""
+Section = Callable[[NDArray[np.void], Meta], Any]
+"""Gets events, and what their trace says of names."""
 
 
 def statistics(trace: Trace, sections: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def statistics(trace: Trace, sections: tuple[str, ...] = ()) -> dict[str, Any]:
     total: `sent`, `received`, `dropped`, `events`, `first_tick`, `last_tick`, `ms` (virtual, from the begin of the
       first tick to the end of the last), and `sent_per_ms`, `received_per_ms`, `dropped_per_ms`
     type: by type `sent`, `received`, `dropped` and the three per ms
+    population: the same by the sender's population, of those that have one
     event: by event, how many
     pe: by name `sent`, `received`, `dropped` (with this target); `host`, `router` and links are there if events name
       them
@@ -40,7 +41,7 @@ def statistics(trace: Trace, sections: tuple[str, ...] = ()) -> dict[str, Any]:
     """
     result = {"total": _total(trace.events)}
     for name in sections or SECTIONS:
-        result[name] = SECTIONS[name](trace.events, trace.meta.type_names())
+        result[name] = SECTIONS[name](trace.events, trace.meta)
     return result
 
 
@@ -77,30 +78,37 @@ def _total(events: NDArray[np.void]) -> dict[str, Any]:
     return {"events": len(events), "first_tick": None, "last_tick": None, **ticks, "ms": ms, **_with_rates(counts, ms)}
 
 
-def _by_type(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, float]]:
-    counts, ms = _count(events["type"], events, TYPES), _span_ms(events)
+def _by_type(events: NDArray[np.void], meta: Meta) -> dict[str, dict[str, float]]:
+    counts, ms, types = _count(events["type"], events, TYPES), _span_ms(events), meta.type_names()
     return {types[i]: _with_rates(counts[i], ms) for i in np.flatnonzero(counts.sum(1))}
 
 
-def _by_event(events: NDArray[np.void], types: list[str]) -> dict[str, int]:
+def _by_population(events: NDArray[np.void], meta: Meta) -> dict[str, dict[str, float]]:
+    coded, ms = populations(Trace(events, meta)), _span_ms(events)
+    counts = _count(coded.codes, events, len(coded.names))
+    return {name: _with_rates(counts[i], ms) for i, name in enumerate(coded.names) if i and counts[i].any()}
+
+
+def _by_event(events: NDArray[np.void], meta: Meta) -> dict[str, int]:
     counts = np.bincount(events["event"], minlength=len(Event))
     return {EVENT_NAMES[i]: int(counts[i]) for i in np.flatnonzero(counts)}
 
 
-def _by_pe(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, int]]:
+def _by_pe(events: NDArray[np.void], meta: Meta) -> dict[str, dict[str, int]]:
     sent, host = events["event"] == Event.SENT, INTERFACES
     place = np.where(sent, np.where(events["source"] == 0, host, events["source"]), events["target"])
     counts, names = _count(place, events, INTERFACES + 1), [*INTERFACE_NAMES, SOURCE_NAMES[0]]
     return {names[i]: _named_counts(counts[i]) for i in np.flatnonzero(counts.sum(1))}
 
 
-def _by_route(events: NDArray[np.void], types: list[str]) -> list[dict[str, Any]]:
+def _by_route(events: NDArray[np.void], meta: Meta) -> list[dict[str, Any]]:
     copies = events[events["event"] != Event.SENT]
     shape = TYPES, INTERFACES, INTERFACES
     codes = np.ravel_multi_index([copies[name].astype(np.int64) for name in ("type", "source", "target")], shape)
     counts = _count(codes, copies, int(np.prod(shape)))
     busy = np.flatnonzero(counts.any(1))
     busy = busy[np.argsort(-counts[busy].sum(1), kind="stable")]
+    types = meta.type_names()
     return [
         {"type": types[type_], "source": SOURCE_NAMES[source], "target": INTERFACE_NAMES[target],
          "received": int(counts[code, RECEIVED]), "dropped": int(counts[code, DROPPED])}
@@ -108,7 +116,7 @@ def _by_route(events: NDArray[np.void], types: list[str]) -> list[dict[str, Any]
     ]  # fmt: skip
 
 
-def _by_tick(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, Any]]:
+def _by_tick(events: NDArray[np.void], meta: Meta) -> dict[str, dict[str, Any]]:
     """Only ticks with events are counted one by one: a damaged file may name any tick."""
     if not len(events):
         return {}
@@ -127,9 +135,9 @@ def _by_tick(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, 
     return result
 
 
-def _latencies(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, int]]:
+def _latencies(events: NDArray[np.void], meta: Meta) -> dict[str, dict[str, int]]:
     received = events[events["event"] == Event.RECEIVED]
-    latency = latency_ns(received)
+    latency, types = latency_ns(received), meta.type_names()
     result = {}
     for number in np.unique(received["type"]):
         own = latency[received["type"] == number]
@@ -154,12 +162,12 @@ def link_loads(events: NDArray[np.void]) -> dict[mesh.Link, int]:
     return mesh.link_loads(injected, np.bincount(flits % quads, minlength=quads))
 
 
-def _by_link(events: NDArray[np.void], types: list[str]) -> list[dict[str, Any]]:
+def _by_link(events: NDArray[np.void], meta: Meta) -> list[dict[str, Any]]:
     loads = sorted(link_loads(events).items(), key=lambda item: (-item[1], item[0]))
     return [{"from": f"{a[0]}.{a[1]}", "to": f"{b[0]}.{b[1]}", "packets": count} for (a, b), count in loads]
 
 
-def _drops(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, Any]]:
+def _drops(events: NDArray[np.void], meta: Meta) -> dict[str, dict[str, Any]]:
     counts = np.bincount(events["event"], minlength=len(Event))
     return {
         EVENT_NAMES[event]: {"copies": int(counts[event]), "reason": reason}
@@ -168,6 +176,6 @@ def _drops(events: NDArray[np.void], types: list[str]) -> dict[str, dict[str, An
 
 
 SECTIONS: dict[str, Section] = {
-    "type": _by_type, "event": _by_event, "pe": _by_pe, "route": _by_route, "tick": _by_tick, "latency": _latencies,
-    "link": _by_link, "drop": _drops,
+    "type": _by_type, "population": _by_population, "event": _by_event, "pe": _by_pe, "route": _by_route,
+    "tick": _by_tick, "latency": _latencies, "link": _by_link, "drop": _drops,
 }  # fmt: skip

@@ -50,6 +50,7 @@ local f = {
     time = ProtoField.uint32("s2.time", "Sent, ns after the begin of the tick"),
     latency = ProtoField.uint32("s2.latency", "Latency since the sending, ns"),
     hops = ProtoField.uint8("s2.hops", "Hops of the mesh"),
+    population = ProtoField.string("s2.population", "Population of the source"),
     id = ProtoField.string("s2.id", "Packet (the same for all its copies)"),
     phase = ProtoField.uint8("s2.phase", "Phase of the sender"),
     out = ProtoField.uint8("s2.out", "Output port of the sender"),
@@ -77,34 +78,56 @@ local function source_name(number)
     return number == 0 and "host" or interface_name(number)
 end
 
--- Names of types by number: those of the chip, and those of the ports, which the description of each interface lists.
+-- Names that the description of each interface lists: those of types by number (the chip's, and those of the ports), and
+-- those of populations by the number of the PE.
 local description = Field.new("frame.interface_description")
-local known_types = {}
-local function types()
+
+local function types_in(text)
+    local names = { [0] = PACKET_TYPES[0], PACKET_TYPES[1], PACKET_TYPES[2], PACKET_TYPES[3] }
+    for number, name in (text:match("^.*types: (.*)$") or ""):gmatch("(%d+) ([^,]+)") do
+        names[tonumber(number)] = name
+    end
+    return names
+end
+
+-- "populations: 77-79+83 exc, 80 inh"; marks in names are written %2c.
+local function populations_in(text)
+    local names = {}
+    for ranges, name in (text:match("^.*populations: ([^;]*)") or ""):gmatch("([%d%-+]+) ([^,]+)") do
+        name = name:gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end)
+        for first, last in ranges:gmatch("(%d+)%-?(%d*)") do
+            for pe = tonumber(first), math.min(tonumber(last) or tonumber(first), #INTERFACES) do
+                names[pe] = name
+            end
+        end
+    end
+    return names
+end
+
+local known = {}
+local function names()
     local about = description()
     local text = about and about.value or ""
-    if not known_types[text] then
-        local names = { [0] = PACKET_TYPES[0], PACKET_TYPES[1], PACKET_TYPES[2], PACKET_TYPES[3] }
-        for number, name in (text:match("^.*types: (.*)$") or ""):gmatch("(%d+) ([^,]+)") do
-            names[tonumber(number)] = name
-        end
-        known_types[text] = names
+    if not known[text] then
+        known[text] = { types = types_in(text), populations = populations_in(text) }
     end
-    return known_types[text]
+    return known[text]
 end
 
 -- What several fields and columns need of a frame, from one string instead of many calls.
 local function parse(tvb)
     local _, event, kind, port, s0, s1, d0, d1, t0, t1, t2, t3, n0, n1, n2, n3, _, _, _, control =
         tvb:raw(0, 20):byte(1, 20)
+    local named, source = names(), s0 + 256 * s1
     local words = PAYLOAD_WORDS[math.floor(control / 16) % 4]
     local held = math.floor((tvb:len() - HEAD_BYTES) / 4)
     return {
         event = EVENTS[event] or format("event%d", event),
         is_phase = event == PHASE,
         dropped = event >= FIRST_DROP and event <= LAST_DROP,
-        type = types()[kind] or format("type%d", kind),
-        src = source_name(s0 + 256 * s1),
+        type = named.types[kind] or format("type%d", kind),
+        src = source_name(source),
+        population = named.populations[source],
         dst = event > 0 and interface_name(d0 + 256 * d1) or nil,
         tick = t0 + 256 * (t1 + 256 * (t2 + 256 * t3)),
         sent = n0 + 256 * (n1 + 256 * (n2 + 256 * n3)),
@@ -131,6 +154,9 @@ local function add_fields(tvb, tree, p)
     if all or tree:referenced(f.dropped) then tree:add(f.dropped, tvb(1, 1), p.dropped) end
     if not p.is_phase and (all or tree:referenced(f.type)) then tree:add(f.type, tvb(2, 1), p.type) end
     if all or tree:referenced(f.src) then tree:add(f.src, tvb(4, 2), p.src) end
+    if p.population and (all or tree:referenced(f.population)) then
+        tree:add(f.population, tvb(4, 2), p.population)
+    end
     if p.dst and (all or tree:referenced(f.dst)) then tree:add(f.dst, tvb(6, 2), p.dst) end
     if all or tree:referenced(f.pe) then
         tree:add(f.pe, tvb(4, 2), p.src):set_hidden()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
+from spinn2emu.population import column_label
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import interface_name
 from spinn2host.mapping import layer_of
@@ -110,12 +111,18 @@ def quad_name(quad: int) -> str:
 
 
 def pe_labels(trace: Trace, pes: Sequence[int]) -> list[str]:
-    """What each PE is: its program's name, with the layer's number from the keys that it sends if there are several."""
+    """What each PE is, as matplotlib has texts: its population, or else its program's name, with the layer's number if
+    there are several, from the keys that it sends.
+    """
     programs = {pe: trace.meta.pes[interface_name(pe)].program for pe in pes if interface_name(pe) in trace.meta.pes}
     layers = np.full(spec.PES.value + 1, -1)
     layers[trace.events["source"]] = layer_of(trace.events["key"])
     labels = []
     for pe in pes:
+        part = trace.meta.parts.get(interface_name(pe))
+        if part is not None:
+            labels.append(column_label(part.population, part.first).replace("$", r"\$"))
+            continue
         program = programs.get(pe, "").removesuffix(".py").rpartition(".")[2].rpartition("/")[2]
         labels.append(f"layer {layers[pe]}" if program == "layer" and layers[pe] >= 0 else program)
     return labels

@@ -13,7 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import Event, interface_name
+from spinn2emu.trace.schema import INTERFACES, Event, Part, interface_name
+from spinn2emu.trace.table import neurons
 from spinn2host.mapping import index_of
 from spinn2host.traces import phases
 from spinn2host.traces.plot import choose
@@ -48,7 +49,7 @@ THIN = 200_000
 
 @dataclass
 class _Points:
-    """Arrays (n,): tick, PE whose neuron it is, number of the neuron, and value (float32, of errors)."""
+    """Arrays (n,): tick, PE whose neuron it is, number of the neuron in it, and value (float32, of errors)."""
 
     tick: NDArray[np.int64]
     pe: NDArray[np.int64]
@@ -67,9 +68,10 @@ class _Points:
 def raster(trace: Trace, pes: Sequence[int] | None = None, ticks: choose.Ticks | None = None) -> TraceFigure:
     """Spikes at the PE that sends them, and errors at the neuron that they are for, over virtual time.
 
-    A neuron's number is in bits 15:0 of the key. In EventProp the error of a spike comes as long behind the middle of
-    a step as the spike before it. Shaded is the phase that most PEs of the chip
-    were in, whichever are shown. Size and direction of an error's triangle: its magnitude and sign.
+    A neuron's number is in the bits of the key that the trace names, for PEs of a population, else in bits 15:0. In
+    EventProp the error of a spike comes as long behind the middle of a step as the spike before it. Shaded is the phase
+    that most PEs of the chip were in, whichever are shown. Size and direction of an error's triangle: its magnitude and
+    sign.
     pes: ids; ticks: (first, end). Without them a part of a large trace is chosen, and the figure says which.
     Raises ConfigError if there are no spikes and errors.
     """
@@ -102,9 +104,12 @@ def raster(trace: Trace, pes: Sequence[int] | None = None, ticks: choose.Ticks |
     _label_bands(axes, trace, bands, (height - 1.3) / bands.lower[-1])
     _label_time(axes, ticks)
     legend_above(axes, handles, [str(handle.get_label()) for handle in handles])
+    parts = [_part(trace, pe) for pe in rows]
     figure.contents = {
         "points": {name: len(points) for name, points in shown.items()},
-        "pes": [interface_name(pe) for pe in rows], "ticks": [ticks[0], ticks[1] - 1],
+        "pes": [interface_name(pe) for pe in rows],
+        "populations": [part.population or None for part in parts], "first": [part.first for part in parts],
+        "ticks": [ticks[0], ticks[1] - 1],
         "phases": [span._asdict() for span in spans],
     }  # fmt: skip
     return figure
@@ -118,17 +123,24 @@ def _series(trace: Trace, events: NDArray[np.void]) -> dict[str, _Points]:
     errors = events[error & received] if (error & received).any() else events[error & sent]
     dropped = events["event"] >= Event.UNROUTED
     return {
-        "spike": _points(spikes, np.zeros(len(spikes), np.bool_)),
-        "error": _points(errors, np.ones(len(errors), np.bool_)),
-        "dropped": _points(events[dropped], error[dropped]),
+        "spike": _points(trace, spikes, np.zeros(len(spikes), np.bool_)),
+        "error": _points(trace, errors, np.ones(len(errors), np.bool_)),
+        "dropped": _points(trace, events[dropped], error[dropped]),
     }
 
 
-def _points(events: NDArray[np.void], to_target: NDArray[np.bool_]) -> _Points:
+def _part(trace: Trace, pe: int) -> Part:
+    return trace.meta.parts.get(interface_name(pe), Part(""))
+
+
+def _points(trace: Trace, events: NDArray[np.void], to_target: NDArray[np.bool_]) -> _Points:
     at_target = choose.is_pe(events["target"]) & to_target
     pe = np.where(at_target, events["target"], events["source"]).astype(np.int64)
     value = np.ascontiguousarray(events["payload"][:, 0]).view(np.float32)
-    return _Points(events["tick"].astype(np.int64), pe, index_of(events["key"]), value)
+    known = neurons(Trace(events, trace.meta))
+    first = np.array([_part(trace, number).first for number in range(INTERFACES)])
+    neuron = np.where((known >= 0) & ~at_target, known - first[events["source"]], index_of(events["key"]))
+    return _Points(events["tick"].astype(np.int64), pe, neuron, value)
 
 
 def _first_quad(present: NDArray[np.int64]) -> tuple[list[int], str | None]:
@@ -250,7 +262,7 @@ def _label_bands(axes: Axes, trace: Trace, bands: _Bands, inch: float) -> None:
     ]
     if ends:
         right = axes.secondary_yaxis("right")
-        right.set_yticks(bands.y(*np.array(ends).T), [str(neuron) for _, neuron in ends])
+        right.set_yticks(bands.y(*np.array(ends).T), [str(_part(trace, pe).first + neuron) for pe, neuron in ends])
         right.tick_params(length=2, labelsize=6)
         axes.text(1.005, 1.015, "neuron", transform=axes.transAxes, fontsize=6.5, va="bottom")
 

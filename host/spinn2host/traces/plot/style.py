@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from functools import wraps
 from io import BytesIO
@@ -105,7 +106,7 @@ def new_figure(width: float, height: float, trace: Trace, notes: Iterable[str]) 
     figure = TraceFigure(figsize=(width, height + 0.11 * len(wrapped)), layout="constrained")
     figure.notes, figure.contents = notes, {}
     if wrapped:
-        figure.supxlabel("\n".join(wrapped), x=0.01, ha="left", fontsize=6.5, color=GREY)
+        figure.supxlabel("\n".join(wrapped), x=0.01, ha="left", fontsize=6.5, color=GREY, parse_math=False)
     return figure
 
 
@@ -155,7 +156,9 @@ def to_bytes(figure: Figure, kind: str) -> bytes:
     undated = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     buffer = BytesIO()
     dpi = PNG_DPI if kind == "png" else VECTOR_DPI
-    figure.savefig(buffer, format=kind, dpi=dpi, metadata=undated[kind])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # names are in any script
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=undated[kind])
     return buffer.getvalue()
 
 
