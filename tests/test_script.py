@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,12 +35,16 @@ SCRIPTS = Path(__file__).parent / "scripts"
 
 
 def run_script(
-    script: Path, *arguments: str, options: Sequence[str] = (), chip: str = "", stdin: str = ""
+    script: Path | str, *arguments: str, options: Sequence[str] = (), chip: str = "", **run: Any
 ) -> subprocess.CompletedProcess[str]:
-    """`spinn2emu [--chip CHIP] script OPTIONS SCRIPT ARGUMENTS`."""
+    """`spinn2emu [--chip CHIP] script OPTIONS SCRIPT ARGUMENTS`, without the lines about what is compiled: that depends
+    on what was run before."""
     words = [*(["--chip", chip] if chip else []), "script", *options, str(script), *arguments]
     command = [sys.executable, "-m", "spinn2host.cli.main", *words]
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, **{"input": "", **run})
+    lines = done.stderr.splitlines(keepends=True)
+    done.stderr = "".join(line for line in lines if not line.startswith("spinn2emu: compiling "))
+    return done
 
 
 def voltages(result: object, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], list[float]]]:
@@ -81,11 +88,61 @@ if __name__ == "__main__":
     code = "from spinnaker2 import snn; print(snn.Population.__module__)"
     sys.exit(7 if subprocess.run([sys.executable, "-c", code]).returncode == 0 else 1)
 """)
-    done = run_script(script, "--json", "-n", "3", stdin="a line\n")
+    done = run_script(script, "--json", "-n", "3", input="a line\n")
     assert (done.returncode, done.stderr) == (7, "that was ours\n")
     assert done.stdout == "['--json', '-n', '3'] 5 a line\nspinn2host.spinnaker2.snn\n"
     with pytest.raises(ModuleNotFoundError):
         import spinnaker2  # noqa: F401
+
+
+def test_another_spinnaker2_is_not_used_wherever_it_lies(tmp_path: Path) -> None:
+    for place in ("beside", "inserted", "on the path"):
+        package = tmp_path / place / "spinnaker2"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("raise SystemExit('that of the path')\n")
+    (tmp_path / "on the path" / "sitecustomize.py").write_text("print('a site of its own')\n")
+    script = tmp_path / "beside" / "main.py"
+    script.write_text("import sys\nsys.path.insert(0, sys.argv[1])\n" + RUN)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "on the path")}
+    done = run_script(script, str(tmp_path / "inserted"), env=environment)
+    assert done.stdout == "a site of its own\n" * 2 + SPIKES  # of the command, and of the script
+    package = tmp_path / "inserted" / "spinnaker2"
+    assert done.stderr == f"spinn2emu: this is the emulator's spinnaker2, not that of {package}\n"
+
+
+def test_a_script_may_have_processes_and_threads_and_end_as_it_likes(tmp_path: Path) -> None:
+    script = tmp_path / "-many.py"
+    script.write_text(
+        NETWORK
+        + """
+import os, signal, threading
+from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
+
+def work(ticks):
+    hardware.SpiNNaker2Chip().run(network, ticks)
+    return neurons.get_spikes()[0]
+
+if __name__ == "__main__":
+    print(work(10))
+    for way in ("fork", "spawn"):
+        with get_context(way).Pool(1) as pool:
+            print(pool.map(work, [3, 10]))
+    with ThreadPoolExecutor(2) as threads:
+        print(list(threads.map(work, [10, 10])))
+    thread = threading.Thread(target=work, args=(-1,))
+    thread.start()
+    thread.join()
+    print("done", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    done = run_script("-many.py", options=["--"], cwd=tmp_path)
+    assert done.stdout == "[2, 5]\n[[2], [2, 5]]\n[[2], [2, 5]]\n[[2, 5], [2, 5]]\ndone\n", done.stderr
+    assert done.returncode == -signal.SIGKILL
+    assert "ConfigError: timesteps is a whole number from 0 on, not -1\n" in done.stderr
+    assert "in work" in done.stderr and "spinn2host" not in done.stderr and "Traceback" not in done.stderr
+    # that no chip is left, the fixture of all tests says at their end
 
 
 def test_errors_show_the_scripts_lines_and_end_it_with_their_code(tmp_path: Path) -> None:
@@ -104,6 +161,8 @@ def test_errors_show_the_scripts_lines_and_end_it_with_their_code(tmp_path: Path
     script.write_text(RUN)
     assert run_script(script, chip="nobody").returncode == 3
     assert run_script(tmp_path / "absent.py").returncode == 2
+    done = run_script(script, chip="nobody", options=["--loop", "python"])
+    assert done.returncode == 2 and "--loop is for a chip of the script's own: chip nobody was" in done.stderr
 
 
 def test_weights_with_fractions_are_rounded_or_refused(tmp_path: Path) -> None:

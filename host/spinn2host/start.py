@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -92,20 +93,27 @@ def start_supervisor(directory: Path, owner: int, options: dict[str, Any], lock:
 def await_supervisor(process: subprocess.Popen[str], directory: Path) -> None:
     """Waits until the supervisor is ready. Raises PeDied or DeadlineExceeded, with the end of its log."""
     assert process.stdout is not None
-    if not readable([process.stdout], START_DEADLINE_S):
+    end, said = time.monotonic() + START_DEADLINE_S, b""
+    while readable([process.stdout], max(0.0, end - time.monotonic())):
+        part = os.read(process.stdout.fileno(), 4096)
+        said += part
+        if b"ready\n" in said.splitlines(keepends=True):  # a user's sitecustomize may print what it likes
+            return
+        if not part:
+            break
+    else:
         raise DeadlineExceeded(
             f"the chip's supervisor was not ready within {START_DEADLINE_S:.0f} s. {log_tail(directory)}".rstrip(),
             op="boot", deadline=START_DEADLINE_S,
         )  # fmt: skip
-    if process.stdout.readline().strip() != "ready":
-        end = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # `discard` reaps it, with its process group
-        assert end is not None
-        exited = end.si_code == os.CLD_EXITED
-        how = f"exit code {end.si_status}" if exited else f"killed by {signal.Signals(end.si_status).name}"
-        raise PeDied(
-            f"the chip's supervisor did not start ({how}): {log_tail(directory) or 'it said nothing'}", pe=0,
-            name="supervisor", program="", tick=-1, cause=how,
-        )  # fmt: skip
+    status = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # `discard` reaps it, with its process group
+    assert status is not None
+    exited = status.si_code == os.CLD_EXITED
+    how = f"exit code {status.si_status}" if exited else f"killed by {signal.Signals(status.si_status).name}"
+    raise PeDied(
+        f"the chip's supervisor did not start ({how}): {log_tail(directory) or 'it said nothing'}", pe=0,
+        name="supervisor", program="", tick=-1, cause=how,
+    )  # fmt: skip
 
 
 def discard(process: subprocess.Popen[str]) -> None:

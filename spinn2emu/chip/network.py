@@ -109,7 +109,8 @@ class Network:
         """
         if anew and self.tracing is not None:
             raise ConfigError(
-                f"the chip is traced to {self.tracing.path}, its time cannot begin again: stop the trace first",
+                f"the chip is traced to {self.tracing.path}, its time cannot begin again: stop the trace first "
+                "(`spinn2emu script` and `train` have --trace)",
                 path=str(self.tracing.path),
             )  # fmt: skip
         if self.tracing is not None:

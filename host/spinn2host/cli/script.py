@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from spinn2host import script_path
-from spinn2host.cli.common import cores_option, pass_chip_name
+from spinn2host.cli.common import cores_option, given
 from spinn2host.cli.trace_options import take_capture, trace_option
 from spinn2host.spinnaker2.settings import Settings
 
@@ -21,12 +21,12 @@ FOLDER = str(Path(script_path.__file__).parent)
 @click.argument("file", metavar="FILE.py", type=click.Path())
 @click.argument("arguments", metavar="[ARGS]…", nargs=-1, type=click.UNPROCESSED)
 @click.option("--strict-weights", is_flag=True, help="Refuse weights with fractions instead of rounding them.")
-@click.option("--strict", is_flag=True, help="Kernels check every index; slow.")
+@click.option("--strict", is_flag=True, help="Check every array index in kernels: slower, finds errors.")
 @trace_option
 @cores_option
-@pass_chip_name
+@click.pass_context
 def script(
-    name: str | None, file: str, arguments: tuple[str, ...], strict_weights: bool, strict: bool,
+    context: click.Context, file: str, arguments: tuple[str, ...], strict_weights: bool, strict: bool,
     trace_file: Path | None, cores: list[int] | None, loop: Literal["compiled", "python"], **options: Any,
 ) -> None:  # fmt: skip
     """Run a script of py-spinnaker2, unmodified, on the emulated chip.
@@ -42,6 +42,10 @@ def script(
       spinn2emu script --trace packets.pcapng classifier.py
       spinn2emu --chip desk script classifier.py
     """
+    name: str | None = context.obj
+    for option in ("cores", "loop", "strict"):
+        if name is not None and given(context, option):
+            raise click.UsageError(f"--{option} is for a chip of the script's own: chip {name} was booted with its own")
     trace = take_capture(trace_file, options) or {}
     if trace:
         trace["path"] = os.path.abspath(trace["path"])
@@ -53,4 +57,5 @@ def script(
     environment["PYTHONPATH"] = os.pathsep.join(path)
     sys.stdout.flush()
     sys.stderr.flush()
+    file = os.path.join(".", file) if file.startswith("-") else file  # no option of Python
     os.execve(sys.executable, [sys.executable, file, *arguments], environment)

@@ -21,7 +21,8 @@ from spinn2host.cli.trace_options import capture_options, take_capture
 def record(name: str | None, file: Path, command: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Record the packets of a chip in FILE.pcapng, or FILE.pcapng.zst, while COMMAND runs.
 
-    COMMAND finds the chip in $SPINN2EMU_CHIP. The exit code is its own. (`train` has a chip of its own, and --trace.)
+    COMMAND finds the chip in $SPINN2EMU_CHIP. The exit code is its own. (`train` and `script`, which begin time anew,
+    have --trace.)
 
     \b
     Examples:

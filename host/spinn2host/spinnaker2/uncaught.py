@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +13,9 @@ import spinn2emu
 import spinn2host
 from spinn2emu.errors import Spinn2Error
 
-OURS = tuple(str(Path(package.__file__ or "").parent) for package in (spinn2emu, spinn2host))
+HIDDEN = (*(f"{Path(package.__file__ or '').parent}{os.sep}" for package in (spinn2emu, spinn2host)),
+          threading.__file__)  # fmt: skip
+"""Files whose lines say nothing to the script's author."""
 
 
 def show_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -19,7 +23,18 @@ def show_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
     if not isinstance(error, Spinn2Error):
         sys.__excepthook__(kind, error, trace)
         return
-    frames = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith(OURS)]
-    lines = traceback.format_list(frames)
-    print("".join(lines) + f"{kind.__name__}: {error.message}", file=sys.stderr)
+    _show(error, trace)
     raise SystemExit(error.exit_code)
+
+
+def show_uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
+    """The same for `threading.excepthook`: ends the thread, as any error does, and not the script."""
+    if isinstance(arguments.exc_value, Spinn2Error):
+        _show(arguments.exc_value, arguments.exc_traceback)
+    else:
+        threading.__excepthook__(arguments)
+
+
+def _show(error: Spinn2Error, trace: TracebackType | None) -> None:
+    frames = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith(HIDDEN)]
+    print("".join(traceback.format_list(frames)) + f"{type(error).__name__}: {error.message}", file=sys.stderr)

@@ -4,13 +4,15 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
+from spinn2emu.progress import listen
 from spinn2host import spinnaker2
-from spinn2host.spinnaker2.messages import warn
+from spinn2host.spinnaker2.messages import say, warn
 from spinn2host.spinnaker2.names import refuse_module
-from spinn2host.spinnaker2.uncaught import show_uncaught
+from spinn2host.spinnaker2.uncaught import show_uncaught, show_uncaught_in_thread
 
 REAL = spinnaker2.__name__
 
@@ -53,4 +55,5 @@ def _look_for_another() -> None:
 _look_for_another()
 sys.meta_path.insert(0, _Alias())
 sys.modules[__name__] = spinnaker2
-sys.excepthook = show_uncaught
+sys.excepthook, threading.excepthook = show_uncaught, show_uncaught_in_thread
+listen(say)  # what compiles the first time takes long
