@@ -21,6 +21,32 @@ from spinn2host.spinnaker2.layout import map_network, part_key
 pytestmark = pytest.mark.usefixtures("board")
 
 
+SHAPES = [
+    {"in_height": 6, "in_width": 5},
+    {"in_height": 6, "in_width": 5, "pad_top": 1, "pad_left": 2},
+    {"in_height": 6, "in_width": 5, "pad_bottom": 2, "pad_right": 1, "stride_y": 2},
+    {"in_height": 7, "in_width": 9, "stride_x": 3, "stride_y": 2, "pad_top": 1, "pad_right": 1},
+    {"in_height": 9, "in_width": 11, "pool_x": 2, "pool_y": 3, "pad_left": 1},
+    {"in_height": 11, "in_width": 13, "pool_x": 3, "pool_y": 2, "stride_x": 2, "pad_top": 2, "pad_bottom": 1},
+]
+
+
+def convolution(rng: np.random.Generator, params: dict[str, int], kernel: tuple[int, int], most: int) -> list[Any]:
+    """Two channels of spikes, three of neurons, and the convolution between them."""
+    pool_y, pool_x = params.get("pool_y", 1), params.get("pool_x", 1)
+    height = params["in_height"] // pool_y + params.get("pad_top", 0) + params.get("pad_bottom", 0) - kernel[0]
+    width = params["in_width"] // pool_x + params.get("pad_left", 0) + params.get("pad_right", 0) - kernel[1]
+    size = 3 * (height // params.get("stride_y", 1) + 1) * (width // params.get("stride_x", 1) + 1)
+    n = 2 * params["in_height"] * params["in_width"]
+    stim = snn.Population(n, "spike_list", {i: np.flatnonzero(rng.random(8) < 0.5).tolist() for i in range(n)})
+    pop = small(size, "lif_conv2d", threshold=150.0, alpha_decay=0.75, i_offset=rng.uniform(0, 300, size))
+    pop.set_max_atoms_per_core(most)
+    stim.set_max_atoms_per_core(3 * most if most < 80 else most)
+    weights = rng.integers(-128, 128, (2, 3, *kernel)).astype(np.int8)
+    weights.flat[0] = -128
+    return [stim, pop, snn.Conv2DProjection(stim, pop, weights, params)]
+
+
 # --- random networks --------------------------------------------------------------------------------------------------
 
 
@@ -65,6 +91,8 @@ def test_the_way_a_chip_was_booted_does_not_matter(
     options: dict[str, Any], chips: Chips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual, other = DENSE.build(), DENSE.build()
+    for net in (usual, other):
+        net.add(*convolution(np.random.default_rng(3), SHAPES[5], (2, 3), 17))
     run(usual, DENSE.ticks)
     monkeypatch.setattr(hardware, "_private_chip", lambda: chips(**options))
     run(other, DENSE.ticks)
@@ -246,31 +274,6 @@ def test_a_neuron_can_get_65535_in_a_tick() -> None:
 
 
 # --- convolutions -----------------------------------------------------------------------------------------------------
-
-SHAPES = [
-    {"in_height": 6, "in_width": 5},
-    {"in_height": 6, "in_width": 5, "pad_top": 1, "pad_left": 2},
-    {"in_height": 6, "in_width": 5, "pad_bottom": 2, "pad_right": 1, "stride_y": 2},
-    {"in_height": 7, "in_width": 9, "stride_x": 3, "stride_y": 2, "pad_top": 1, "pad_right": 1},
-    {"in_height": 9, "in_width": 11, "pool_x": 2, "pool_y": 3, "pad_left": 1},
-    {"in_height": 11, "in_width": 13, "pool_x": 3, "pool_y": 2, "stride_x": 2, "pad_top": 2, "pad_bottom": 1},
-]
-
-
-def convolution(rng: np.random.Generator, params: dict[str, int], kernel: tuple[int, int], most: int) -> list[Any]:
-    """Two channels of spikes, three of neurons, and the convolution between them."""
-    pool_y, pool_x = params.get("pool_y", 1), params.get("pool_x", 1)
-    height = params["in_height"] // pool_y + params.get("pad_top", 0) + params.get("pad_bottom", 0) - kernel[0]
-    width = params["in_width"] // pool_x + params.get("pad_left", 0) + params.get("pad_right", 0) - kernel[1]
-    size = 3 * (height // params.get("stride_y", 1) + 1) * (width // params.get("stride_x", 1) + 1)
-    n = 2 * params["in_height"] * params["in_width"]
-    stim = snn.Population(n, "spike_list", {i: np.flatnonzero(rng.random(8) < 0.5).tolist() for i in range(n)})
-    pop = small(size, "lif_conv2d", threshold=150.0, alpha_decay=0.75, i_offset=rng.uniform(0, 300, size))
-    pop.set_max_atoms_per_core(most)
-    stim.set_max_atoms_per_core(3 * most if most < 80 else most)
-    weights = rng.integers(-128, 128, (2, 3, *kernel)).astype(np.int8)
-    weights.flat[0] = -128
-    return [stim, pop, snn.Conv2DProjection(stim, pop, weights, params)]
 
 
 @pytest.mark.parametrize("most", [17, 256])
