@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from spinn2emu.jit import inlined
-from spinn2emu.router.state import DRAINS, POLICIES, Counter, PeCounter
+from spinn2emu.router.state import DRAINS, MAX_IDS, POLICIES, Counter, PeCounter
 from spinn2emu.trace.capture import record
 from spinn2emu.trace.schema import Event
 
 _LOST, _STALLED, _FIFO_LOST = int(Counter.FIFO_DROPPED), int(Counter.FIFO_STALLED), int(PeCounter.FIFO_LOST)
-_FIFO_FULL = int(Event.FIFO_FULL)
+_FIFO_FULL, _IDS, _SOURCE_BITS = int(Event.FIFO_FULL), MAX_IDS, 16
+_SOURCES = (1 << _SOURCE_BITS) - 1
 _STALL, _DROP, _PER_TICK = POLICIES.index("stall"), POLICIES.index("drop"), DRAINS.index("tick")
 
 
 @inlined
 def _rank(packet):  # type: ignore[no-untyped-def]
     """Sort key of the canonical order: tick, then source; a source's packets arrive in sequence."""
-    return np.int64(packet.tick) << 16 | np.int64(packet.source)
+    return np.int64(packet.tick) << _SOURCE_BITS | np.int64(packet.source)
 
 
 @inlined
@@ -27,18 +28,22 @@ def sort(router, pe, chosen):  # type: ignore[no-untyped-def]
     What a source sends in a tick arrives as one run, or few, in sequence: only the runs are sorted.
     """
     work, packets = router.work, router.queues.packets[pe]
-    runs, sorted_already = 0, True
+    runs, sorted_already, one_tick = 0, True, True
     for i in range(chosen):
         rank = _rank(packets[work.chosen[i]])
         if runs == 0 or rank != work.ranks[runs - 1]:
             sorted_already &= runs == 0 or rank > work.ranks[runs - 1]
+            one_tick &= runs == 0 or rank >> _SOURCE_BITS == work.ranks[0] >> _SOURCE_BITS
             work.ranks[runs] = rank
             work.runs[runs] = i
             runs += 1
     if sorted_already:
         return
     work.runs[runs] = chosen
-    _sort_runs(work, runs)
+    if one_tick:
+        _sort_sources(work, runs)
+    else:
+        _sort_runs(work, runs)
     n = 0
     for r in range(runs):
         for i in range(work.runs[work.by_rank[r]], work.runs[work.by_rank[r] + 1]):
@@ -46,6 +51,21 @@ def sort(router, pe, chosen):  # type: ignore[no-untyped-def]
             n += 1
     for i in range(chosen):
         work.chosen[i] = work.order[i]
+
+
+@inlined
+def _sort_sources(work, count):  # type: ignore[no-untyped-def]
+    """As `_sort_runs`, where all ticks are the same: counts the runs of every source."""
+    ranks, place = work.ranks, work.source_place
+    place[:] = 0
+    for r in range(count):
+        place[(ranks[r] & _SOURCES) + 1] += 1
+    for source in range(_IDS):
+        place[source + 1] += place[source]
+    for r in range(count):
+        source = ranks[r] & _SOURCES
+        work.by_rank[place[source]] = r
+        place[source] += 1
 
 
 @inlined

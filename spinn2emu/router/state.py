@@ -149,6 +149,7 @@ WORK = np.dtype([
     ("ranks", "<i8", (_SIZE,)),
     ("by_rank", "<i8", (_SIZE,)),
     ("spare", "<i8", (_SIZE,)),
+    ("source_place", "<i8", (MAX_IDS + 1,)),
     ("identities", "u1", (MAX_IDS + MAX_ROUTERS, 4)),
     ("sender", "u1", (4,)),  # the identity of whom the frame `into` is from
     # what is kept for each other router: whole frames, in places of the size of a packet, behind them packets of the
