@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,8 @@ def test_synapses_count(sources: int, delayed: bool) -> None:
     rows = np.zeros((sources * 200, 4), int)
     rows[:, :3] = np.column_stack([*np.divmod(np.arange(sources * 200), 200), np.ones(sources * 200, int)])
     layout = limits(network(stim, pop, snn.Projection(stim, pop, rows)), 100)
-    most = max(part.neurons for part in layout.of(pop))
-    for n, fits in ((most, True), (most + 1, False)):
+    largest = max(part.neurons for part in layout.of(pop))
+    for n, fits in ((largest, True), (largest + 1, False)):
         p = {
             "n": n, "currents": False, "delays": delayed, "entries": -(-sources // 250), "rows": sources,
             "words": n * sources, "ticks": 100, "record_spikes": True,
@@ -126,9 +127,44 @@ def test_synapses_count(sources: int, delayed: bool) -> None:
 def test_spike_lists_are_split_by_what_fits() -> None:
     stim = snn.Population(30, "spike_list", {i: range(1500) for i in range(30)}, record=["spikes"])
     layout = limits(network(stim), 1500)
-    most = max(part.neurons for part in layout.of(stim))
-    assert linked(memory.SPIKES, {"n": most + 1, "events": (most + 1) * 1500}) > memory.DATA_BYTES
-    assert len(layout.of(stim)) == -(-30 // most)
+    largest = max(part.neurons for part in layout.of(stim))
+    assert linked(memory.SPIKES, {"n": largest + 1, "events": (largest + 1) * 1500}) > memory.DATA_BYTES
+    assert len(layout.of(stim)) == -(-30 // largest)
+
+
+def most(fits: Callable[[int], bool]) -> int:
+    """The largest number that fits."""
+    low, high = 0, 1 << 20
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+@pytest.mark.parametrize("projections", [1, 2])
+@pytest.mark.parametrize("convolved", [False, True])
+def test_a_run_may_be_as_long_as_the_linker_allows(projections: int, convolved: bool) -> None:
+    stim, pop = snn.Population(130, "spike_list", {}, record=[]), small(3, "lif_conv2d", record=["v"])
+    stim.set_max_atoms_per_core(100)
+    net = network(stim, pop)
+    p: dict[str, Any] = {"n": 3, "currents": False, "delays": False, "entries": 2, "record_v": True}
+    if convolved:
+        kernels = np.ones((1, 3, 13, 10))
+        for source in [stim, snn.Population(130, "spike_list", {}, record=[])][:projections]:
+            net.add(source, snn.Conv2DProjection(source, pop, kernels, {"in_height": 13, "in_width": 10}))
+        p |= {"convolutions": projections, "kernels": 390 * projections, "entries": 1 + projections}
+    else:
+        for _ in range(projections):
+            net.add(snn.Projection(stim, pop, [[i, j, 1, 0] for i in range(130) for j in range(3)]))
+        p |= {"rows": 130, "words": 390 * projections}
+
+    def in_one_part(ticks: int) -> bool:
+        try:
+            return len(limits(net, ticks).of(pop)) == 1
+        except SramOverflow:
+            return False
+
+    assert most(in_one_part) == most(lambda ticks: linked(memory.NEURONS, p | {"ticks": ticks}) <= memory.DATA_BYTES)
 
 
 @pytest.mark.parametrize("target_first", [True, False])
