@@ -16,8 +16,10 @@ import pytest
 
 from spinn2emu.trace.file import read_trace
 from spinn2emu.trace.schema import Event
+from spinn2emu.trace.table import columns
 from spinn2host.chip import Chip
 from spinn2host.progress_bar import progress_bar
+from spinn2host.traces.expression import select
 
 NETWORK = """
 from spinnaker2 import hardware, snn
@@ -199,6 +201,10 @@ def test_every_run_has_a_trace_of_its_own(tmp_path: Path, desk: str) -> None:
     assert [str(file) in done.stderr for file in files] == [True, True]
     for file, sent in zip(files, (6, 3), strict=True):
         assert np.count_nonzero(read_trace(file).events["event"] == Event.SENT) == sent
+    packets = columns(select(read_trace(files[0]), "event == sent"))
+    found = sorted(zip(*(packets[name].tolist() for name in ("population", "neuron", "tick")), strict=True))
+    assert found == [("neurons", 0, 2), ("neurons", 0, 5), ("neurons", 2, 4),
+                     ("stimulus", 0, 1), ("stimulus", 0, 4), ("stimulus", 1, 2)]  # fmt: skip
 
 
 def test_a_bar_is_shown_on_terminals_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -311,6 +311,10 @@ def test_spikes_of_a_tick_leave_in_the_order_of_neurons(chip: Chip) -> None:
     for part in layout.parts:
         keys = [part_key(part) + i for i in range(part.neurons)]
         assert sent[part.pe] == keys, part
+    named = {row["id"]: (row["population"], row["first"]) for row in chip.ps() if row["program"]}
+    assert (
+        named == {part.pe: (part.population.name, part.first) for part in layout.parts} and named[layout.parts[1].pe][1]
+    )
 
 
 def test_records_have_the_chips_words(chip: Chip) -> None:

@@ -22,6 +22,7 @@ from spinn2host.chip import Chip, PeProgram
 from spinn2host.cli.main import run
 from spinn2host.traces import plot
 from spinn2host.traces.expression import select
+from spinn2host.traces.nir import sent_events
 
 TRACE = population_trace()
 Capture = pytest.CaptureFixture[str]
@@ -156,6 +157,12 @@ def test_any_name_can_be_drawn(tmp_path: Path, recwarn: pytest.WarningsRecorder)
         plot.save(plot.raster(chosen), tmp_path / "f.svg")
         plot.save(plot.sequence(chosen), tmp_path / "f.png")
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_events_of_nir_count_the_neurons_of_a_population() -> None:
+    assert [(events.pe, events.idx.tolist()) for events in sent_events(TRACE)] == [
+        ("1.1.0", [[3]]), ("1.1.1", [[57]]), ("1.1.2", [[200]]), ("1.1.3", [[0xFFFF]]),
+    ]  # fmt: skip
 
 
 # --- the chip --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,25 +67,29 @@ def head(meta: Meta) -> bytes:
         (HARDWARE, b"SpiNNaker2 (emulated)"), (APPLICATION, f"spinn2emu {RELEASE}".encode()), *comments,
     )  # fmt: skip
     parts = [block(SECTION, struct.pack("<IHHq", MAGIC, 1, 0, -1) + about)]
+    names = names_of(meta)
     for number in range(INTERFACES):
         pairs = [
             (IF_NAME, interface_name(number).encode()),
-            (IF_DESCRIPTION, describe(meta, number).encode()[:MOST_OPTION_BYTES]),
+            (IF_DESCRIPTION, describe(meta, number, names).encode()[:MOST_OPTION_BYTES]),
             (IF_TSRESOL, bytes([NANOSECONDS])),
         ]  # fmt: skip
         parts.append(block(INTERFACE, struct.pack("<HHI", LINKTYPE, 0, 0) + options(*pairs)))
     return b"".join(parts)
 
 
-def describe(meta: Meta, number: int) -> str:
-    """An interface: its program, and the populations and types that numbers stand for, which a dissector finds nowhere
-    else.
-    """
+def describe(meta: Meta, number: int, names: Sequence[str] | None = None) -> str:
+    """An interface: its program, and `names_of` the trace."""
     name = interface_name(number)
+    names = names_of(meta) if names is None else names
+    return "; ".join([meta.pes[name].program, *names] if name in meta.pes else names)
+
+
+def names_of(meta: Meta) -> list[str]:
+    """The populations and types that numbers stand for, which a dissector finds nowhere else."""
     own = list(enumerate(meta.types))[len(CHIP_TYPES) :]
     types = ["types: " + ", ".join(f"{i} {kind}" for i, kind in own)] if own else []
-    rest = [*([_populations(meta)] if meta.parts else []), *types]
-    return "; ".join([meta.pes[name].program, *rest] if name in meta.pes else rest)
+    return [*([_populations(meta)] if meta.parts else []), *types]
 
 
 def _populations(meta: Meta) -> str:

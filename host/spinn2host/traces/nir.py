@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from spinn2emu import spec
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import Event, payload_words, source_name
-from spinn2emu.trace.table import extra, values
+from spinn2emu.trace.table import extra, neurons, values
 from spinn2host.mapping import index_of
 
 
 class Events(NamedTuple):
     """What one output port of a PE sent, with the arguments of nir.EventData, or nir.ValuedEventData if it has values.
 
-    idx (1, n) int64: the key's low 16 bits; time (1, n) float64: s since tick 0, of the sending; value (1, n) float32:
-    first payload word, or None if no packet has one (a packet without: NaN). n_neurons: highest idx + 1; t_max: s to
-    the end of the last tick of the trace.
+    idx (1, n) int64: the neuron in its population, without one the key's low 16 bits; time (1, n) float64: s since
+    tick 0, of the sending; value (1, n) float32: first payload word, or None if no packet has one (a packet without:
+    NaN). n_neurons: highest idx + 1; t_max: s to the end of the last tick of the trace.
     """
 
     pe: str
@@ -46,7 +46,8 @@ def sent_events(trace: Trace) -> Iterator[Events]:
             continue
         events = sent[rows]
         source, out = int(events["source"][0]), int(events["out"][0])
-        idx = index_of(events["key"])[None]
+        neuron = neurons(Trace(events, trace.meta))
+        idx = np.where(neuron >= 0, neuron, index_of(events["key"]))[None]
         value = values(events)[None] if payload_words(events).any() else None
         port = trace.meta.name_of("outputs", source, out)
         times = _seconds(events["time"].astype(np.int64))[None]
