@@ -333,8 +333,9 @@ def test_requests_of_others_do_no_harm(chips: Chips, programs: dict[str, str]) -
     with chip.events() as events:
         request(chip, "hush", listener=events.number + 1)
         with pytest.raises(ConfigError, match="nobody listens any more"):
-            request(chip, "fetch", listener=events.number + 1)
-        for content in ({}, {"listener": "one"}, {"listener": events.number, "timeout": float("nan")}):
+            request(chip, "fetch", listener=events.number + 1, batches=0)
+        nan = {"listener": events.number, "batches": 0, "timeout": float("nan")}
+        for content in ({}, {"listener": "one", "batches": 0}, {"listener": events.number}, nan):
             with pytest.raises(ProtocolError):
                 request(chip, "fetch", **content)
         with pytest.raises(ProtocolError):
@@ -368,7 +369,7 @@ def test_what_was_complete_is_handed_over_before_a_failure_and_another_run(
     sources(chip, programs, {A: 1})
     with Chip(chip.directory) as other, other.events() as events:
         chip.start(20, window=10)
-        other.request("fetch", listener=events.number, timeout=0.0)
+        other.request("fetch", listener=events.number, batches=0, timeout=0.0)
         wait_until("the window to end", lambda: chip.info()["tick"] == 10)
         pid = chip.info()["pids"]["pe 7.5.0"]
         os.kill(pid, signal.SIGKILL)
@@ -380,16 +381,45 @@ def test_what_was_complete_is_handed_over_before_a_failure_and_another_run(
         assert heard == list(range(10))
 
 
+def test_an_answer_that_did_not_arrive_is_given_again(
+    chips: Chips, programs: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the listener waits: nothing is missing when it goes on."""
+    chip = chips(cores=[])
+    sources(chip, programs, {A: 1})
+    heard: list[int] = []
+    original, count = chip.request, 0
+
+    def interrupted(op: str, *arguments: Any, **content: Any) -> dict[str, Any]:
+        nonlocal count
+        reply = original(op, *arguments, **content)
+        count += op == "fetch" and bool(reply["packets"])
+        if op == "fetch" and reply["packets"] and count % 2:
+            raise KeyboardInterrupt
+        return reply
+
+    monkeypatch.setattr(chip, "request", interrupted)
+    with chip.events() as events:
+        chip.start(50, window=10)
+        while len(heard) < 50:
+            try:
+                for packet in events:
+                    heard.append(packet.tick)
+            except KeyboardInterrupt:
+                assert len(events.read()) == 0
+    assert heard == list(range(50)) and count == 10
+
+
 def test_a_reset_forgets_what_was_not_fetched(chips: Chips, programs: dict[str, str]) -> None:
     chip = chips(cores=[])
     sources(chip, programs, {A: 1})
     with chip.events() as events:
         chip.start(1)
-        reply = chip.request("fetch", listener=events.number)
+        reply = chip.request("fetch", listener=events.number, batches=0)
         assert len(reply["packets"]) == SENT.itemsize and reply["idle"]
         chip.start(1)
         raw = Chip(chip.directory)
-        chip.request("fetch", listener=events.number, timeout=0.0)
+        chip.request("fetch", listener=events.number, batches=1, timeout=0.0)
         wait_until("the window to end", lambda: raw.info()["idle"])
         chip.signal("reset")
         raw.close()

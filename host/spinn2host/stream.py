@@ -58,6 +58,7 @@ class Events:
         self.number: int = reply["listener"]
         self._kept: deque[NDArray[np.void]] = deque()
         self._count = 0
+        self._batches = 0  # that have arrived
         self._loads: int | None = None
         self._programs: Mapping[str, tuple[list[str], str, int]] = {}
         self._turn = threading.Lock()
@@ -131,12 +132,19 @@ class Events:
                     kept=self._count, limit=KEPT,
                 )  # fmt: skip
             reply = self._chip.request(
-                "fetch", listener=self.number, timeout=WAIT_S, follow=self._follow, run=run, loads=self._loads
+                "fetch",
+                listener=self.number,
+                timeout=WAIT_S,
+                follow=self._follow,
+                run=run,
+                loads=self._loads,
+                batches=self._batches,
             )
             self._loads, self._programs = reply["loads"], reply.get("programs", self._programs)
             if rows := reply["packets"]:
                 self._kept.append(np.frombuffer(rows, SENT))
                 self._count += len(rows) // SENT.itemsize
+                self._batches += 1
             if reply["more"]:
                 reply["idle"] = False
             return reply

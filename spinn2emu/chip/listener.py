@@ -40,6 +40,8 @@ class Listener:
             self.pidfd = pidfd.open_process(pid) if pid > 0 else None
         self._first = np.zeros(0, np.uint32)
         self._outbox: list[NDArray[np.void]] = []
+        self._given: NDArray[np.void] | None = None  # handed over, but the listener has not said that it got it
+        self._batches = 0  # handed over
         self._loads = -1
         self._quiet = time.monotonic()  # since when it does not ask
 
@@ -50,7 +52,7 @@ class Listener:
 
     def clear(self) -> None:
         """Forgets what has not been fetched."""
-        self._outbox = []
+        self._outbox, self._given = [], None
 
     @property
     def waiting(self) -> int:
@@ -115,14 +117,21 @@ class Listener:
         rows["words"] = np.array([0, 1, 2, 4], np.uint8)[packets["control"] >> 4 & 3]
         self._outbox += [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
 
-    def ask(self) -> None:
-        """It wants more."""
-        self.asking = True
+    def ask(self, batches: int) -> None:
+        """It wants more, and has got so many: an answer on which it did not wait (Ctrl-C) is given again."""
+        if self._given is not None and batches < self._batches:
+            self._outbox.insert(0, self._given)
+            self._batches -= 1
+        self._given, self.asking = None, True
 
     def take(self) -> NDArray[np.void]:
         """What is handed over now, (n,) of SENT; time waits then until it asks again."""
         self.asking, self._quiet = False, time.monotonic()
-        return self._outbox.pop(0) if self._outbox else np.zeros(0, SENT)
+        if not self._outbox:
+            return np.zeros(0, SENT)
+        self._given = self._outbox.pop(0)
+        self._batches += 1
+        return self._given
 
     def gone(self, why: str, tick: int) -> Spinn2Error:
         """What it is told when it asks after all."""

@@ -85,7 +85,7 @@ class Live:
     def ask(self, request: Request) -> None:
         """The listener wants more, so time may go on; `fetch` answers later. Raises why it is none any more."""
         self._listener(request["listener"])
-        self.network.ask()
+        self.network.ask(request["batches"])
 
     def is_due(self, request: Request) -> bool:
         """Whether `fetch` has something to say."""
@@ -95,7 +95,8 @@ class Live:
         return bool(listener.waiting or network.failure or (network.idle and not request.get("follow")))
 
     def fetch(self, request: Request) -> Answer:
-        """`packets` (bytes of `listener.SENT`), whether there are `more` now, and the state of the run.
+        """`packets` (bytes of `packets.SENT`), whether there are `more` now, and the state of the run. batches: answers
+        with packets that have arrived.
 
         programs: names of the PEs' output ports, name of the population and number in it of the PE's first neuron, if
         the programs are others than in the answer with number `loads`. Raises what made the chip fail or ended the run,

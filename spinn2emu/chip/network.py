@@ -328,10 +328,10 @@ class Network:
         """Takes in packets of the host; see `Exchange.inject`."""
         self.exchange.inject(packets, self._window, self.idle)
 
-    def ask(self) -> None:
-        """The host that listens wants more: all that was sent until now has been worked off."""
+    def ask(self, batches: int) -> None:
+        """The host that listens has got so many batches, and wants more: what was sent until now is worked off."""
         assert self.exchange.listener is not None
-        self.exchange.listener.ask()
+        self.exchange.listener.ask(batches)
         if self.held:
             self.go_on()
 

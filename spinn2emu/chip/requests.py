@@ -98,6 +98,7 @@ class _Listen(_Request):
 
 class _Fetch(_Request):
     listener: int
+    batches: int
     timeout: Annotated[float, pydantic.Field(allow_inf_nan=False)] = 1.0
     follow: bool = False
     run: int | None = None
