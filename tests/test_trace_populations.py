@@ -154,7 +154,8 @@ def test_any_name_can_be_drawn(tmp_path: Path, recwarn: pytest.WarningsRecorder)
         trace = population_trace()
         trace.meta.parts["1.1.2"] = Part(name, 0, [255])
         chosen = select(trace, f"population == '{name}' or population == exc")
-        plot.save(plot.raster(chosen), tmp_path / "f.svg")
+        for some in (trace, chosen):
+            plot.save(plot.raster(some), tmp_path / "f.svg")
         plot.save(plot.sequence(chosen), tmp_path / "f.png")
     assert [str(warning.message) for warning in recwarn] == []
 
