@@ -66,13 +66,14 @@ class DeadlineExceeded(Spinn2Error):
 
 
 class PeDied(Spinn2Error):
-    """A process of the chip ended unasked. Fields: pe, name, program, tick, cause."""
+    """A process of the chip ended unasked. Fields: pe, name, program, tick, cause, population (None: of none)."""
 
     exit_code = 5
 
 
 class PeFailed(Spinn2Error):
-    """A kernel reported an error. Fields: pe, name, program, tick, code, log, fault (None: the code is its own)."""
+    """A kernel reported an error. Fields: pe, name, program, tick, code, log, fault (None: the code is its own),
+    population (None: the PE is of none)."""
 
     exit_code = 5
 

@@ -16,15 +16,16 @@ from spinn2emu.errors import PeFailed
 from spinn2emu.program import Program
 from spinn2fw.eventprop import adam, input, layer, loss
 from spinn2fw.examples import lif
-from spinn2fw.kernels import finite
+from spinn2fw.kernels import finite, synapses
 from spinn2fw.kernels.keys import LAYER_SHIFT, RELEASE_TRAIN, SAMPLE_SHIFT
+from spinn2fw.snn import receiver
 from spinn2host.chip import Chip, PeProgram
 
 PE, PLAYER = 77, 5
 Packet = tuple[int, int, Sequence[float]]
 """Tick of sending, key, payload (float32)."""
 
-PORTS = {"control": 1, "weights": 2, "spikes": 3, "gradients": 4, "silent": 5, "errors": 6}
+PORTS = {"control": 1, "weights": 2, "spikes": 3, "gradients": 4, "silent": 5, "errors": 6, "host": 7}
 """Bits 31:28 of the keys that each input port hears."""
 
 
@@ -56,6 +57,12 @@ LAYER = {
     "n_in": 1, "n_out": 2, "T": 5, "alpha": 0.5, "beta": 0.5, "one_minus_alpha": 0.5, "one_minus_beta": 0.5,
     "tau_s": 5.0, "send_errors": False, "send_silent": False,
 }  # fmt: skip
+NEURON = {"n": 1, "entries": 1, "rows": 256, "words": 1}
+SYNAPSE = {
+    "table": np.array([(key("spikes", 0x100), 0xFFFFFF00, 0, -1)], synapses.ENTRY),
+    "rows": np.array([0, *[1] * 256], np.uint16), "words": np.array([15 << 12], np.uint16),
+}  # fmt: skip
+"""From neuron 0 of a part that the PE hears, with the largest weight."""
 N_OUT, T = 700, 100
 """Of a layer whose neurons spike in every step: there is no room for all these spikes."""
 
@@ -124,6 +131,17 @@ CASES: dict[str, Case] = {
     "lif: a spike from nowhere": Case(
         "spinn2fw.examples.lif", {"n": 3, "n_in": 4}, {}, [(0, key("spikes", 3), ()), (1, key("spikes", 4), ())],
         lif.BAD_SOURCE, 2,
+    ),
+    "neurons: a spike from nowhere": Case(
+        "spinn2fw.snn.neurons", NEURON, SYNAPSE, [(0, key("spikes", 0x1FF), ()), (1, key("spikes", 0x200), ())],
+        synapses.NOT_HEARD, 2,
+    ),
+    "neurons: more weight in a tick than 16 bits hold": Case(
+        "spinn2fw.snn.neurons", NEURON, {**SYNAPSE, "ring": np.full((8, 2, 1), 0xFFFF - 14, np.uint16)},
+        [(0, key("spikes", 0x100), ())], synapses.RING_FULL, 1,
+    ),
+    "receiver: no such neuron": Case(
+        "spinn2fw.snn.receiver", {"n": 2}, {}, [(0, key("host", 1), ()), (1, key("host", 2), ())], receiver.NO_NEURON, 2
     ),
 }  # fmt: skip
 

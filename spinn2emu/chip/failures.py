@@ -52,7 +52,7 @@ def pe_failed(memory: ChipMemory, assignment: Assignment) -> PeFailed:
         f"PE {assignment.who} failed in tick {tick} with {whose} {code}: {text}"
         + "".join(f"\n  log: {line}" for line in lines),
         pe=assignment.pe, name=geometry.name(assignment.pe), program=program.name, tick=tick, code=code,
-        fault=None if own else SYSTEM_NAMES.get(fault, ""), log=lines,
+        fault=None if own else SYSTEM_NAMES.get(fault, ""), log=lines, population=assignment.population or None,
     )  # fmt: skip
 
 
@@ -67,7 +67,8 @@ def process_died(memory: ChipMemory, child: Child, assignment: Assignment | None
         who = f"PE {assignment.who} died in tick {tick}"
         why = read_note(memory.notes[child.pe]) or _SIGNALS.get(cause.removeprefix("killed by "))
         cause += f": {why}" if why else ""
-    return PeDied(f"{who}: {cause}", pe=child.pe, name=child.label, program=program, tick=tick, cause=cause)
+    return PeDied(f"{who}: {cause}", pe=child.pe, name=child.label, program=program, tick=tick, cause=cause,
+                  population=(assignment and assignment.population) or None)  # fmt: skip
 
 
 def network_stopped(fault: Fault, assignment: Assignment | None) -> ChipStuck:

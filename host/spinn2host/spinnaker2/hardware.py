@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spinn2emu import geometry
-from spinn2emu.errors import ConfigError, PeFailed, Spinn2Error
+from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2host.chip import Chip
 from spinn2host.progress_bar import progress_bar
 from spinn2host.spinnaker2.layout import Layout, map_network
@@ -69,7 +69,7 @@ class _Board:
         if mapping_only or not layout.parts:
             return
         chip = chip or _private_chip()
-        with _in_turn(chip, layout):
+        with _in_turn(chip):
             _execute(chip, layout, int(timesteps), debug)
 
     def _map(self, net: Network, timesteps: int, chip: Chip | None) -> Layout:
@@ -129,7 +129,7 @@ def deployed(board: _Board, net: Network, timesteps: int) -> Iterator[tuple[Chip
     layout = board._map(net, int(timesteps), chip)
     chip = chip or _private_chip()
     try:
-        with _in_turn(chip, layout):
+        with _in_turn(chip):
             chip.deploy(layout.programs, layout.entries)
             with _traced(chip):
                 yield chip, layout
@@ -139,17 +139,15 @@ def deployed(board: _Board, net: Network, timesteps: int) -> Iterator[tuple[Chip
 
 
 @contextlib.contextmanager
-def _in_turn(chip: Chip, layout: Layout) -> Iterator[None]:
+def _in_turn(chip: Chip) -> Iterator[None]:
     """The chip is for this network alone; a private one whose run has failed is not used again."""
     try:
         with _turn(chip):
             yield
     except ConfigError:
         raise
-    except BaseException as error:
+    except BaseException:
         _discard(chip)
-        if isinstance(error, PeFailed):
-            raise _of_population(error, layout) from None
         raise
 
 
@@ -186,15 +184,6 @@ def _traced(chip: Chip) -> Iterator[None]:
     finally:
         summary = chip.finish_trace()
         say(f"{summary['events']:,} events, {summary['bytes']:,} bytes in {summary['path']}")
-
-
-def _of_population(error: PeFailed, layout: Layout) -> PeFailed:
-    """The error with the population that the PE belongs to, also as a field."""
-    for part in layout.parts:
-        if part.pe == error.pe:
-            text = f"\n  the PE has neurons {part.first} to {part.first + part.neurons - 1} of {part.population}"
-            return PeFailed(error.message + text, **error.fields, population=part.population.name)
-    return error
 
 
 _chips: dict[int, Chip] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -14,7 +15,7 @@ import spinn2host
 from spinn2emu.errors import Spinn2Error
 
 HIDDEN = (*(f"{Path(package.__file__ or '').parent}{os.sep}" for package in (spinn2emu, spinn2host)),
-          threading.__file__)  # fmt: skip
+          contextlib.__file__, threading.__file__)  # fmt: skip
 """Files whose lines say nothing to the script's author."""
 
 
