@@ -85,12 +85,12 @@ def latency_table() -> NDArray[np.uint32]:
 def link_loads(injected: Iterable[int], delivered: Iterable[int]) -> dict[Link, int]:
     """Packets that crossed each link of the mesh.
 
-    `injected[pe]` counts the packets that PE `pe` sent, `delivered[quad]` the packets that went to quad number
-    `quad` (one flit serves up to four PEs of a quad).
+    `injected[pe]` counts the packets that PE `pe` sent (0: the host, which enters at the router), `delivered[quad]` the
+    packets that went to quad number `quad` (one flit serves up to four PEs of a quad).
     """
     loads: dict[Link, int] = {}
     for pe, count in enumerate(injected):
-        if count:
+        if count and pe:
             quad = geometry.position(pe)[:2]
             _add(loads, route(quad, router_port(quad)), count)
     for index, count in enumerate(delivered):

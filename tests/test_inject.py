@@ -22,6 +22,8 @@ from spinn2emu.trace.schema import LINK, Event
 from spinn2host.chip import Chip, PeProgram
 from spinn2host.traces import perfetto
 from spinn2host.traces.expression import select
+from spinn2host.traces.nir import sent_events
+from spinn2host.traces.plot.mesh import mesh as mesh_figure
 from spinn2host.traces.plot.sequence import sequence
 from spinn2host.traces.plot.timeline import timeline
 from spinn2host.traces.replay import describe, replay
@@ -315,6 +317,9 @@ def test_a_trace_shows_the_host(chips: Chips, programs: dict[str, str], listener
     assert counted["total"]["sent"] == 7 + 2 * 16
     perfetto.save(tmp_path / "trace.json", trace)
     assert '"source":"host"' in (tmp_path / "trace.json").read_text()
+    own = {events.pe: events for events in sent_events(trace)}["host"]
+    assert (own.port, len(own.idx[0])) == ("0", 7)
+    assert mesh_figure(trace).contents["packets"] == 7 + 2 * 16 and len(counted["link"]) > 4
     assert "host" in timeline(trace).contents["pes"]
     assert "host" not in sequence(trace).contents["pes"]
 

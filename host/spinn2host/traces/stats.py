@@ -153,7 +153,6 @@ def link_loads(events: NDArray[np.void]) -> dict[mesh.Link, int]:
     serves up to four PEs.
     """
     injected = np.bincount(events["source"][events["event"] == Event.SENT], minlength=1)
-    injected[0] = 0  # the host enters at the router
     copies = events[(events["event"] != Event.SENT) & (events["target"] > 0) & (events["target"] < LINK)]
     quads = len(geometry.QUADS)
     quad = (copies["target"].astype(np.uint64) - 1) // spec.PES_PER_QUAD.value
