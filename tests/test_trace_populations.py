@@ -11,6 +11,7 @@ import pytest
 from conftest import Chips
 from helpers import SPACE
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from trace_helpers import STRANGE, example_trace, population_trace
 
 from spinn2emu.errors import ConfigError
@@ -89,7 +90,8 @@ def test_names_of_a_file_are_on_one_line() -> None:
 @pytest.mark.parametrize(("text", "ticks"), [
     ("population == exc", [0, 0, 1, 1]), ("population != exc", [2, 2]), (f"population == '{STRANGE}'", [2, 2]),
     ("population in (exc) and neuron >= 50", [1, 1]), ("neuron == 57", [1, 1]), ("neuron >= 0", [0, 0, 1, 1, 2, 2]),
-    ("not population == exc", [2, 2, 3]),
+    ("not population == exc", [2, 2, 3]), ("src == exc", [0, 0, 1, 1]), (f"src in (1.1.3, '{STRANGE}')", [2, 2, 3]),
+    ("dst == exc", []),
 ])  # fmt: skip
 def test_expressions_choose_by_population_and_neuron(text: str, ticks: list[int]) -> None:
     assert select(TRACE, text).events["tick"].tolist() == ticks
@@ -101,6 +103,8 @@ def test_a_population_that_the_trace_does_not_know_is_refused() -> None:
     assert "there is no 'exk'; did you mean 'exc'?" in str(caught.value) and f"possible: exc, {STRANGE}" in str(
         caught.value
     )
+    with pytest.raises(ConfigError, match=r"(?s)'exk' is no place and no population .*mean 'exc'.*possible: a PE 1"):
+        select(TRACE, "dst == exk")
     with pytest.raises(ConfigError, match="no PE of the trace has a population"):
         select(example_trace(), "population == exc")
 
@@ -139,14 +143,32 @@ def figure() -> Figure:
 
 
 def test_a_raster_is_labelled_by_population_and_neuron(figure: Figure, tmp_path: Path) -> None:
-    assert figure.contents["populations"] == ["exc", "exc", STRANGE, None]  # type: ignore[attr-defined]
-    assert figure.contents["first"] == [0, 50, 0, 0]  # type: ignore[attr-defined]
+    assert figure.contents["populations"] == ["exc", STRANGE]  # type: ignore[attr-defined]
+    assert figure.contents["pes"] == ["1.1.0", "1.1.1", "1.1.2", "1.1.3"]  # type: ignore[attr-defined]
     axes = figure.axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels[:3] == ["1.1.0\nexc", "1.1.1\nexc[50:]", "1.1.2\n" + STRANGE.replace("$", r"\$")]
+    assert labels == ["exc", STRANGE.replace("$", r"\$"), "1.1.3 program"]
+    points = next(line for line in axes.get_lines() if line.get_gid() == "spike")
+    rows = np.round(np.array(points.get_ydata()), 3)
+    assert rows[0] < rows[1] < axes.get_yticks()[1] and len(rows) == 3  # two of exc in one row
     (right,) = axes.child_axes
     numbers = [label.get_text() for label in right.get_yticklabels()]
-    assert {"57", "50", "200"} <= set(numbers)
+    assert {"0", "57", "200"} <= set(numbers)
+
+
+def test_a_raster_of_many_populations_shows_the_first_and_says_so() -> None:
+    trace = population_trace()
+    assert plot.raster(trace, pes=[78]).contents["populations"] == ["exc"]
+    same = population_trace()
+    same.meta.parts.update({name: Part("ring", 0, [255]) for name in ("1.1.0", "1.1.1")})
+    figure = plot.raster(same)  # which neuron of the ring a packet is of, its PE must say
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[1:3] == ["1.1.0 ring", "1.1.1 ring"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spinn2host.traces.plot.choose.ROWS", 1)
+        figure = plot.raster(trace)
+    assert figure.contents["populations"] == ["exc"]
+    assert any("the first 1 of 3 populations and PEs" in text.get_text() for text in figure.findobj(Text))
 
 
 def test_any_name_can_be_drawn(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:

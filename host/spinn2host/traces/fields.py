@@ -167,31 +167,43 @@ class TypeName(Field):
 
 
 _PLACES = [*INTERFACE_NAMES, SOURCE_NAMES[0]]
+_POSSIBLE_PLACES = "possible: a PE 1.2.1, its id, a quad 1.2 (its four PEs), a population, host, router, link0 … link5"
 
 
 @dataclass(frozen=True)
 class PeField(Field):
-    """Where packets come from or go to; `columns`: fields of EVENT, one of which must be it."""
+    """Where packets come from or go to, a place or population; `columns`: fields of EVENT, one of which must be it."""
 
     columns: tuple[str, ...]
 
-    def parse(self, text: str) -> list[int]:
+    def parse(self, text: str) -> list[int] | str:
         if text in _PLACES:
             return [_PLACES.index(text)]
         try:
             return geometry.pe_ids(text)
         except ConfigError as error:
-            raise ValueError(
-                f"{error.message}\npossible: a PE 1.2.1, its id, a quad 1.2 (its four PEs), host, router, link0 … link5"
-            ) from None
+            if text[:1].isdigit():
+                raise ValueError(f"{error.message}\n{_POSSIBLE_PLACES}") from None
+            return short_name(text)
 
-    def equal(self, trace: Trace, value: list[int]) -> Mask:
+    def equal(self, trace: Trace, value: list[int] | str) -> Mask:
+        value = _pes_of(trace, value) if isinstance(value, str) else value
         chosen = np.zeros(len(_PLACES), np.bool_)
         chosen[value] = True
         as_source = np.concatenate([chosen[-1:], chosen[1:]])  # 0: as a target the router, else the host
         by_column = [(as_source if column == "source" else chosen)[trace.events[column]] for column in self.columns]
         result: Mask = np.logical_or.reduce(by_column)
         return result
+
+
+def _pes_of(trace: Trace, population: str) -> list[int]:
+    pes = [geometry.pe_id(name) for name, part in trace.meta.parts.items() if part.population == population]
+    if not pes:
+        known = trace.meta.populations()
+        raise ValueError(
+            f"{population!r} is no place and no population of the trace{nearest(population, known)}\n{_POSSIBLE_PLACES}"
+        )
+    return pes
 
 
 @dataclass(frozen=True)
@@ -305,8 +317,8 @@ def _word(number: int) -> Number:
 FIELDS: dict[str, Field] = {
     "event": Name("what happened: sent, received, or why it was dropped", _raw("event"), EVENT_NAMES),
     "type": TypeName("type of the packet, by the name of its output port: spike, error, …"),
-    "src": PeField("the PE that sent it: 1.2.1, or 1.2 for the four PEs of a quad; or host", ("source",)),
-    "dst": PeField("where the copy was going: a PE, a quad, router (so all that is sent), link0 to link5", ("target",)),
+    "src": PeField("the PE that sent it: 1.2.1, 1.2 for a quad's four PEs, or a population; or host", ("source",)),
+    "dst": PeField("where the copy went: a PE, quad or population, router (all that is sent), link0 …", ("target",)),
     "pe": PeField("src or dst", ("source", "target")),
     "key": Number("the packet's key; also key & 0xF0000000 == 0x10000000", _raw("key"), bits32=True),
     "tick": Number("the tick in which it was sent", _raw("tick")),

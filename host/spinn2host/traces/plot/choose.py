@@ -11,7 +11,7 @@ from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
 from spinn2emu.population import column_label
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import interface_name
+from spinn2emu.trace.schema import INTERFACES, interface_name
 from spinn2host.mapping import layer_of
 from spinn2host.traces import phases
 
@@ -20,6 +20,8 @@ Ticks = tuple[int, int]
 
 TICKS_WITHOUT_STEPS = 200
 """What is shown of a trace in which no releases are."""
+ROWS = 16
+"""Of populations, and of PEs without, that are shown if nobody says which PEs."""
 
 
 def is_type(trace: Trace, events: NDArray[np.void], *names: str) -> NDArray[np.bool_]:
@@ -121,8 +123,36 @@ def pe_labels(trace: Trace, pes: Sequence[int]) -> list[str]:
     for pe in pes:
         part = trace.meta.parts.get(interface_name(pe))
         if part is not None:
-            labels.append(column_label(part.population, part.first).replace("$", r"\$"))
+            labels.append(plain(column_label(part.population, part.first)))
             continue
         program = programs.get(pe, "").removesuffix(".py").rpartition(".")[2].rpartition("/")[2]
         labels.append(f"layer {layers[pe]}" if program == "layer" and layers[pe] >= 0 else program)
     return labels
+
+
+def rows_of(trace: Trace) -> tuple[NDArray[np.int64], list[str]]:
+    """The row of each interface's neurons, (INTERFACES,), and names of the first rows: populations, in the order of
+    their places on the die. Other PEs have a row each, as have those of a population that all begin at 0.
+    """
+    firsts: dict[str, list[int]] = {}
+    for part in trace.meta.parts.values():
+        firsts.setdefault(part.population, []).append(part.first)
+    in_order = sorted(trace.meta.parts.items(), key=lambda item: geometry.position(geometry.pe_id(item[0])))
+    numbered = [(pe, name) for pe, (name, *_) in in_order if len(set(firsts[name])) == len(firsts[name])]
+    names = list(dict.fromkeys(name for _, name in numbered))
+    row_of = len(names) + np.arange(INTERFACES)
+    for pe, name in numbered:
+        row_of[geometry.pe_id(pe)] = names.index(name)
+    return row_of, names
+
+
+def first_rows(present: NDArray[np.int64], row_of: NDArray[np.int64]) -> tuple[list[int], str | None]:
+    """The PEs of the first rows, of those that are present, and what to say if these are not all."""
+    rows = np.unique(row_of[present])
+    chosen = [int(pe) for pe in present if row_of[pe] in rows[:ROWS]]
+    return chosen, f"the first {ROWS} of {len(rows)} populations and PEs (see --pes)" if len(rows) > ROWS else None
+
+
+def plain(text: str) -> str:
+    """The text as matplotlib has it that takes nothing in it for a formula."""
+    return text.replace("$", r"\$")

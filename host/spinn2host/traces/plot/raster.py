@@ -12,8 +12,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from spinn2emu.population import column_label
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import INTERFACES, Event, Part, interface_name
+from spinn2emu.trace.schema import Event, interface_name
 from spinn2emu.trace.table import neurons
 from spinn2host.mapping import index_of
 from spinn2host.traces import phases
@@ -49,7 +50,7 @@ THIN = 200_000
 
 @dataclass
 class _Points:
-    """Arrays (n,): tick, PE whose neuron it is, number of the neuron in it, and value (float32, of errors)."""
+    """Arrays (n,): tick, PE whose neuron it is, number of the neuron in its row, and value (float32, of errors)."""
 
     tick: NDArray[np.int64]
     pe: NDArray[np.int64]
@@ -68,10 +69,10 @@ class _Points:
 def raster(trace: Trace, pes: Sequence[int] | None = None, ticks: choose.Ticks | None = None) -> TraceFigure:
     """Spikes at the PE that sends them, and errors at the neuron that they are for, over virtual time.
 
-    A neuron's number is in the bits of the key that the trace names, for PEs of a population, else in bits 15:0. In
-    EventProp the error of a spike comes as long behind the middle of a step as the spike before it. Shaded is the phase
-    that most PEs of the chip were in, whichever are shown. Size and direction of an error's triangle: its magnitude and
-    sign.
+    A neuron's number is in the bits of the key that the trace names, for PEs of a population, else in bits 15:0; those
+    of a population are drawn together, whatever PEs they are on. In EventProp the error of a spike comes as long behind
+    the middle of a step as the spike before it. Shaded is the phase that most PEs of the chip were in, whichever are
+    shown. Size and direction of an error's triangle: its magnitude and sign.
     pes: ids; ticks: (first, end). Without them a part of a large trace is chosen, and the figure says which.
     Raises ConfigError if there are no spikes and errors.
     """
@@ -86,11 +87,15 @@ def raster(trace: Trace, pes: Sequence[int] | None = None, ticks: choose.Ticks |
     ticks = choose.axis(trace, ticks)
     series = _series(trace, events)
     present = np.unique(np.concatenate([points.pe for points in series.values()]))
+    row_of, populations = choose.rows_of(trace)
     if pes is None:
-        pes, note = _first_quad(present)
+        pes, note = choose.first_rows(present, row_of) if populations else _first_quad(present)
         notes += [note] if note else []
-    rows = [pe for pe in sorted(pes) if pe in present]
-    of_rows = {name: points.where(np.isin(points.pe, rows)) for name, points in series.items()}
+    shown_pes = [pe for pe in sorted(pes) if pe in present]
+    rows = np.unique(row_of[shown_pes]).tolist()
+    of_rows = {name: points.where(np.isin(points.pe, shown_pes)) for name, points in series.items()}
+    for points in of_rows.values():
+        points.pe = row_of[points.pe]
     heights = [max([0, *(int(p.neuron[p.pe == pe].max(initial=-1)) for p in of_rows.values())]) + 1 for pe in rows]
     shown = {name: p.where((p.tick >= ticks[0]) & (p.tick < ticks[1])) for name, p in of_rows.items()}
     if not sum(map(len, shown.values())):
@@ -101,14 +106,13 @@ def raster(trace: Trace, pes: Sequence[int] | None = None, ticks: choose.Ticks |
     axes = figure.add_subplot()
     bands = _Bands(rows, heights)
     handles = _draw_phases(axes, spans) + _draw(axes, shown, bands)
-    _label_bands(axes, trace, bands, (height - 1.3) / bands.lower[-1])
+    _label_bands(axes, trace, bands, (height - 1.3) / bands.lower[-1], populations)
     _label_time(axes, ticks)
     legend_above(axes, handles, [str(handle.get_label()) for handle in handles])
-    parts = [_part(trace, pe) for pe in rows]
     figure.contents = {
         "points": {name: len(points) for name, points in shown.items()},
-        "pes": [interface_name(pe) for pe in rows],
-        "populations": [part.population or None for part in parts], "first": [part.first for part in parts],
+        "pes": [interface_name(pe) for pe in shown_pes],
+        "populations": [populations[row] for row in rows if row < len(populations)],
         "ticks": [ticks[0], ticks[1] - 1],
         "phases": [span._asdict() for span in spans],
     }  # fmt: skip
@@ -129,17 +133,12 @@ def _series(trace: Trace, events: NDArray[np.void]) -> dict[str, _Points]:
     }
 
 
-def _part(trace: Trace, pe: int) -> Part:
-    return trace.meta.parts.get(interface_name(pe), Part(""))
-
-
 def _points(trace: Trace, events: NDArray[np.void], to_target: NDArray[np.bool_]) -> _Points:
     at_target = choose.is_pe(events["target"]) & to_target
     pe = np.where(at_target, events["target"], events["source"]).astype(np.int64)
     value = np.ascontiguousarray(events["payload"][:, 0]).view(np.float32)
     known = neurons(Trace(events, trace.meta))
-    first = np.array([_part(trace, number).first for number in range(INTERFACES)])
-    neuron = np.where((known >= 0) & ~at_target, known - first[events["source"]], index_of(events["key"]))
+    neuron = np.where((known >= 0) & ~at_target, known, index_of(events["key"]))
     return _Points(events["tick"].astype(np.int64), pe, neuron, value)
 
 
@@ -239,32 +238,49 @@ def _draw_phases(axes: Axes, spans: Sequence[phases.Span]) -> list[Artist]:
     return [Patch(color=PHASE_COLOURS[name], label=f"{name} phase") for name in used]
 
 
-def _label_bands(axes: Axes, trace: Trace, bands: _Bands, inch: float) -> None:
-    """PEs on the left, numbers of neurons on the right, as far as there is room. inch: of a unit of height."""
-    pes, rooms = [int(pe) for pe in bands.pes], bands.heights * inch
-    middles = bands.lower[:-1] + bands.heights / 2
-    names = [interface_name(pe) for pe in pes]
-    if rooms.min() >= 0.2:
-        names = [f"{name}\n{label}".strip() for name, label in zip(names, choose.pe_labels(trace, pes), strict=True)]
-    axes.set_ylabel("PE")
-    if rooms.min() < 0.11:
-        quads, begins = np.unique(choose.quad_of(bands.pes), return_index=True)
-        names = [choose.quad_name(int(quad)) for quad in quads]
-        middles = (bands.lower[begins] + bands.lower[np.append(begins[1:], len(pes))]) / 2
-        axes.set_ylabel("quad")
-    axes.set_yticks(middles, names)
+def _label_bands(axes: Axes, trace: Trace, bands: _Bands, inch: float, populations: Sequence[str]) -> None:
+    """What the rows are on the left, numbers of neurons on the right, as far as there is room. inch: of a unit of
+    height; populations: names of the first rows.
+    """
+    rooms, middles = bands.heights * inch, bands.lower[:-1] + bands.heights / 2
+    if populations:
+        names = [choose.plain(column_label(name, 0)) for name in populations]
+        pes = [row - len(populations) for row in bands.pes.tolist() if row >= len(populations)]
+        labels = [names[row] for row in bands.pes.tolist() if row < len(populations)]
+        labels += [f"{interface_name(pe)} {label}" for pe, label in zip(pes, choose.pe_labels(trace, pes), strict=True)]
+        axes.set_ylabel("population or PE" if pes else "population")
+    else:
+        labels, middles = _pe_labels(axes, trace, bands, rooms, middles)
+    axes.set_yticks(middles, labels)
     axes.tick_params("y", length=0)
     ends = [
-        (pe, i)
-        for pe, n, room in zip(pes, bands.neurons, rooms, strict=True)
+        (row, i)
+        for row, n, room in zip(bands.pes.tolist(), bands.neurons, rooms, strict=True)
         if room > 0.15
         for i in sorted({0, int(n) - 1})
     ]
     if ends:
         right = axes.secondary_yaxis("right")
-        right.set_yticks(bands.y(*np.array(ends).T), [str(_part(trace, pe).first + neuron) for pe, neuron in ends])
+        right.set_yticks(bands.y(*np.array(ends).T), [str(neuron) for _, neuron in ends])
         right.tick_params(length=2, labelsize=6)
         axes.text(1.005, 1.015, "neuron", transform=axes.transAxes, fontsize=6.5, va="bottom")
+
+
+def _pe_labels(
+    axes: Axes, trace: Trace, bands: _Bands, rooms: NDArray[np.float64], middles: NDArray[np.float64]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """The PEs, with what they are where there is room, or their quads where there is little; and where to write it."""
+    pes = [int(pe) for pe in bands.pes]
+    if rooms.min() < 0.11:
+        quads, begins = np.unique(choose.quad_of(bands.pes), return_index=True)
+        axes.set_ylabel("quad")
+        middles = (bands.lower[begins] + bands.lower[np.append(begins[1:], len(pes))]) / 2
+        return [choose.quad_name(int(quad)) for quad in quads], middles
+    axes.set_ylabel("PE")
+    names = [interface_name(pe) for pe in pes]
+    if rooms.min() >= 0.2:
+        names = [f"{name}\n{label}".strip() for name, label in zip(names, choose.pe_labels(trace, pes), strict=True)]
+    return names, middles
 
 
 def _label_time(axes: Axes, ticks: choose.Ticks) -> None:
