@@ -595,8 +595,9 @@ def test_time_waits_for_a_listener_only_as_long_as_it_says(desk: str, programs: 
         with pytest.raises(DeadlineExceeded) as late:
             list(events)
         assert (late.value.lost, late.value.tick, late.value.deadline) == (0, 105, 0.2)
-        with pytest.raises(ConfigError, match="patience"):
-            other.events(patience=0)
+        for patience in (0, -1.0, float("nan"), float("inf"), "long"):
+            with pytest.raises(ConfigError, match="patience is a number of seconds above 0"):
+                other.events(patience=patience)  # type: ignore[arg-type]
 
 
 def test_a_waiting_chip_is_not_stuck(runtime: Path, programs: dict[str, str]) -> None:

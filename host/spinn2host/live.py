@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,8 @@ class Live(Recording):
 
         Raises ConfigError for PEs, ports and keys that nobody has, and if somebody listens already.
         """
-        if not 0 < float(patience) < float("inf"):
-            raise ConfigError(f"patience of {patience} s: it is a number of seconds above 0", patience=patience)
+        if not isinstance(patience, Real) or not 0 < patience < float("inf"):
+            raise ConfigError(f"patience is a number of seconds above 0, not {patience!r}", patience=repr(patience))
         self._listening()
         words = [ports] if isinstance(ports, str) else list(ports)
         events = Events(self, follow, pes=pe_ids(pes), ports=words, key=key, mask=mask, patience=float(patience))

@@ -63,7 +63,7 @@ class ChipMemory:
 
     def clear(self) -> None:
         """All bytes 0, as after a reset."""
-        for mapping in (self._sram, self._control, self._queues, self._registers):
+        for mapping in (self._sram, self._control, self._queues, self._registers, self._tap):
             mapping.madvise(mmap.MADV_REMOVE)
 
     def clear_sram(self, pe: int) -> None:
