@@ -160,6 +160,15 @@ def test_errors_show_the_scripts_lines_and_end_it_with_their_code(tmp_path: Path
     script.write_text("from spinnaker2 import snn\n1 / 0\n")
     done = run_script(script)
     assert done.returncode == 1 and done.stderr.startswith("Traceback") and "ZeroDivisionError" in done.stderr
+    script.write_text(
+        "import signal\n" + NETWORK + "signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
+        "stimulus.record = neurons.record = []\nsignal.setitimer(signal.ITIMER_REAL, 3)\n"
+        "hardware.SpiNNaker2Chip().run(network, 1 << 31)\n"
+    )
+    done = run_script(script)
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.endswith("KeyboardInterrupt\n") and "run(network, 1 << 31)" in done.stderr
+    assert "spinn2host" not in done.stderr and "zmq" not in done.stderr
     script.write_text(RUN)
     assert run_script(script, chip="nobody").returncode == 3
     assert run_script(tmp_path / "absent.py").returncode == 2

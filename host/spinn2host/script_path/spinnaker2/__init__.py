@@ -45,11 +45,13 @@ class _Alias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def _look_for_another() -> None:
-    own = Path(__file__).resolve().parent.parent
-    elsewhere = [folder for folder in sys.path if Path(folder).resolve() != own]
-    other = importlib.machinery.PathFinder.find_spec(__name__, elsewhere)
-    if other is not None and other.origin is not None:
-        warn(f"this is the emulator's spinnaker2, not that of {Path(other.origin).parent}")
+    own = Path(__file__).resolve()
+    elsewhere = [folder for folder in sys.path if Path(folder).resolve() != own.parent.parent]
+    for finder in sys.meta_path:  # those of packages that are edited where they lie have one each
+        other = finder.find_spec(__name__, elsewhere if finder is importlib.machinery.PathFinder else None)
+        if other is not None and other.origin is not None and Path(other.origin).resolve() != own:
+            warn(f"this is the emulator's spinnaker2, not that of {Path(other.origin).parent}")
+            return
 
 
 _look_for_another()
