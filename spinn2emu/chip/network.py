@@ -1,4 +1,4 @@
-"""The chip's processes: forks routers and PEs, lets time run in windows, hears what the routers report."""
+"""The chip's processes: forks routers and PEs, and ends them; what the host asks of them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from spinn2emu import geometry, hostlink, spec
 from spinn2emu.chip import loading, processes
 from spinn2emu.chip.application import Application
+from spinn2emu.chip.clock import Clock
 from spinn2emu.chip.deployment import Before, Plan, check_descriptors, make_plan
-from spinn2emu.chip.exchange import Exchange, open_tick
-from spinn2emu.chip.failures import as_error, network_stopped, pe_failed, process_died
+from spinn2emu.chip.failures import as_error, process_died
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.tracing import Tracing
 from spinn2emu.chip.watch import STUCK_AFTER_S
-from spinn2emu.errors import ConfigError, Spinn2Error
-from spinn2emu.frames import SUPERVISOR, VERSION, FrameKind, header, identity, new_buffer
+from spinn2emu.errors import ConfigError
+from spinn2emu.frames import SUPERVISOR, identity
 from spinn2emu.jit import prepare
 from spinn2emu.jit.build import Build
 from spinn2emu.pe import debug as pe_debug
@@ -35,7 +35,7 @@ from spinn2emu.registers import wake_up
 from spinn2emu.router import debug as router_debug
 from spinn2emu.router import process as router_process
 from spinn2emu.router.loop import run as run_router
-from spinn2emu.router.state import Counter, Fault, PeCounter
+from spinn2emu.router.state import Counter, PeCounter
 from spinn2emu.trace import recorder
 from spinn2emu.trace.capture import record_packets
 from spinn2emu.trace.schema import Event
@@ -61,40 +61,19 @@ class Options(NamedTuple):
     """Seconds without progress after which a run counts as stuck."""
 
 
-class Network:
-    """Routers and PEs of a chip. `tick` is the end of the run, `idle` whether everybody has reached it, `held` whether
-    time waits for the host that listens."""
+class Network(Clock):
+    """Routers and PEs of a chip."""
 
     def __init__(
         self, directory: Path, memory: ChipMemory, context: zmq.Context[zmq.Socket[bytes]], options: Options
     ) -> None:
-        self.directory, self.memory, self.context, self.options = directory, memory, context, options
-        self.application = Application()
+        super().__init__(memory)
+        self.directory, self.context, self.options = directory, context, options
         self.quads = np.zeros(spec.QUADS.value, np.int64)
         self.children: list[processes.Child] = []
-        self.sockets: list[zmq.Socket[bytes]] = []
-        self.failure: Spinn2Error | None = None
-        self.tracing: Tracing | None = None
         self.report: Callable[[str], None] = tell
         self.build: Build | None = None
-        self.runs = 0  # how often time has been let run, or begun anew
-        self.tick, self.idle = 0, True
-        self.exchange, self.held = Exchange(memory.tap), False
         self._starting = False
-        self.loads = 0  # how often processes have been started
-        self._begun, self._window, self._reached = 0, 0, 0  # of the window of time: begin, end, routers that are there
-        self._window_ticks: int | None = None
-        self._frame = new_buffer(0)
-
-    @property
-    def assignments(self) -> Mapping[int, loading.Assignment]:
-        """The PEs that have programs."""
-        return self.application.pes
-
-    @property
-    def awake(self) -> Mapping[int, loading.Assignment]:
-        """Those that run."""
-        return {assignment.pe: assignment for assignment in self.application.awake}
 
     def start(
         self, application: Application, fresh: Collection[int], await_all: Callable[[], None], anew: bool = False
@@ -251,98 +230,6 @@ class Network:
         for path in self.directory.glob(f"{hostlink.NETWORK_NAME}*"):
             path.unlink(missing_ok=True)
 
-    def run(self, ticks: int, window: int | None = None) -> None:
-        """Lets time run on by `ticks`, in windows of so many; `idle` becomes true when all PEs have run them."""
-        self.runs += 1
-        self._window_ticks = window
-        self._begin_run(ticks)
-
-    def _begin_run(self, ticks: int) -> None:
-        self._window = self.tick
-        self.tick += ticks
-        self.idle = False
-        if ticks:
-            self.go_on()
-        else:
-            self._next_window()
-
-    def go_on(self) -> None:
-        """The next window of time begins, as soon as the host that listens wants it."""
-        self.held = not self.exchange.ready
-        if not self.held:
-            self._next_window()
-
-    def _next_window(self) -> None:
-        """Time advances in windows, so that nobody runs far ahead of those whose packets he does not need."""
-        size = self.exchange.window_ticks(self._window_ticks)
-        limit, self._begun, self._reached = min(self.tick, (self._window // size + 1) * size), self._window, 0
-        packets, self._window = self.exchange.begin(limit, self.assignments, self.loads, len(self.sockets))
-        if len(packets):
-            self._tell_routers(FrameKind.INJECT, packets)
-        self._tell_routers(FrameKind.RUN, packets[:0])
-
-    def _tell_routers(self, kind: FrameKind, packets: NDArray[np.void]) -> None:
-        head = header(self._frame)[0]
-        head["kind"], head["version"], head["pe"], head["limit"] = kind, VERSION, SUPERVISOR, self._window
-        head["count"] = len(packets)
-        frame = self._frame.tobytes() + packets.tobytes()
-        for socket in self.sockets:
-            socket.send(frame)
-
-    def hear(self, socket: zmq.Socket[bytes]) -> None:
-        """Takes in all that a router reports."""
-        while socket.poll(0):
-            self._hear_frame(header(np.frombuffer(socket.recv(), self._frame.dtype))[0])
-
-    def _hear_frame(self, head: np.void) -> None:
-        pe = int(head["pe"])
-        if head["kind"] == FrameKind.IDLE:
-            self._reached += int(head["limit"]) == self._window
-            if self._reached == len(self.sockets):
-                self._end_window()
-        elif head["kind"] == FrameKind.FAILED:
-            self.failure = self.failure or pe_failed(self.memory, self.assignments[pe])
-        elif head["kind"] == FrameKind.FAULT:
-            self.failure = self.failure or network_stopped(Fault(int(head["status"])), self.assignments.get(pe))
-
-    def _end_window(self) -> None:
-        self.exchange.end(self._begun, self._window)
-        if self._window < self.tick:
-            self.go_on()
-        else:
-            self._end_run()
-
-    def _end_run(self) -> None:
-        if self.tracing is not None:
-            self.tracing.flush()
-        self.idle = self.tracing is None or not self.tracing.flushing  # else the run ends when that is done
-
-    # --- the host ---------------------------------------------------------------------------------------------------
-
-    @property
-    def open_tick(self) -> int:
-        """The first tick that the host can still send in."""
-        return open_tick(self._window)
-
-    def inject(self, packets: NDArray[np.void]) -> None:
-        """Takes in packets of the host; see `Exchange.inject`."""
-        self.exchange.inject(packets, self._window, self.idle)
-
-    def ask(self, batches: int) -> None:
-        """The host that listens has got so many batches, and wants more: what was sent until now is worked off."""
-        assert self.exchange.listener is not None
-        self.exchange.listener.ask(batches)
-        if self.held:
-            self.go_on()
-
-    def end_listening(self, why: str | None = None) -> None:
-        """Nobody listens any more, and time goes on. why: it was given up, for that reason."""
-        listener = self.exchange.listener
-        assert listener is not None
-        self.exchange.drop(None if why is None else listener.gone(why, self._window))
-        if self.held:
-            self.go_on()
-
     # --- traces -----------------------------------------------------------------------------------------------------
 
     def trace(self, options: Mapping[str, Any]) -> None:
@@ -387,13 +274,6 @@ class Network:
         for entry, count in zip(self.application.entries, hits, strict=False):
             quads[list({(pe - 1) // spec.PES_PER_QUAD.value for pe in entry.pes})] += count
         return quads
-
-    def stop_time(self) -> None:
-        """A run ends with its present window."""
-        self.tick = self._window
-        if self.held:
-            self.held = False
-            self._end_run()
 
     def note_death(self, pidfd: int, slowest: int) -> None:
         """Reaps the child that `pidfd` stands for; the chip has failed. `slowest`: the lowest tick of any PE."""
