@@ -26,7 +26,7 @@ SHAPES = [
     {"in_height": 6, "in_width": 5, "pad_top": 1, "pad_left": 2},
     {"in_height": 6, "in_width": 5, "pad_bottom": 2, "pad_right": 1, "stride_y": 2},
     {"in_height": 7, "in_width": 9, "stride_x": 3, "stride_y": 2, "pad_top": 1, "pad_right": 1},
-    {"in_height": 9, "in_width": 11, "pool_x": 2, "pool_y": 3, "pad_left": 1},
+    {"in_height": 9, "in_width": 11, "pool_x": 2, "pool_y": 3, "pad_left": 1, "pad_right": 2},
     {"in_height": 11, "in_width": 13, "pool_x": 3, "pool_y": 2, "stride_x": 2, "pad_top": 2, "pad_bottom": 1},
 ]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from snn_networks import BASIC, network, run
 
-from spinn2emu.errors import ConfigError, NoSuchChip, PeFailed, SramOverflow
+from spinn2emu.errors import ConfigError, NoSuchChip, PeFailed, Spinn2Error, SramOverflow
 from spinn2host.spinnaker2 import hardware, snn
 from spinn2host.spinnaker2.models import MODELS, UNPUBLISHED
 from spinn2host.spinnaker2.settings import settings
@@ -111,6 +113,8 @@ def test_parameters_may_be_sequences_of_any_shape(value: Any) -> None:
 def test_refractory_times_are_whole_ticks(value: Any) -> None:
     pop = lif(model="lif_curr_exp", t_refrac=value)
     refused(lambda: run(network(pop), 1), "0 to 65535", repr(value), population="pop", parameter="t_refrac")
+    pop.params["t_refrac"] = [65535, 0.0]
+    run(network(pop), 1)
 
 
 def test_resets_have_two_names() -> None:
@@ -382,6 +386,19 @@ def test_the_weights_of_a_tick_add_up_to_65535_at_most_and_the_next_run_is_as_ev
     net.projections[0].connections.pop()  # type: ignore[union-attr]
     run(net, 10)
     assert net.populations[1].get_spikes()[1][0] == 4
+
+
+def test_a_chip_that_has_died_is_replaced() -> None:
+    pop = lif(i_offset=1.0)
+    net = network(pop)
+    run(net, 1)
+    (chip,) = hardware._chips.values()
+    os.kill(chip.pid, signal.SIGKILL)
+    with pytest.raises(Spinn2Error):
+        run(net, 1)
+    refused(pop.get_spikes, "run its network first")
+    run(net, 1)
+    assert pop.get_spikes() == {0: [0], 1: [0]}
 
 
 def test_results_are_there_after_a_run_if_they_are_recorded() -> None:
