@@ -317,6 +317,16 @@ def test_spikes_of_a_tick_leave_in_the_order_of_neurons(chip: Chip) -> None:
     )
 
 
+def test_spikes_of_ticks_that_have_passed_are_left_out(chip: Chip) -> None:
+    stim, pop = snn.Population(1, "spike_list", {0: [7, 9]}), small(1)
+    layout = map_network(network(stim, pop, snn.Projection(stim, pop, [[0, 0, 1, 0]])), 12, geometry.APPLICATION_IDS)
+    chip.deploy(layout.programs, layout.entries)
+    chip.run(5)
+    chip.write(layout.parts[0].pe, "tick", np.array([2, 9], np.uint32))
+    chip.run(7)
+    assert np.flatnonzero(chip.read(layout.parts[1].pe, "spikes")[:, 1]).tolist() == [10]
+
+
 def test_records_have_the_chips_words(chip: Chip) -> None:
     pop = small(33, v_init=[2.0] + [0.0] * 31 + [6.0], i_offset=0.25)
     layout = map_network(network(pop), 3, geometry.APPLICATION_IDS)
@@ -348,3 +358,17 @@ def test_time_done_is_when_the_last_packet_came_in() -> None:
     assert counts.tolist() == [0, 0, 200, 0]
     assert times.dtype == np.float64 and times[[0, 1, 3]].tolist() == [0, 0, 0] and 0 < times[2] < 1
     assert [name for pop in (stim, pop) for name in pop.get_time_done_times()] == ["PE(1, 1, 0)", "PE(1, 1, 1)"]
+
+
+def test_the_last_packet_may_come_from_any_source() -> None:
+    stims, between = [snn.Population(1, "spike_list", {0: [1]}) for _ in range(4)], snn.Population(90, "spike_list", {})
+    between.set_max_atoms_per_core(1)  # so that the sources' distances differ
+    pop = small(1, record=["time_done"])
+    net = network(*stims[:2], between, pop, *stims[2:], *(snn.Projection(s, pop, [[0, 0, 1, 0]]) for s in stims))
+    done = []
+    for active in [[stim] for stim in stims] + [stims]:
+        for stim in stims:
+            stim.params = {0: [1] if stim in active else []}
+        run(net, 3)
+        done += [times[2] for times in pop.get_time_done_times().values()]
+    assert max(done[:-1]) == done[-1] > min(done[:-1]) > 0
