@@ -454,6 +454,26 @@ def test_sizes_values_and_records_may_change_between_runs() -> None:
     refused(pop.get_spikes, "records v_last, v, not 'spikes'")
 
 
+def test_what_changes_is_checked_when_it_runs() -> None:
+    changes = {"record": ["w"], "params": {"alpha": 1}, "neuron_model": "LIF"}
+    for (name, value), text in zip(changes.items(), ("'w'", "'alpha' (did you mean", "'LIF'"), strict=True):
+        pop = lif()
+        setattr(pop, name, value)
+        refused(partial(run, network(pop), 1), text)
+    source, pop = stim(record=["spikes"]), lif()
+    source.record.append("v")
+    refused(lambda: run(network(source, pop), 1), "population stim", "cannot record 'v'")
+
+
+def test_the_last_voltages_are_those_of_the_last_tick() -> None:
+    pop = lif(5, i_offset=np.arange(5) / 8, record=["v_last", "v"])
+    pop.set_max_atoms_per_core(2)
+    run(network(pop), 7)
+    last = {i: v[-1:].tolist() for i, v in pop.get_voltages().items()}
+    assert {i: v.tolist() for i, v in pop.get_variable("v_last").items()} == last
+    assert len({v[0] for v in last.values()}) == 5
+
+
 def test_records_are_the_populations_own() -> None:
     record, params = ["spikes"], dict(BASIC)
     pops = [snn.Population(1, "lif", params, record=record) for _ in range(2)]
