@@ -361,7 +361,7 @@ def test_time_done_is_when_the_last_packet_came_in() -> None:
 
 
 def test_the_last_packet_may_come_from_any_source() -> None:
-    stims, between = [snn.Population(1, "spike_list", {0: [1]}) for _ in range(4)], snn.Population(90, "spike_list", {})
+    stims, between = [snn.Population(1, "spike_list", {0: [1]}) for _ in range(4)], snn.Population(20, "spike_list", {})
     between.set_max_atoms_per_core(1)  # so that the sources' distances differ
     pop = small(1, record=["time_done"])
     net = network(*stims[:2], between, pop, *stims[2:], *(snn.Projection(s, pop, [[0, 0, 1, 0]]) for s in stims))
