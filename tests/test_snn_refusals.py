@@ -176,7 +176,7 @@ NO_ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("rows", NO_ROWS, ids=repr)
+@pytest.mark.parametrize("rows", NO_ROWS, ids=lambda rows: "an iterator" if hasattr(rows, "__next__") else repr(rows))
 def test_connections_are_rows_of_four_numbers(rows: Any) -> None:
     refused(lambda: run(connected(rows), 1), "projection proj: connections are rows of four numbers", projection="proj")
 
