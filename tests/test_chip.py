@@ -116,8 +116,14 @@ def test_several_runs_leave_the_same_sram_and_counters_as_one(chip: Chip, progra
 
 def test_time_does_not_go_backwards(chip: Chip, programs: dict[str, str]) -> None:
     chip.deploy([PeProgram(5, programs["counter"])], [])
-    with pytest.raises(ConfigError, match="time goes forward"):
+    with pytest.raises(ConfigError, match="ticks is a whole number from 0 on, not -1"):
         chip.run(-1)
+    with pytest.raises(ConfigError, match="window is a whole number from 1 on, not 0"):
+        chip.run(1, window=0)
+    with pytest.raises(ConfigError, match="time goes forward"):
+        chip.run(0xFFFFFFFF)
+    chip.run(np.uint8(3))  # type: ignore[arg-type]
+    assert chip.info()["tick"] == 3
 
 
 def test_an_empty_chip_cannot_run(chips: Chips) -> None:

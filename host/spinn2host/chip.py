@@ -16,7 +16,7 @@ import numpy as np
 from spinn2emu import memory_map
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
 from spinn2emu.memory_map import MemoryMap
-from spinn2host.connection import WAIT_S, check_descriptors
+from spinn2host.connection import WAIT_S, check_descriptors, whole
 from spinn2host.counters import Counters
 from spinn2host.directories import PRIVATE, base_directory, chip_directory, is_alive, new_directory, remove, running
 from spinn2host.live import Live, OnEvents
@@ -248,7 +248,9 @@ class Chip(Live):
     def start(self, ticks: int, *, window: int | None = None) -> None:
         """As `run`, but does not wait."""
         self._listening()
-        self._run = self.request("run", ticks=ticks, window=window)["run"]
+        self._run = self.request(
+            "run", ticks=whole("ticks", ticks), window=None if window is None else whole("window", window, 1)
+        )["run"]
 
     def end_run(self) -> None:
         """Ends a run that somebody started, at the end of its present window."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zmq
 
 from spinn2emu import hostlink, pidfd
@@ -30,10 +31,21 @@ END_DEADLINE_S = 10.0
 """For a supervisor to end after it was told to."""
 WAIT_S = 0.05
 """How long a `wait` keeps the handle from other threads."""
+MOST = 0xFFFFFFFF
+"""Ticks are words of 32 bits."""
 DESCRIPTORS = 12
 """File descriptors that a connection may need at once."""
 LOOK_AFTER_S = 1.0
 """Without an answer for so long, a request looks what is wrong with the supervisor."""
+
+
+def whole(what: str, value: Any, low: int = 0) -> int:
+    """A whole number of any type, such as numpy's, as an int that a request can carry. Raises ConfigError."""
+    if not isinstance(value, int | float | np.integer | np.floating) or not value >= low or value % 1:
+        raise ConfigError(f"{what} is a whole number from {low} on, not {value!r:.80}", **{what: repr(value)})
+    if value > MOST:
+        raise ConfigError(f"{what} is at most {MOST:,}, not {value:.6g}", limit=MOST, **{what: repr(value)})
+    return int(value)
 
 
 class Connection:
