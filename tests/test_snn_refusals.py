@@ -92,7 +92,8 @@ def test_a_threshold_that_is_left_out_is_1_and_said(capsys: pytest.CaptureFixtur
     assert "population pop: threshold is left out, 1 is taken" in capsys.readouterr().err
 
 
-NO_NUMBERS = [float("nan"), float("inf"), -np.inf, 1e39, [1, 2, 3], "a", [None, 1], 1j, {}, [], [[1], [2, 3]], object]
+NO_NUMBERS = [float("nan"), float("inf"), -np.inf, 1e39, [1, 2, 3], "a", [None, 1], 1j, {}, [], [[1], [2, 3]], object,
+              "3", b"3", None]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
@@ -120,6 +121,7 @@ def test_refractory_times_are_whole_ticks(value: Any) -> None:
 def test_resets_have_two_names() -> None:
     refused(lambda: run(network(lif(reset="subtract")), 1), "'reset_by_subtraction' or 'reset_to_v_reset'",
             "'subtract'", population="pop", parameter="reset")  # fmt: skip
+    refused(lambda: run(network(lif(reset=np.arange(3))), 1), "not array([0, 1, 2])", parameter="reset")
 
 
 @pytest.mark.parametrize("record", ["V", ["spikes", "u"], 3, [None]], ids=repr)
@@ -145,7 +147,8 @@ def test_spike_lists_of_neurons_that_do_not_exist(neuron: Any) -> None:
             population="stim", neuron=repr(neuron))  # fmt: skip
 
 
-@pytest.mark.parametrize("ticks", [[1.5], [-1], 3, "ab", None, [[1, 2]], [1 << 32], [float("nan")], [1j]], ids=repr)
+@pytest.mark.parametrize("ticks", [[1.5], [-1], 3, "ab", None, [[1, 2]], [1 << 32], [float("nan")], [1j],
+                                   "12", iter([1]), map(int, "12")], ids=repr)  # fmt: skip
 def test_spike_lists_of_ticks_that_do_not_exist(ticks: Any) -> None:
     refused(lambda: run(network(stim({1: ticks})), 1), "the spikes of neuron 1", repr(ticks), population="stim",
             neuron=1)  # fmt: skip
@@ -173,6 +176,7 @@ def test_a_pe_holds_1_to_256_neurons(most: Any) -> None:
 NO_ROWS = [
     None, 3, "abc", {0: 1}, [[0, 0, 1]], [[0, 0, 1, 0, 0]], [0, 0, 1, 0], [[0, 0, 1, 0], [0, 0]], [["a", 0, 1, 0]],
     ([0, 1], [0, 1]), np.zeros(3), np.zeros((2, 3)), np.zeros((2, 2, 2)), iter([[0, 0, 1, 0]]), [[0, 0, 1j, 0]],
+    [[0, 0, [1], 0]], np.array(3),
 ]  # fmt: skip
 
 
@@ -303,6 +307,12 @@ def test_timesteps_are_whole_numbers(timesteps: Any) -> None:
     refused(lambda: run(network(lif()), timesteps), "timesteps", repr(timesteps), timesteps=repr(timesteps))
 
 
+def test_timesteps_are_words_of_32_bits() -> None:
+    refused(
+        lambda: run(network(lif(record=[])), 1 << 32), "timesteps is at most 4,294,967,295, not", limit=(1 << 32) - 1
+    )
+
+
 @pytest.mark.parametrize("timesteps", [3.0, np.int16(3), np.float32(3)], ids=repr)
 def test_timesteps_may_be_of_any_kind_of_number(timesteps: Any) -> None:
     pop = lif(i_offset=1.0)
@@ -317,6 +327,26 @@ def test_a_tick_takes_time(tick: Any) -> None:
 
 def test_what_runs_is_a_network() -> None:
     refused(lambda: run(lif(), 1), "run wants a Network, not Population")  # type: ignore[arg-type]
+
+
+def test_what_got_into_a_network_by_its_lists_is_looked_at() -> None:
+    net = network(lif())
+    net.populations.append("pop")  # type: ignore[arg-type]
+    refused(lambda: run(net, 1), "a network holds populations and projections, not str")
+
+
+@pytest.mark.parametrize("name, text", [
+    ("", "''"), ("a\nb", "'a\\nb'"), ("\x1b[31m", "'\\x1b[31m'"), ("x" * 1000, "x" * 63 + "…"), (3, "3"),
+])  # fmt: skip
+def test_names_are_shown_on_one_line(name: Any, text: str) -> None:
+    rows: Any = [[0, 5, 1, 0]]
+    net = network(source := stim(), pop := lif(), snn.Projection(source, pop, rows, name=name))
+    refused(lambda: run(net, 1), f"projection {text}: post is a neuron")
+
+
+@pytest.mark.parametrize("address", [3, b"emu://desk", ["desk"], "emu://"], ids=repr)
+def test_addresses_that_are_none(address: Any) -> None:
+    refused(lambda: hardware.SpiNNaker2Chip(eth_ip=address).run(network(lif()), 1), "eth_ip", repr(address))
 
 
 def test_chips_that_do_not_run() -> None:
@@ -362,7 +392,8 @@ def test_a_neuron_that_does_not_fit_a_pe(net: Callable[[], snn.Network], ticks: 
 
 def test_populations_that_are_split_by_memory_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     run(network(lif(200, record=["v"])), 1000, mapping_only=True)
-    assert capsys.readouterr().err == "spinn2emu: population pop: 21 neurons fit a PE, not 200\n"
+    said = "spinn2emu: population pop: 21 neurons fit a PE, not 200: of its 94,208 bytes, voltages take 88,000\n"
+    assert capsys.readouterr().err == said
 
 
 # --- what is left -----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any
 from spinn2emu import geometry
 from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2host.chip import Chip
+from spinn2host.connection import whole
 from spinn2host.progress_bar import progress_bar
 from spinn2host.spinnaker2.layout import Layout, map_network
 from spinn2host.spinnaker2.memory import RECEIVER
@@ -58,6 +59,7 @@ class _Board:
         for what, given in (("record_power", record_power), ("live_power", live_power)):
             if given:
                 warn(f"{what}: the emulator does not predict power yet; there is none in the results")
+        net.validate()
         for population in net.populations:
             if population.model.program == RECEIVER:
                 warn(f"{population}: nobody feeds a spike_receiver in `run`, so it is silent: see docs/live.md")
@@ -117,13 +119,14 @@ def check_run(net: Network, timesteps: int) -> None:
     """Raises ConfigError for what is no network, or no number of ticks."""
     if not isinstance(net, Network):
         raise ConfigError(f"run wants a Network, not {type(net).__name__}")
-    if not isinstance(timesteps, Real) or timesteps < 0 or timesteps % 1:
-        raise ConfigError(f"timesteps is a whole number from 0 on, not {timesteps!r}", timesteps=repr(timesteps))
+    whole("timesteps", timesteps)
 
 
 @contextlib.contextmanager
 def deployed(board: _Board, net: Network, timesteps: int) -> Iterator[tuple[Chip, Layout]]:
     """A network on its chip, with records of so many ticks, for `live` to run. Raises as `run` does."""
+    if not isinstance(board, _Board):
+        raise ConfigError(f"a session runs on a board, such as SpiNNaker2Chip(), not {type(board).__name__}")
     check_run(net, timesteps)
     chip = _attach(board.eth_ip)
     layout = board._map(net, int(timesteps), chip)
@@ -191,7 +194,11 @@ _chips: dict[int, Chip] = {}
 
 
 def _attach(eth_ip: str | None) -> Chip | None:
-    """The resident chip that is meant, if one is. Raises NoSuchChip."""
+    """The resident chip that is meant, if one is. Raises ConfigError or NoSuchChip."""
+    if eth_ip is not None and not isinstance(eth_ip, str):
+        raise ConfigError(f"eth_ip is an address, a str, not {eth_ip!r:.80}", eth_ip=repr(eth_ip))
+    if eth_ip == EMULATED:
+        raise ConfigError(f"eth_ip {EMULATED!r} names no chip: {EMULATED}NAME does", eth_ip=eth_ip)
     name = eth_ip.removeprefix(EMULATED) if eth_ip and eth_ip.startswith(EMULATED) else settings.chip
     return Chip.attach(name) if name else None
 
@@ -232,7 +239,8 @@ def _turn(chip: Chip) -> Iterator[None]:
     that has the turn already: it would wait for itself."""
     lock = _locks.setdefault(os.getpid(), _Lock())
     if lock.owner == threading.get_ident():
-        raise ConfigError("a live session of this thread is open: its network runs, close it first")
+        raise ConfigError("a live session of this thread is open: its network runs; end its `with` block, or close() "
+                          "it, first")  # fmt: skip
     with lock:
         number = os.open(chip.directory / LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:

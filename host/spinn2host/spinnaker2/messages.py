@@ -12,12 +12,24 @@ class Named(Protocol):
     name: str
 
 
+LONGEST = 64
+"""Characters of a name that messages show, as the chip does."""
+
+
+def shown(name: object) -> str:
+    """A name as it is in a message: on one line, whatever is in it."""
+    text = str(name)
+    text = text if text and text.isprintable() else repr(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
 _said: set[str] = set()
 
 
 def say(text: str) -> None:
     """Prints a line on standard error."""
-    print(f"spinn2emu: {text}", file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # it was closed, and `print` would take standard output
+        print(f"spinn2emu: {text}", file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:

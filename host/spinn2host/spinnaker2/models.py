@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -135,13 +135,13 @@ def neuron_values(who: Named, model: Model, params: Mapping[str, Any], size: int
         given = params.get(name, default)
         if name in GUESSED and name not in params:
             warn(f"{who}: {name} is left out, {default:g} is taken: what the board takes is not known")
-        if given is REQUIRED:
+        if given is REQUIRED and name not in params:
             raise ConfigError(
                 f"{who}: model {model.name} needs {name!r} in params; what the board takes without it is not known",
                 population=who.name, parameter=name,
             )  # fmt: skip
         try:
-            array = np.asarray(given, np.float64)
+            array = np.empty(0) if given is None or isinstance(given, str | bytes) else np.asarray(given, np.float64)
         except (TypeError, ValueError):
             array = np.empty(0)
         if array.size not in (1, size):
@@ -169,8 +169,8 @@ def neuron_values(who: Named, model: Model, params: Mapping[str, Any], size: int
 def subtracts(who: Named, params: Mapping[str, Any]) -> bool:
     """Whether a spike subtracts the threshold, as it does if `reset` is left out. Raises ConfigError."""
     reset = params.get("reset", SUBTRACT)
-    if reset not in (SUBTRACT, TO_V_RESET):
-        raise ConfigError(f"{who}: reset is {SUBTRACT!r} or {TO_V_RESET!r}, not {reset!r}", population=who.name,
+    if not isinstance(reset, str) or reset not in (SUBTRACT, TO_V_RESET):
+        raise ConfigError(f"{who}: reset is {SUBTRACT!r} or {TO_V_RESET!r}, not {reset!r:.80}", population=who.name,
                           parameter="reset")  # fmt: skip
     return bool(reset == SUBTRACT)
 
@@ -200,7 +200,10 @@ def spike_events(who: Named, params: Mapping[Any, Any], size: int) -> tuple[NDAr
 
 
 def _as_ticks(times: Any) -> NDArray[np.float64]:
-    """What a spike list has for a neuron as an array (n,); a NaN if it is no list of numbers."""
+    """What a spike list has for a neuron as an array (n,); a NaN if it is no list of numbers; nor is an iterator,
+    which is empty when it is read again."""
+    if isinstance(times, Iterator | str | bytes):
+        return np.array([np.nan])
     try:
         array = np.asarray(times if isinstance(times, np.ndarray) else list(times), np.float64)
     except (TypeError, ValueError):

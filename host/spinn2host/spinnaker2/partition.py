@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError, SramOverflow
 from spinn2host.spinnaker2.connections import Geometry, Synapses
-from spinn2host.spinnaker2.memory import DATA_BYTES, RECEIVER, SPIKES, table, used_bytes
+from spinn2host.spinnaker2.memory import DATA_BYTES, RECEIVER, SPIKES, region_bytes, table, used_bytes
 from spinn2host.spinnaker2.messages import warn
 from spinn2host.spinnaker2.models import spike_events
 from spinn2host.spinnaker2.snn import Conv2DProjection, Network, Population
@@ -67,17 +67,20 @@ def split(net: Network, inputs: Mapping[Population, Inputs], ticks: int, pes: Se
     Raises SramOverflow, with the map, for a neuron that does not fit by itself, ConfigError for more parts than PEs.
     """
     per_pe = {p: min(p.max_atoms_per_core, int(p.size)) for p in net.populations}
+    largest: dict[Population, str] = {}
     changed = True
     while changed:  # more parts of a population take longer tables in those that hear it
         changed = False
         for population in net.populations:
             sizes = _worst_part(population, inputs[population], ticks, per_pe)
             most = _most_that_fit(population, sizes, per_pe[population])
-            changed |= most < per_pe[population]
+            if most < per_pe[population]:
+                changed, largest[population] = True, _largest_region(population, sizes(most))
             per_pe[population] = most
     for population, count in per_pe.items():
         if count < min(population.max_atoms_per_core, population.size):
-            warn(f"{population}: {count} neurons fit a PE, not {min(population.max_atoms_per_core, population.size)}")
+            warn(f"{population}: {count} neurons fit a PE, not {min(population.max_atoms_per_core, population.size)}: "
+                 f"of its {DATA_BYTES:,} bytes, {largest[population]}")  # fmt: skip
     _check_room(net, per_pe, len(pes))
     firsts = [(p, first) for p, count in per_pe.items() for first in range(0, int(p.size), count)]
     return [
@@ -151,6 +154,12 @@ def _most_that_fit(population: Population, sizes: Callable[[int], dict[str, Any]
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
+
+
+def _largest_region(population: Population, parameters: Mapping[str, int]) -> str:
+    """What takes most of a PE's memory, and how much."""
+    name, size = max(region_bytes(population.model.program, parameters).items(), key=lambda item: item[1])
+    return f"{name} take {size:,}"
 
 
 def _check_room(net: Network, per_pe: Mapping[Population, int], available: int) -> None:

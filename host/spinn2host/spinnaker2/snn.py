@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError
 from spinn2host.spinnaker2.connections import Geometry, Synapses, read_connections, read_geometry, read_kernels
+from spinn2host.spinnaker2.messages import shown
 from spinn2host.spinnaker2.models import Model, check_names, check_record, find_model
 from spinn2host.spinnaker2.names import refuse_unknown
 from spinn2host.spinnaker2.settings import settings
@@ -59,7 +60,7 @@ class Population:
         self._results: dict[str, Any] = {}
 
     def __str__(self) -> str:
-        return f"population {self.name}"
+        return f"population {shown(self.name)}"
 
     def __repr__(self) -> str:
         return f"Population(size={self.size}, neuron_model={self.neuron_model!r}, name={self.name!r})"
@@ -135,11 +136,11 @@ class Projection:
         self.pre, self.post = _ends(self, pre, post)
         self.connections = connections
         self._rows = Converted()
-        if not isinstance(connections, Sequence | np.ndarray) or any(not np.ndim(row) for row in connections[:1]):
+        if not _has_rows(connections):
             self.synapses()  # says what is wrong
 
     def __str__(self) -> str:
-        return f"projection {self.name}"
+        return f"projection {shown(self.name)}"
 
     def synapses(self) -> Synapses:
         """The connections as arrays. Raises ConfigError for indices, weights and delays that cannot be."""
@@ -178,7 +179,7 @@ class Conv2DProjection:
             )  # fmt: skip
 
     def __str__(self) -> str:
-        return f"projection {self.name}"
+        return f"projection {shown(self.name)}"
 
     def kernels(self) -> NDArray[np.int8]:
         """The weights, int8 (input channels, output channels, height, width). Raises ConfigError."""
@@ -187,6 +188,13 @@ class Conv2DProjection:
     def geometry(self) -> Geometry:
         """Sizes, strides, margins. Raises ConfigError if they do not fit the populations."""
         return read_geometry(self, self.params, self.kernels().shape, self.pre.size, self.post.size)
+
+
+def _has_rows(connections: object) -> bool:
+    """Whether these are rows, whatever is in them: that is checked when they are used."""
+    if isinstance(connections, np.ndarray):
+        return connections.ndim > 1
+    return isinstance(connections, Sequence) and all(hasattr(row, "__len__") for row in connections[:1])
 
 
 def _ends(projection: Projection | Conv2DProjection, pre: object, post: object) -> tuple[Population, Population]:
@@ -199,6 +207,12 @@ def _ends(projection: Projection | Conv2DProjection, pre: object, post: object) 
         raise ConfigError(f"{projection}: {post} is of model {post.neuron_model}, which takes no input",
                           projection=projection.name, model=post.neuron_model)  # fmt: skip
     return pre, post
+
+
+def _check_part(part: object) -> None:
+    if not isinstance(part, Population | Projection | Conv2DProjection):
+        raise ConfigError(f"a network holds populations and projections, not {type(part).__name__}: "
+                          "add(one, another, ...)")  # fmt: skip
 
 
 class Network:
@@ -219,8 +233,7 @@ class Network:
                 if part not in self.projections:
                     self.projections.append(part)
             else:
-                raise ConfigError(f"a network holds populations and projections, not {type(part).__name__}: "
-                                  "add(one, another, ...)")  # fmt: skip
+                _check_part(part)
 
     def reset(self) -> None:
         """Forgets spikes and voltages. Parameters may change then, and the network run again."""
@@ -230,6 +243,8 @@ class Network:
     def validate(self) -> None:
         """Raises ConfigError for projections of populations that are not in the network, and for values that cannot
         be."""
+        for part in (*self.populations, *self.projections):
+            _check_part(part)
         for projection in self.projections:
             for population in (projection.pre, projection.post):
                 if population not in self.populations:
@@ -239,7 +254,9 @@ class Network:
                     )  # fmt: skip
         for population in self.populations:
             if not isinstance(population.size, int | np.integer) or population.size < 1:
-                raise ConfigError(f"{population}: its size is a whole number from 1 on, not {population.size!r}",
-                                  population=population.name, size=repr(population.size))  # fmt: skip
+                raise ConfigError(
+                    f"{population}: its size is a whole number from 1 on, an int, not {population.size!r:.80}",
+                    population=population.name, size=repr(population.size),
+                )  # fmt: skip
             check_record(population, population.model, population.record)
             check_names(population, population.model, population.params)
