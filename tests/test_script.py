@@ -57,6 +57,16 @@ def voltages(result: object, path: tuple[str, ...] = ()) -> list[tuple[tuple[str
     return [(path, result)]
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_to_nowhere(tmp_path: Path, closed: str) -> None:
+    """And what is not closed gets what belongs there, and nothing else."""
+    (tmp_path / "run.py").write_text(RUN.replace("[1, 2, 7, 1]", "[1, 2, 7.1, 1]"))
+    command = f"{sys.executable} -m spinn2host.cli.main script run.py {closed}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stdout) == (0, "" if closed.startswith((">", "<&- >")) else SPIKES)
+    assert ("rounded" in done.stderr) == ("2>&-" not in closed)
+
+
 @pytest.mark.parametrize("name", ["ex1_two_sources", "ex4_currents"])
 def test_scripts_print_what_a_board_gives(name: str) -> None:
     done = run_script(SCRIPTS / f"{name}.py")
