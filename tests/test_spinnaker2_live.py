@@ -171,10 +171,16 @@ def test_what_cannot_be_fed_is_refused_by_name(board: hardware.SpiNNaker2Chip) -
             ((stimulus, {30: [20]}), "there is no neuron 30"),
             ((stimulus, {3: [2.5]}), "are a list of ticks"),
             ((stimulus, {3: [20]}, 5), "names the ticks itself"),
-            ((stimulus, 3, 0), "tick 1 is the first that can be fed, not 0"),
+            ((stimulus, 3, 0), "tick 1 is the first that can be fed, 4294967295 the last, not 0"),
             ((stimulus, 3, 9), "population stimulus: 1 spikes come too late for tick 9: tick 10 is the first"),
-            ((stimulus, [1, 2, 3], [20, 30]), "population stimulus: packets have a key, a tick"),
-            ((stimulus, 3, 12.5), "population stimulus: ticks are integers"),
+            (
+                (stimulus, [1, 2, 3], [20, 30]),
+                "population stimulus: there are 2 ticks for 3 neurons: give one tick, or one for each",
+            ),
+            ((stimulus, 3, 12.5), "population stimulus: ticks are whole numbers, not 12.5"),
+            ((stimulus, 3, "12"), "population stimulus: ticks are whole numbers, not '12'"),
+            ((stimulus, 3, 1 << 40), "tick 1 is the first that can be fed, 4294967295 the last, not 1099511627776"),
+            ((stimulus, {3: iter([20])}), "are a list of ticks"),
         ]:
             with pytest.raises(ConfigError, match=reason):
                 session.feed(*arguments)
@@ -189,6 +195,28 @@ def test_what_cannot_be_fed_is_refused_by_name(board: hardware.SpiNNaker2Chip) -
         snn.Projection(output, stimulus, [[0, 0, 1, 0]])
     with pytest.raises(ConfigError, match="cannot record 'v'"):
         snn.Population(3, "spike_receiver", {}, record=["v"])
+
+
+def test_a_session_without_a_block_is_closed_by_hand_and_does_nothing_afterwards(
+    board: hardware.SpiNNaker2Chip,
+) -> None:
+    net, (stimulus, output) = network()
+    session = Session(board, net, 20, hear=output)
+    session.feed(stimulus, {3: [5]})
+    session.run(np.int64(20), window=np.uint8(4))  # type: ignore[arg-type]
+    assert {spike.population for spike in session.spikes()} <= {output}
+    session.close()
+    session.close()
+    assert stimulus.get_spikes()[3] == [5]
+    for late in (
+        lambda: session.run(1), lambda: session.start(1), lambda: session.feed(stimulus, 1), session.read_results,
+        lambda: list(session.spikes()),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match="this session of network 'fed' is closed"):
+            late()
+    with pytest.raises(ConfigError, match="a session runs on a board, such as SpiNNaker2Chip"):
+        Session(None, net, 5)  # type: ignore[arg-type]
+    board.run(net, 5)
 
 
 def test_a_network_runs_in_a_session_or_without(board: hardware.SpiNNaker2Chip) -> None:
