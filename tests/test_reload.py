@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import write_program
 
-from spinn2emu.errors import ProgramError
+from spinn2emu.errors import ProgramError, SramOverflow
 from spinn2host.chip import Chip, PeProgram
 
 HEAD = """
@@ -211,3 +212,23 @@ def test_files_are_found_from_the_folder_of_whoever_loads(
     assert result(chip, path) == 17
     write(tmp_path / "value.txt", "18")
     assert result(chip, path) == 18
+
+
+FAILS = """
+def tick(pe, ram, rx, t):
+    {statement}
+    return 0
+
+program = Program(tick=tick, regions=lambda p, available: [Region("x", np.int64, ({size},))])
+"""
+
+
+def test_the_error_is_that_of_the_first_program_whichever_shows_first(chip: Chip, tmp_path: Path) -> None:
+    slow = write_program(tmp_path, "slow", FAILS.format(statement="ram.x[0] = str(t).count('1')", size=4))
+    ends = write_program(tmp_path, "ends", "import os; os._exit(3)\n")
+    large = write_program(tmp_path, "large", FAILS.format(statement="pass", size=20_000))
+    for first, others in ((slow, (large, ends)), (ends, (large, slow)), (large, (slow, ends))):
+        programs = [PeProgram(6, first), *(PeProgram(7 + i, other) for i, other in enumerate(others))]
+        with pytest.raises(SramOverflow if first is large else ProgramError) as caught:
+            chip.deploy(programs, [])
+        assert caught.value.pe == 6

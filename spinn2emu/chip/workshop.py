@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -66,7 +66,8 @@ class _Task(NamedTuple):
 def make_all(orders: Sequence[Order], path: Sequence[str], strict: bool, report: Report = tell) -> list[Loaded]:
     """Fulfils the orders, several programs at a time. `report` gets lines about what takes long.
 
-    Raises the first error, with the PE; ProgramError if a program ends its process, or takes longer than DEADLINE_S.
+    Raises the error of the first order that has one, whatever came to light first, with the PE; ProgramError if a
+    program ends its process, or takes longer than DEADLINE_S.
     """
     tasks: dict[str, _Task] = {}
     made: dict[int, Loaded] = {}
@@ -85,35 +86,43 @@ def make_all(orders: Sequence[Order], path: Sequence[str], strict: bool, report:
             said.add(text)
             report(text)
 
-    todo, benches = _share_out(list(tasks.values())), list[_Bench]()
+    todo, benches, failed = _share_out(list(tasks.values())), list[_Bench](), dict[int, Spinn2Error]()
     with processes.no_strays():
         try:
-            while todo or benches:
+            while (todo or benches) and not _is_certain(failed, made):
                 while todo and len(benches) < len(os.sched_getaffinity(0)):
                     benches.append(_Bench(todo.pop(0), path, strict))
-                _hear_any(benches, report_once, made)
+                _hear_any(benches, report_once, made, failed)
                 for bench in [bench for bench in benches if bench.done]:
                     bench.close()
                     benches.remove(bench)
         finally:
             for bench in benches:
                 bench.close()
+    if failed:
+        raise failed[min(failed)]
     return [made[number] for number in range(len(orders))]
 
 
-def _hear_any(benches: Sequence[_Bench], report: Report, made: dict[int, Loaded]) -> None:
-    """Waits for messages and takes them in. Raises ProgramError for a program that ends its process, or takes long."""
+def _is_certain(failed: Collection[int], made: Collection[int]) -> bool:
+    """Whether an order has failed, and it is known of all before it that they have not."""
+    return bool(failed) and all(number in made for number in range(min(failed)))
+
+
+def _hear_any(
+    benches: Sequence[_Bench], report: Report, made: dict[int, Loaded], failed: dict[int, Spinn2Error]
+) -> None:
+    """Waits for messages and takes them in, also that a program has ended its process, or takes long."""
     wait = max(0.0, min(bench.deadline for bench in benches) - time.monotonic())
     ready = readable([number for bench in benches for number in (bench.reading, bench.child.pidfd)], wait)
     for bench in benches:
         if bench.reading in ready:
-            bench.hear(report, made)
+            bench.hear(report, made, failed)
         elif bench.child.pidfd in ready:  # but something that it has started holds the pipe
-            raise bench.ended()
+            bench.end(failed)
         elif bench.deadline <= time.monotonic():
-            raise bench.error(
-                f"is not loaded and compiled after {DEADLINE_S:.0f} s: does it block when it is imported?"
-            )
+            text = f"is not loaded and compiled after {DEADLINE_S:.0f} s: does it block when it is imported?"
+            bench.give_up(failed, text)
 
 
 def _share_out(tasks: Sequence[_Task]) -> list[_Tasks]:
@@ -163,12 +172,13 @@ class _Bench:
         finally:
             os.close(writing)
 
-    def hear(self, report: Report, made: dict[int, Loaded]) -> None:
+    def hear(self, report: Report, made: dict[int, Loaded], failed: dict[int, Spinn2Error]) -> None:
         """Takes in a message of the child."""
         head = _read(self.reading, _SIZE.size)
         message = _read(self.reading, _SIZE.unpack(head)[0]) if len(head) == _SIZE.size else b""
         if not message:
-            raise self.ended()
+            self.end(failed)
+            return
         kind, number, content = msgpack.unpackb(message, strict_map_key=False, unicode_errors="surrogateescape")
         if kind == "begin":
             self.task, self.deadline = self.tasks.tasks[number], time.monotonic() + DEADLINE_S
@@ -178,7 +188,7 @@ class _Bench:
                 report(why)
         elif kind == "error":
             error, pe = from_wire(content), self.task.orders[number].pe
-            raise type(error)(f"PE {geometry.name(pe)}: {error.message}", **({"pe": pe} | error.fields)) from error
+            failed[number] = type(error)(f"PE {geometry.name(pe)}: {error.message}", **({"pe": pe} | error.fields))
         elif kind == "made":
             declaration, files, key, data = content
             made[number] = Loaded(Declaration.from_wire(declaration), _address(key, data))
@@ -187,15 +197,16 @@ class _Bench:
         else:
             self.done = True
 
-    def ended(self) -> ProgramError:
+    def end(self, failed: dict[int, Spinn2Error]) -> None:
         """The child has ended by itself."""
         self.gone = True
-        return self.error("ends its process when it is loaded: " + processes.end(self.child))
+        self.give_up(failed, "ends its process when it is loaded: " + processes.end(self.child))
 
-    def error(self, text: str) -> ProgramError:
-        """About the program as a whole."""
-        pe, name = next(iter(self.task.orders.values())).pe, self.task.program
-        return ProgramError(f"PE {geometry.name(pe)}: program {name} {text}", program=name, pe=pe)
+    def give_up(self, failed: dict[int, Spinn2Error], text: str) -> None:
+        """The program as a whole has failed."""
+        number, order = next(iter(self.task.orders.items()))
+        name, self.done = self.task.program, True
+        failed[number] = ProgramError(f"PE {geometry.name(order.pe)}: program {name} {text}", program=name, pe=order.pe)
 
     def close(self) -> None:
         """Ends the child."""
@@ -265,10 +276,8 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
                 say("made", number, [declaration.to_wire(), files, *done[layout]])
         except Spinn2Error as error:
             say("error", number, error.to_wire())
-            return
         except BaseException as error:
             traceback.print_exc()
             text = f"program {task.program} cannot be loaded: {type(error).__name__}: {error}"
             say("error", number, ProgramError(text, program=task.program).to_wire())
-            return
     say("end")
