@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import Chips
 from helpers import SPACE
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from trace_helpers import STRANGE, example_trace, population_trace
@@ -154,6 +156,9 @@ def test_a_raster_is_labelled_by_population_and_neuron(figure: Figure, tmp_path:
     (right,) = axes.child_axes
     numbers = [label.get_text() for label in right.get_yticklabels()]
     assert {"0", "57", "200"} <= set(numbers)
+    FigureCanvasAgg(figure).draw()
+    boxes = sorted((label.get_window_extent() for label in right.get_yticklabels()), key=lambda box: box.y0)
+    assert all(below.y1 < above.y0 for below, above in itertools.pairwise(boxes))  # each within its row
 
 
 def test_a_raster_of_many_populations_shows_the_first_and_says_so() -> None:

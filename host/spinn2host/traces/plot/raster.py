@@ -263,6 +263,10 @@ def _label_bands(axes: Axes, trace: Trace, bands: _Bands, inch: float, populatio
         right = axes.secondary_yaxis("right")
         right.set_yticks(bands.y(*np.array(ends).T), [str(neuron) for _, neuron in ends])
         right.tick_params(length=2, labelsize=6)
+        last = dict(zip(bands.pes.tolist(), bands.neurons, strict=True))
+        for label, (row, neuron) in zip(right.get_yticklabels(), ends, strict=True):
+            if last[row] > 1:  # within the row, not into the next one
+                label.set_verticalalignment("top" if neuron else "bottom")
         axes.text(1.005, 1.015, "neuron", transform=axes.transAxes, fontsize=6.5, va="bottom")
 
 
