@@ -338,10 +338,12 @@ def test_what_got_into_a_network_by_its_lists_is_looked_at() -> None:
 @pytest.mark.parametrize("name, text", [
     ("", "''"), ("a\nb", "'a\\nb'"), ("\x1b[31m", "'\\x1b[31m'"), ("x" * 1000, "x" * 63 + "…"), (3, "3"),
 ])  # fmt: skip
-def test_names_are_shown_on_one_line(name: Any, text: str) -> None:
+def test_names_are_shown_on_one_line(name: Any, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows: Any = [[0, 5, 1, 0]]
     net = network(source := stim(), pop := lif(), snn.Projection(source, pop, rows, name=name))
     refused(lambda: run(net, 1), f"projection {text}: post is a neuron")
+    run(network(lif(name=name or "''")), 1, mapping_only=True, debug=True)
+    assert f"\n{text}[0:2] on PE 1.1.0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("address", [3, b"emu://desk", ["desk"], "emu://"], ids=repr)
