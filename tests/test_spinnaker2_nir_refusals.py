@@ -108,7 +108,7 @@ GRAPHS: dict[str, tuple[Any, str]] = {
     "sizes": (chain(nir.Linear(weight=np.ones((3, 4))), lif(3)), r"leads from 4 values to 3, but lies between 2"),
     "neurons of another size": (chain(nir.Linear(weight=np.ones((3, 2))), lif(2)), r"shape \(2,\), its layer"),
     "biases": (chain(nir.Affine(weight=WEIGHT, bias=np.ones(3)), lif(2)), "3 biases for the 2 neurons of '1'"),
-    "NaN": (chain(nir.Linear(weight=WEIGHT * np.nan), lif(2)), "weights are finite numbers"),
+    "NaN": (chain(nir.Linear(weight=WEIGHT * np.nan), lif(2)), "finite numbers, 4 of 4 are not, such as nan"),
     "infinite tau": (chain(LINEAR, lif(2, tau=np.inf)), "tau is not finite .*; for neurons without leak use IF"),
     "tau below dt": (chain(LINEAR, lif(2, tau=1e-4)), "neuron 0 has tau 0.0001, and dt is 0.001: with forward"),
     "negative tau": (chain(LINEAR, cuba(2, tau_syn=-1.0)), "give time constants above 0"),
@@ -132,10 +132,11 @@ def test_configurations_that_cannot_be_are_refused() -> None:
     graph = chain(LINEAR, lif(2))
     for values, text in (
         ({"dt": 0.0}, "dt is a time above 0"), ({"dt": float("nan")}, "dt is a time above 0"),
+        ({"dt": None}, "dt is a time above 0, not None"), ({"dt": "1"}, "dt is a time above 0, not '1'"),
         ({"conn_delay": 8}, "whole number from 0 to 7"), ({"conn_delay": 0.5}, "whole number from 0 to 7"),
         ({"reset": "both"}, r"ResetMethod\.SUBTRACT or ResetMethod\.ZERO"),
         ({"integrator": None}, "IntegratorMethod.FORWARD or IntegratorMethod.EXPONENTIAL"),
-        ({"output_record": ["w"]}, "cannot record 'w'"),
+        ({"output_record": ["w"]}, "cannot record 'w'"), ({"output_record": "voltage"}, "cannot record 'voltage'"),
         ({"weight_scale_percentile": 0}, "above 0, at most 100"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=text):

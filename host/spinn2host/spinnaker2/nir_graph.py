@@ -256,12 +256,21 @@ def array(value: Any) -> npt.NDArray[np.float64]:
     return np.asarray(value, dtype=np.float64)
 
 
+def refuse_infinite(layers: Layers, name: str, weight: npt.NDArray[np.float64]) -> None:
+    """Raises ConfigError for weights that are no finite numbers, with the first of them."""
+    if not (finite := np.isfinite(weight)).all():
+        raise ConfigError(
+            f"{layers.label(name)}: weights are finite numbers, {np.count_nonzero(~finite)} of {weight.size} are not, "
+            f"such as {weight[~finite][0]}", node=name, count=int(np.count_nonzero(~finite)),
+        )  # fmt: skip
+
+
 def matrix(layers: Layers, name: str) -> npt.NDArray[np.float64]:
     """The weights [out, in] of an Affine or Linear. Errors: ConfigError for other shapes, or numbers that are none."""
     weight = array(layers.nodes[name].weight)
-    if weight.ndim != 2 or not np.isfinite(weight).all():
-        raise ConfigError(f"{layers.label(name)}: weights are finite numbers [out, in], not of shape {weight.shape}",
-                          node=name)  # fmt: skip
+    if weight.ndim != 2:
+        raise ConfigError(f"{layers.label(name)}: weights are [out, in], not of shape {weight.shape}", node=name)
+    refuse_infinite(layers, name, weight)
     return weight
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from spinn2emu.errors import ConfigError
 from spinn2host.spinnaker2.ann2snn_helpers import LARGEST, dense_columns, joined_columns, pair, sumpool_columns
 from spinn2host.spinnaker2.messages import warn
-from spinn2host.spinnaker2.nir_graph import DENSE, POOL, WEIGHTS, Layers, Way, array, matrix, padding
+from spinn2host.spinnaker2.nir_graph import DENSE, POOL, WEIGHTS, Layers, Way, array, matrix, padding, refuse_infinite
 from spinn2host.spinnaker2.snn import Conv2DProjection, Population, Projection
 
 DELAY = 0
@@ -91,10 +91,11 @@ def _in_range(layers: Layers, name: str, weight: Floats, cut_above: bool) -> Flo
 def _kernels(layers: Layers, name: str, factor: float, cut_above: bool) -> npt.NDArray[np.int8]:
     """int8 (input channels, output channels, height, width), fractions cut off."""
     node = layers.nodes[name]
-    kernel = array(node.weight).swapaxes(0, 1) * factor
-    if kernel.ndim != 4 or not np.isfinite(kernel).all():
-        raise ConfigError(f"{layers.label(name)}: weights are finite numbers with four axes, not {kernel.shape}",
-                          node=name)  # fmt: skip
+    weight = array(node.weight)
+    if weight.ndim != 4:
+        raise ConfigError(f"{layers.label(name)}: weights have four axes, not the shape {weight.shape}", node=name)
+    refuse_infinite(layers, name, weight)
+    kernel = weight.swapaxes(0, 1) * factor
     for what, given, needed in (("groups", int(node.groups), 1), ("dilation", pair(node.dilation), (1, 1))):
         if given != needed:
             raise ConfigError(f"{layers.label(name)}: {what} is {given}, the chip's convolutions have {needed}",

@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from spinn2emu.errors import ConfigError
@@ -160,7 +161,7 @@ def _checked(config: ConversionConfig | None, old: dict[str, Any]) -> Conversion
                 f"ConversionConfig.{part.name} is {' or '.join(f'{kind.__name__}.{one.name}' for one in kind)}, not "
                 f"{getattr(config, part.name)!r}", parameter=part.name,
             )  # fmt: skip
-    if not (math.isfinite(config.dt) and config.dt > 0):
+    if not (isinstance(config.dt, Real) and math.isfinite(config.dt) and config.dt > 0):
         raise ConfigError(f"ConversionConfig.dt is a time above 0, not {config.dt!r}", parameter="dt", value=config.dt)
     if not 0 < config.weight_scale_percentile <= 100:
         raise ConfigError(
@@ -192,7 +193,7 @@ def _population(layers: Layers, name: str, config: ConversionConfig) -> Populati
     factor = weight_factor(layers, name, config.weight_scale_percentile) if config.scale_weights else 1.0
     euler = Euler(float(config.dt), config.integrator == IntegratorMethod.FORWARD)
     neurons = convert(layers, name, euler, config.reset == ResetMethod.ZERO, factor)
-    record = list(config.output_record) if layers.has_output(name) else []
+    record = config.output_record if layers.has_output(name) else []
     population = Population(size, model, neurons.params, name=name, record=record)
     vars(population).update(nir_v_scale=neurons.v_scale, nir_w_scale=factor)
     return population
