@@ -351,6 +351,11 @@ def test_addresses_that_are_none(address: Any) -> None:
     refused(lambda: hardware.SpiNNaker2Chip(eth_ip=address).run(network(lif()), 1), "eth_ip", repr(address))
 
 
+def test_boards_that_do_not_exist() -> None:
+    with pytest.raises(AttributeError, match=r"it has FPGA_Rev2, SpiNNaker2Chip, SpiNNcloud48NodeBoard, halt$"):
+        hardware.SpiNNaker3Chip  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_chips_that_do_not_run() -> None:
     with pytest.raises(NoSuchChip, match="nope"):
         hardware.SpiNNaker2Chip(eth_ip="emu://nope").run(network(lif()), 1)

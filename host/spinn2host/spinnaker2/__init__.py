@@ -16,6 +16,7 @@ __all__ = [
     "experiment_backends",
     "hardware",
     "helpers",
+    "live",
     "logger",
     "mapper",
     "neuron_models",

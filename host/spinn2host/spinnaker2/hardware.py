@@ -20,11 +20,13 @@ from spinn2host.connection import whole
 from spinn2host.progress_bar import progress_bar
 from spinn2host.spinnaker2.layout import Layout, map_network
 from spinn2host.spinnaker2.memory import RECEIVER
-from spinn2host.spinnaker2.messages import say, shown, warn
+from spinn2host.spinnaker2.messages import one_line, say, warn
 from spinn2host.spinnaker2.names import refuse_unknown
 from spinn2host.spinnaker2.results import read_results
 from spinn2host.spinnaker2.settings import settings
 from spinn2host.spinnaker2.snn import Network
+
+__all__ = ["FPGA_Rev2", "SpiNNaker2Chip", "SpiNNcloud48NodeBoard", "halt"]
 
 refuse_unknown(__name__, {"SpiNNaker2": " (a chip is SpiNNaker2Chip)"})
 
@@ -159,7 +161,7 @@ def _execute(chip: Chip, layout: Layout, timesteps: int, debug: bool) -> None:
     if debug:
         for part in layout.parts:
             if part.first == 0:
-                say(f"memory of {shown(part.population.name)}, PE {geometry.name(part.pe)}:\n{chip.memory(part.pe)}")
+                say(f"memory of {one_line(part.population.name)}, PE {geometry.name(part.pe)}:\n{chip.memory(part.pe)}")
     with _traced(chip), progress_bar(timesteps) as progress:
         chip.run(timesteps, progress, window=layout.window)
     read_results(chip, layout, timesteps)

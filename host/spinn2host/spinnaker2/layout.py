@@ -18,7 +18,7 @@ from spinn2emu import spec
 from spinn2fw.kernels.synapses import ALL_SPIKES, CONVOLUTION, ENTRY, HOST, PART, PART_SHIFT, SPIKES
 from spinn2host.pe_program import PeProgram
 from spinn2host.spinnaker2 import memory
-from spinn2host.spinnaker2.messages import shown
+from spinn2host.spinnaker2.messages import one_line
 from spinn2host.spinnaker2.models import neuron_values, spike_events, subtracts
 from spinn2host.spinnaker2.partition import Inputs, Part, read_inputs, record_parameters, split
 from spinn2host.spinnaker2.snn import Network, Population
@@ -42,7 +42,7 @@ class Layout:
 
     def __str__(self) -> str:
         rows = [
-            f"{shown(part.population.name)}[{part.first}:{part.first + part.neurons}] on PE {die.name(part.pe)}, "
+            f"{one_line(part.population.name)}[{part.first}:{part.first + part.neurons}] on PE {die.name(part.pe)}, "
             f"key {part_key(part):#010x}, {len(entry[2])} targets"
             for part, entry in zip(self.parts, self.entries, strict=False)  # behind them come those of the host
         ]

@@ -16,7 +16,7 @@ LONGEST = 64
 """Characters of a name that messages show, as the chip does."""
 
 
-def shown(name: object) -> str:
+def one_line(name: object) -> str:
     """A name as it is in a message: on one line, whatever is in it."""
     text = str(name)
     text = text if text and text.isprintable() else repr(text)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spinn2emu.errors import ConfigError, SramOverflow
 from spinn2host.spinnaker2.connections import Geometry, Synapses
 from spinn2host.spinnaker2.memory import DATA_BYTES, RECEIVER, SPIKES, region_bytes, table, used_bytes
-from spinn2host.spinnaker2.messages import shown, warn
+from spinn2host.spinnaker2.messages import one_line, warn
 from spinn2host.spinnaker2.models import spike_events
 from spinn2host.spinnaker2.snn import Conv2DProjection, Network, Population
 
@@ -169,7 +169,7 @@ def _check_room(net: Network, per_pe: Mapping[Population, int], available: int) 
     counts: dict[str, int] = {}
     for population, count in per_pe.items():
         counts[population.name] = counts.get(population.name, 0) + -(-int(population.size) // count)
-    rows = [f"{shown(p.name)}: {-(-int(p.size) // n)} ({p.size} neurons, {n} per PE)" for p, n in per_pe.items()]
+    rows = [f"{one_line(p.name)}: {-(-int(p.size) // n)} ({p.size} neurons, {n} per PE)" for p, n in per_pe.items()]
     raise ConfigError(
         f"network {net.name!r} needs {needed} PEs, {available} are there. "
         f"{', '.join(rows)}. Let more neurons share a PE "

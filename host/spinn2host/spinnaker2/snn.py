@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.errors import ConfigError
 from spinn2host.spinnaker2.connections import Geometry, Synapses, read_connections, read_geometry, read_kernels
-from spinn2host.spinnaker2.messages import shown
+from spinn2host.spinnaker2.messages import one_line
 from spinn2host.spinnaker2.models import Model, check_names, check_record, find_model
 from spinn2host.spinnaker2.names import refuse_unknown
 from spinn2host.spinnaker2.settings import settings
@@ -60,7 +60,7 @@ class Population:
         self._results: dict[str, Any] = {}
 
     def __str__(self) -> str:
-        return f"population {shown(self.name)}"
+        return f"population {one_line(self.name)}"
 
     def __repr__(self) -> str:
         return f"Population(size={self.size}, neuron_model={self.neuron_model!r}, name={self.name!r})"
@@ -140,7 +140,7 @@ class Projection:
             self.synapses()  # says what is wrong
 
     def __str__(self) -> str:
-        return f"projection {shown(self.name)}"
+        return f"projection {one_line(self.name)}"
 
     def synapses(self) -> Synapses:
         """The connections as arrays. Raises ConfigError for indices, weights and delays that cannot be."""
@@ -179,7 +179,7 @@ class Conv2DProjection:
             )  # fmt: skip
 
     def __str__(self) -> str:
-        return f"projection {shown(self.name)}"
+        return f"projection {one_line(self.name)}"
 
     def kernels(self) -> NDArray[np.int8]:
         """The weights, int8 (input channels, output channels, height, width). Raises ConfigError."""
