@@ -53,6 +53,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             prepare([*network.NATIVES, *recorder.NATIVES, passes.train, passes.evaluate])
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Processes that share the tests must know them by the same names."""
+    if " at 0x" in item.nodeid:
+        raise pytest.UsageError(f"{item.nodeid}: the name has an address in it: give its parameter an id")
+
+
 class Chips:
     """Chips in one place (a runtime directory), by the options that they were booted with."""
 

@@ -109,7 +109,8 @@ program = Program(
     tick=tick, regions=regions, parameters=Parameters, inputs=("spikes",), outputs=("spikes",), fifo=Fifo(256, 0),
     errors={
         NOT_HEARD: "a spike came from a part that this PE has no synapses from (the log has its key)",
-        RING_FULL: "the weights of one tick add up to more than 65535 for a neuron (the log has the key of the spike)",
+        RING_FULL: "the weights of one tick add up to more than 65535 for a neuron, and the ring has 16 bits: "
+        "use smaller weights or fewer synapses (the log has the key of the spike)",
     },
     logs=LOGS | {NOT_HEARD: "spike with key {:.0f}", RING_FULL: "spike with key {:.0f}"}, log=8,
 )  # fmt: skip

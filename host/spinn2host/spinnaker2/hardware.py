@@ -8,6 +8,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 from numbers import Real
 from pathlib import Path
@@ -161,7 +162,9 @@ def _execute(chip: Chip, layout: Layout, timesteps: int, debug: bool) -> None:
     if debug:
         for part in layout.parts:
             if part.first == 0:
-                say(f"memory of {one_line(part.population.name)}, PE {geometry.name(part.pe)}:\n{chip.memory(part.pe)}")
+                whole = chip.memory(part.pe)
+                used = replace(whole, symbols=tuple(symbol for symbol in whole.symbols if symbol.nbytes))
+                say(f"memory of {one_line(part.population.name)}, PE {geometry.name(part.pe)}:\n{used}")
     with _traced(chip), progress_bar(timesteps) as progress:
         chip.run(timesteps, progress, window=layout.window)
     read_results(chip, layout, timesteps)
