@@ -71,6 +71,16 @@ ROWS = [
     Row("command_trace", "`spinn2emu train yinyang --epochs 1 --trace`, start to end", "", "command_chip"),
     Row("trace_write", "events of an epoch, from memory to a file, one core", "1 M/s at least"),
     Row("trace_read", "the same, from the file to memory", "5 M/s at least"),
+    Row("snn_field", "a field of 401 spiking neurons on 19 PEs, per tick", "0.7 ms, stretch 0.35", "",
+        "brian2_field_numpy"),
+    Row("brian2_field_numpy", "the same in Brian2, numpy"),
+    Row("brian2_field_cython", "the same in Brian2, Cython"),
+    Row("snn_field_start", "the field: placed, booted and deployed", "4 s", "imports"),
+    Row("snn_command", "`spinn2emu script` with the field, 1,000 ticks, start to end", "4 s", "imports"),
+    Row("snn_large", "7,000 neurons on 144 PEs, all to all, per tick", "12 ms", "", "brian2_large_numpy"),
+    Row("brian2_large_numpy", "the same in Brian2, numpy"),
+    Row("brian2_large_cython", "the same in Brian2, Cython"),
+    Row("snn_large_start", "the large network: placed, booted and deployed", "6 s", "imports"),
 ]  # fmt: skip
 
 
