@@ -17,6 +17,7 @@ from spinn2emu import geometry
 from spinn2host.chip import Chip
 from spinn2host.spinnaker2 import snn
 from spinn2host.spinnaker2.layout import map_network
+from spinn2host.spinnaker2.settings import settings
 
 BRIAN2 = Path(__file__).parents[2] / ".venv-brian2" / "bin" / "python"
 
@@ -46,10 +47,10 @@ def bench_chip(benchmark: Any, name: str) -> None:
     for _ in range(rounds(3)):
         begin = time.perf_counter()
         layout = map_network(net, ticks, geometry.APPLICATION_IDS)
-        with Chip.boot() as chip:
+        with Chip.boot(cores=settings.cores) as chip:
             chip.deploy(layout.programs, layout.entries)
             started.append(time.perf_counter() - begin)
-    with Chip.boot() as chip:
+    with Chip.boot(cores=settings.cores) as chip:
 
         def deploy() -> None:
             chip.deploy(layout.programs, layout.entries)

@@ -43,7 +43,7 @@ CHIP_KEYS = {
     "--deadline", type=click.FloatRange(0, min_open=True), default=STUCK_AFTER_S, show_default=True, metavar="SECONDS",
     help="A run without progress for so long has failed; more for kernels that compute for long.",
 )  # fmt: skip
-@cores_option
+@cores_option()
 @json_option
 @click.pass_context
 def boot(context: click.Context, file: Path | None, as_json: bool, **options: Any) -> None:

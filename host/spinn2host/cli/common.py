@@ -93,20 +93,25 @@ def one_pe(pes: list[int]) -> int:
     return pes[0]
 
 
-def cores_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def cores_option(default: str = "auto") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """How the machine is used."""
-    for option in (
+    options = (
         click.option(
             "--loop", type=click.Choice(["compiled", "python"]), default="compiled", show_default=True,
             help="How the loops of routers and PEs run; python: slow, for debugging.",
         ),
         click.option(
-            "--cores", type=Cores(), default="auto", show_default=True,
+            "--cores", type=Cores(), default=default, show_default=True,
             help="Processor cores that the chip's processes are pinned to. The results are the same.",
         ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
+    )  # fmt: skip
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in options:
+            command = option(command)
+        return command
+
+    return decorate
 
 
 class Cores(click.ParamType):

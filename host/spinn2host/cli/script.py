@@ -23,7 +23,7 @@ FOLDER = str(Path(script_path.__file__).parent)
 @click.option("--strict-weights", is_flag=True, help="Refuse weights with fractions instead of rounding them.")
 @click.option("--strict", is_flag=True, help="Check every array index in kernels: slower, finds errors.")
 @trace_option
-@cores_option
+@cores_option("none")
 @click.pass_context
 def script(
     context: click.Context, file: str, arguments: tuple[str, ...], strict_weights: bool, strict: bool,

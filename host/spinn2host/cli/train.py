@@ -54,7 +54,7 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="Threads of the simulator, with --on offchip.",
     )
-    return cores_option(threads(command))
+    return cores_option()(threads(command))
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
