@@ -15,7 +15,7 @@ def on_one_line(name: str) -> str:
 
 def short_name(name: str) -> str:
     """What a chip keeps of a name: one line of at most MAX_NAME characters, the last of them … if it is cut."""
-    return _cut(on_one_line(name), MAX_NAME)
+    return cut(on_one_line(name), MAX_NAME)
 
 
 def label(name: str, first: int) -> str:
@@ -25,8 +25,9 @@ def label(name: str, first: int) -> str:
 
 def column_label(name: str, first: int) -> str:
     """The same for a table, of a name that is cut to COLUMN characters."""
-    return label(_cut(name, COLUMN), first)
+    return label(cut(name, COLUMN), first)
 
 
-def _cut(name: str, most: int) -> str:
+def cut(name: str, most: int) -> str:
+    """The name with at most so many characters, the last of them … if it is cut."""
     return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -1,4 +1,5 @@
-"""Synapses of spiking networks in a PE's memory: keys, words, rows and convolution kernels, for programs and host.
+"""Synapses of spiking networks in a PE's memory: keys, words, rows, convolution kernels and records, for programs
+and host.
 
 A key is SPIKES | part << 8 | neuron: a *part* is what one PE holds of a population, up to 256 neurons, numbered through
 the whole network. A synapse is a 16-bit word, from the low end (py-spinnaker2's layout):
@@ -40,7 +41,8 @@ _SIGN, _DELAY, _WEIGHT_WITH_DELAY, _WEIGHT = 8, 9, 12, 9
 _RING_MOST = RING_MOST
 
 ENTRY = np.dtype([("key", "<u4"), ("mask", "<u4"), ("first", "<u4"), ("convolution", "<i4")])
-"""A part that the PE hears. `first`: its first row; or, with a `convolution` (else -1), its first neuron's number."""
+"""A part that the PE hears. `first`: its first row; or, with a `convolution` (else NO_CONVOLUTION), its first neuron's
+number."""
 
 CONVOLUTION = np.dtype([(name, "<i4") for name in (
     "in_height", "in_width",  # of a channel, before pooling
@@ -50,6 +52,11 @@ CONVOLUTION = np.dtype([(name, "<i4") for name in (
     "neuron",  # number of the PE's first neuron in its population
     "kernels",  # place in `kernels` of (input channel, output channel, kernel_height, kernel_width), int8
 )])  # fmt: skip
+
+NO_CONVOLUTION = -1
+"""In an ENTRY: the part is connected by rows."""
+RECORD_HEAD = 2
+"""Words before the bits in a tick's record of spikes: the tick, and how many spikes."""
 
 NOT_HEARD, RING_FULL = 1, 2
 """What `receive` may return instead of 0."""

@@ -9,12 +9,11 @@ import pydantic
 
 from spinn2emu.program import Region
 from spinn2emu.sdk import kernel, log
+from spinn2fw.kernels.synapses import RECORD_HEAD
 
 RECORD_FULL = 100
 """Code in the log."""
 LOGS = {RECORD_FULL: "the records hold {} ticks: later ones are not recorded"}
-HEAD = 2
-"""Words before the bits of a tick's spikes: the tick, and how many spikes."""
 
 
 class Recorded(pydantic.BaseModel, extra="forbid"):
@@ -36,7 +35,7 @@ def records(p: Recorded) -> list[Region]:
         return p.ticks if wanted else 0
 
     return [
-        Region("spikes", np.uint32, (rows(p.record_spikes), HEAD + (p.n + 31) // 32), "tick, spikes, bits"),
+        Region("spikes", np.uint32, (rows(p.record_spikes), RECORD_HEAD + (p.n + 31) // 32), "tick, spikes, bits"),
         Region("voltages", np.float32, (rows(p.record_v), 1 + p.n), "tick, then as the threshold"),
         Region("time_done", np.uint32, (rows(p.record_time_done),), "ns"),
         Region("n_packets", np.uint32, (rows(p.record_n_packets),), "packet"),
@@ -61,7 +60,7 @@ def note_spike(ram: Any, j: int, t: int) -> None:
     if t < ram.spikes.shape[0]:
         row = ram.spikes[t]
         row[1] += np.uint32(1)
-        row[HEAD + (j >> 5)] |= np.uint32(1) << np.uint32(j & 31)
+        row[RECORD_HEAD + (j >> 5)] |= np.uint32(1) << np.uint32(j & 31)
 
 
 @kernel

@@ -62,20 +62,19 @@ class _Board:
         for what, given in (("record_power", record_power), ("live_power", live_power)):
             if given:
                 warn(f"{what}: the emulator does not predict power yet; there is none in the results")
-        net.validate()
-        for population in net.populations:
-            if population.model.program == RECEIVER:
-                warn(f"{population}: nobody feeds a spike_receiver in `run`, so it is silent: see docs/live.md")
-        chip = _attach(self.eth_ip)
-        layout = self._map(net, int(timesteps), chip)
-        if debug:
-            say(f"{len(layout.parts)} PEs for network {net.name!r}:\n{layout}")
-        net.reset()
-        if mapping_only or not layout.parts:
-            return
-        chip = chip or _private_chip()
-        with _in_turn(chip):
-            _execute(chip, layout, int(timesteps), debug)
+        with _resident(self.eth_ip) as resident:
+            layout = self._map(net, int(timesteps), resident)
+            for population in net.populations:
+                if population.model.program == RECEIVER:
+                    warn(f"{population}: nobody feeds a spike_receiver in `run`, so it is silent: see docs/live.md")
+            if debug:
+                say(f"{len(layout.parts)} PEs for network {net.name!r}:\n{layout}")
+            net.reset()
+            if mapping_only or not layout.parts:
+                return
+            chip = resident or _private_chip()
+            with _in_turn(chip):
+                _execute(chip, layout, int(timesteps), debug)
 
     def _map(self, net: Network, timesteps: int, chip: Chip | None) -> Layout:
         pes = _in_order(geometry.APPLICATION_IDS if chip is None else chip.info()["pes"])
@@ -127,21 +126,17 @@ def check_run(net: Network, timesteps: int) -> None:
 
 @contextlib.contextmanager
 def deployed(board: _Board, net: Network, timesteps: int) -> Iterator[tuple[Chip, Layout]]:
-    """A network on its chip, with records of so many ticks, for `live` to run. Raises as `run` does."""
+    """A network, which has been checked, on its chip, with records of so many ticks, for `live` to run. Raises as `run`
+    does."""
     if not isinstance(board, _Board):
         raise ConfigError(f"a session runs on a board, such as SpiNNaker2Chip(), not {type(board).__name__}")
-    check_run(net, timesteps)
-    chip = _attach(board.eth_ip)
-    layout = board._map(net, int(timesteps), chip)
-    chip = chip or _private_chip()
-    try:
+    with _resident(board.eth_ip) as resident:
+        layout = board._map(net, int(timesteps), resident)
+        chip = resident or _private_chip()
         with _in_turn(chip):
             chip.deploy(layout.programs, layout.entries)
             with _traced(chip):
                 yield chip, layout
-    finally:
-        if chip is not _chips.get(os.getpid()):
-            chip.close()
 
 
 @contextlib.contextmanager
@@ -198,14 +193,19 @@ _chips: dict[int, Chip] = {}
 """The private chip of this process, by process id: one that is forked needs one of its own."""
 
 
-def _attach(eth_ip: str | None) -> Chip | None:
-    """The resident chip that is meant, if one is. Raises ConfigError or NoSuchChip."""
+@contextlib.contextmanager
+def _resident(eth_ip: str | None) -> Iterator[Chip | None]:
+    """A handle of the resident chip that is meant, if one is. Raises ConfigError or NoSuchChip."""
     if eth_ip is not None and not isinstance(eth_ip, str):
         raise ConfigError(f"eth_ip is an address, a str, not {eth_ip!r:.80}", eth_ip=repr(eth_ip))
     if eth_ip == EMULATED:
         raise ConfigError(f"eth_ip {EMULATED!r} names no chip: {EMULATED}NAME does", eth_ip=eth_ip)
     name = eth_ip.removeprefix(EMULATED) if eth_ip and eth_ip.startswith(EMULATED) else settings.chip
-    return Chip.attach(name) if name else None
+    if not name:
+        yield None
+        return
+    with Chip.attach(name) as chip:
+        yield chip
 
 
 def _private_chip() -> Chip:

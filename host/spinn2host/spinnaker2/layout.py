@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry as die
 from spinn2emu import spec
-from spinn2fw.kernels.synapses import ALL_SPIKES, CONVOLUTION, ENTRY, HOST, PART, PART_SHIFT, SPIKES
+from spinn2fw.kernels.synapses import ALL_SPIKES, CONVOLUTION, ENTRY, HOST, NO_CONVOLUTION, PART, PART_SHIFT, SPIKES
 from spinn2host.pe_program import PeProgram
 from spinn2host.spinnaker2 import memory
 from spinn2host.spinnaker2.messages import one_line
 from spinn2host.spinnaker2.models import neuron_values, spike_events, subtracts
 from spinn2host.spinnaker2.partition import Inputs, Part, read_inputs, record_parameters, split
 from spinn2host.spinnaker2.snn import Network, Population
-
-NO_CONVOLUTION = -1
 
 
 @dataclass
@@ -69,17 +67,15 @@ def map_network(net: Network, timesteps: int, pes: Sequence[int]) -> Layout:
     for part in parts:
         by_population.setdefault(part.population, []).append(part)
     targets: list[set[int]] = [set() for _ in parts]
-    load = np.zeros(len(parts), np.int64)
+    load = np.array([part.neurons for part in parts], np.int64)
     busiest = 1
     for population, own in by_population.items():
         if population.model.program == memory.RECEIVER:
             made = _receivers(population, own, timesteps)
-            load[[part.number for part in own]] = [part.neurons for part in own]
         elif population.model.is_source:
             made = _sources(population, own, timesteps, load)
         else:
             made = _neurons(population, own, inputs[population], by_population, timesteps)
-            load[[part.number for part in own]] = [part.neurons for part in own]
         for part, (program, heard) in zip(own, made, strict=True):
             mapping.programs.append(program)
             for number in heard:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from spinn2emu.memory_map import DATA_BASE, DATA_END
 from spinn2emu.registers import align, system_regions
-from spinn2fw.kernels.synapses import CONVOLUTION, ENTRY, SLOTS
+from spinn2fw.kernels.synapses import CONVOLUTION, ENTRY, RECORD_HEAD, SLOTS
 
 DATA_BYTES = DATA_END - DATA_BASE
 LOG_ENTRIES = 8
@@ -61,7 +61,7 @@ def _neurons(p: Mapping[str, int]) -> dict[str, int]:
 def _records(p: Mapping[str, int]) -> dict[str, int]:
     n, ticks = p["n"], p["ticks"]
     return {
-        "spikes": 4 * ticks * (2 + (n + 31) // 32) if p["record_spikes"] else 0,
+        "spikes": 4 * ticks * (RECORD_HEAD + (n + 31) // 32) if p["record_spikes"] else 0,
         "voltages": 4 * ticks * (1 + n) if p["record_v"] else 0,
         "time_done": 4 * ticks if p["record_time_done"] else 0,
         "n_packets": 4 * ticks if p["record_n_packets"] else 0,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Protocol
 
+from spinn2emu.population import MAX_NAME, cut
+
 
 class Named(Protocol):
     """A population or projection: as text, its kind and name."""
@@ -12,15 +14,11 @@ class Named(Protocol):
     name: str
 
 
-LONGEST = 64
-"""Characters of a name that messages show, as the chip does."""
-
-
 def one_line(name: object) -> str:
     """A name as it is in a message: on one line, whatever is in it."""
     text = str(name)
     text = text if text and text.isprintable() else repr(text)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return cut(text, MAX_NAME)
 
 
 _said: set[str] = set()

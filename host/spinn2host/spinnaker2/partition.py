@@ -111,7 +111,7 @@ def _worst_part(
     fixed: dict[str, Any] = {
         "currents": population.model.currents, "delays": population.model.delays, **record,
         "rows": sum(int(pre.size) for pre in {id(pre): pre for pre, _ in inputs.synapses}.values()),
-        "entries": sum(-(-int(pre.size) // per_pe[pre]) for pre in inputs.sources),
+        "entries": sum(_pes(pre, per_pe[pre]) for pre in inputs.sources),
         "convolutions": len(inputs.convolutions),
     }  # fmt: skip
 
@@ -162,14 +162,19 @@ def _largest_region(population: Population, parameters: Mapping[str, int]) -> st
     return f"{name} take {size:,}"
 
 
+def _pes(population: Population, count: int) -> int:
+    """How many PEs a population takes with so many neurons on each."""
+    return -(-int(population.size) // count)
+
+
 def _check_room(net: Network, per_pe: Mapping[Population, int], available: int) -> None:
-    needed = sum(-(-int(population.size) // count) for population, count in per_pe.items())
+    needed = sum(_pes(population, count) for population, count in per_pe.items())
     if needed <= available:
         return
     counts: dict[str, int] = {}
     for population, count in per_pe.items():
-        counts[population.name] = counts.get(population.name, 0) + -(-int(population.size) // count)
-    rows = [f"{one_line(p.name)}: {-(-int(p.size) // n)} ({p.size} neurons, {n} per PE)" for p, n in per_pe.items()]
+        counts[population.name] = counts.get(population.name, 0) + _pes(population, count)
+    rows = [f"{one_line(p.name)}: {_pes(p, n)} ({p.size} neurons, {n} per PE)" for p, n in per_pe.items()]
     raise ConfigError(
         f"network {net.name!r} needs {needed} PEs, {available} are there. "
         f"{', '.join(rows)}. Let more neurons share a PE "

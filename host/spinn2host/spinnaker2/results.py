@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinn2emu import geometry, spec
+from spinn2fw.kernels.synapses import RECORD_HEAD
 from spinn2host.chip import Chip
 from spinn2host.spinnaker2 import memory
 from spinn2host.spinnaker2.layout import Layout
@@ -20,8 +21,6 @@ REGIONS = {"spikes": ("spikes",), "v": ("voltages",), "v_last": ("v",), "time_do
 """Where each record lies."""
 SPIKE_LIST = ("next", "tick", "neuron")
 """Where a spike list's spikes do: what it has sent."""
-HEAD = 2
-"""Words before the bits of a tick's spikes: see `spinn2fw.snn.record`."""
 
 
 Record = tuple[Part, list[NDArray[Any]]]
@@ -63,7 +62,9 @@ def _decode(name: str, records: Sequence[Record], ticks: int) -> dict[Any, Any]:
 
 def _spikes(count: int, record: NDArray[np.uint32]) -> list[list[int]]:
     """The ticks of each neuron's spikes, of a record (ticks, 2 + words): the tick, how many, a bit for each neuron."""
-    bits = np.unpackbits(np.ascontiguousarray(record[:, HEAD:]).view(np.uint8), axis=1, bitorder="little")[:, :count]
+    bits = np.unpackbits(np.ascontiguousarray(record[:, RECORD_HEAD:]).view(np.uint8), axis=1, bitorder="little")[
+        :, :count
+    ]
     neurons, ticks = np.nonzero(bits.T)
     return _by_neuron(count, neurons, ticks)
 
