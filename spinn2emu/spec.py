@@ -6,6 +6,7 @@ Sources, by short name (where two disagree, `chip` wins):
 - `machine`: SpiNNMachine's public description of the SpiNNaker2 core numbering.
 - `py`: the py-spinnaker2 documentation.
 - `portal`: the SpiNNaker2 developer portal.
+- `poster`: Béna, Event-based backpropagation on SpiNNaker2; figures to compare with, which nothing is computed from.
 - `spinn2emu`: no source gives it; it is the emulator's own choice, and its note says why.
 """
 
@@ -38,7 +39,8 @@ ITCM_BYTES = Constant(32 * 1024, "byte", "py", "specified", "instruction space, 
 STACK_BASE = Constant(0x1F000, "byte address", "py", "specified", "heap and stack, the last 4 kB of the data space")
 DMA_ALIGNMENT = Constant(16, "byte", "portal", "specified", "DMA to DRAM; the linker aligns every region so")
 
-PE_CLOCK_HZ = Constant(300_000_000, "Hz", "chip", "specified", "at 0.8 V (150 MHz at 0.5 V)")
+PE_CLOCK_HZ = Constant(300_000_000, "Hz", "chip", "specified", "at 0.8 V, the level that PEs have if nobody says")
+PE_CLOCK_LOW_HZ = Constant(150_000_000, "Hz", "chip", "specified", "at 0.5 V")
 NOC_CLOCK_HZ = Constant(300_000_000, "Hz", "chip", "specified", "data NoC, one 192-bit flit per cycle and link")
 NOC_CYCLES_PER_HOP = Constant(5, "cycle", "chip", "specified", "latency of a mesh router")
 ROUTER_CLOCK_HZ = Constant(400_000_000, "Hz", "chip", "specified", "event router")
@@ -61,3 +63,20 @@ LOG_ENTRIES = Constant(32, "entry", "spinn2emu", "own choice", "log ring of a PE
 LIVE_WINDOW_TICKS = Constant(64, "tick", "spinn2emu", "own choice", "WINDOW_TICKS while a host listens to packets")
 WINDOW_TICKS = Constant(2048, "tick", "spinn2emu", "own choice", "how far a PE may run ahead; bounds what queues up")
 FRAME_PACKETS = Constant(65_536, "packet", "spinn2emu", "own choice", "largest frame and router queue; 2 MiB")
+
+POWER_OFF = Constant(75_200, "uW", "chip", "measured", "the whole chip with all PEs off")
+POWER_ASLEEP_LOW = Constant(235_400, "uW", "chip", "measured", "the whole chip, 152 PEs sleeping at 0.5 V")
+POWER_ASLEEP_HIGH = Constant(564_700, "uW", "chip", "measured", "the whole chip, 152 PEs sleeping at 0.8 V")
+POWER_BUSY_LOW = Constant(424_600, "uW", "chip", "measured", "the whole chip, 152 PEs run CoreMark at 0.5 V")
+POWER_BUSY_HIGH = Constant(1_247_900, "uW", "chip", "measured", "the whole chip, 152 PEs run CoreMark at 0.8 V")
+POWER_ROUNDING = Constant(50, "uW", "chip", "derived", "half of the last digit, 0.1 mW, of the measured powers")
+POWER_OF_CODE = Constant(
+    200, "percent", "spinn2emu", "own choice",
+    "upper bound of what code adds to sleeping, of what CoreMark adds: only CoreMark was measured",
+)  # fmt: skip
+
+POSTER_BATCH = Constant(22, "sample", "poster", "measured", "5-120-3 on Yin-Yang, T = 30, 89 PEs")
+POSTER_MS = Constant(61, "ms", "poster", "measured", "per batch: 30 forward + 30 backward + 1 update ticks")
+POSTER_POWER = Constant(450_000, "uW", "poster", "measured", "while training; it does not say in which configuration")
+POSTER_BATCH_ENERGY = Constant(27_000, "uJ", "poster", "measured", "per batch")
+POSTER_SAMPLE_ENERGY = Constant(1_220, "uJ", "poster", "measured", "per sample")
