@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spinn2fw.kernels import adam, lif, loss
-from spinn2fw.kernels.expunit import exp, log
+from spinn2emu.accelerators import exp, log
 
 f = np.float32
 SMALLEST, LARGEST = np.nextafter(f(0), f(1)), np.finfo(f).max

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
@@ -23,26 +23,49 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "_nrt": Fa
 """No fast-math and no fused multiply-add: the chip's arithmetic is IEEE and the same on every machine. Without `_nrt`
 nothing can be allocated, and numba counts no references to arrays, which costs more than most helpers do."""
 
-_checked = False
+
+class Mode(NamedTuple):
+    """How kernels are compiled. `checked`: every index; `lines`: the code knows its lines; `instead`: kernels that
+    stand for others, in this process always the same.
+    """
+
+    checked: bool = False
+    lines: bool = False
+    instead: Mapping[Kernel, Kernel] | None = None
+
+
+_mode = Mode()
 _dispatchers: dict[Any, Any] = {}
 
 
 @contextlib.contextmanager
-def checked_indices(wanted: bool) -> Iterator[None]:
-    """Whether kernels that are compiled meanwhile check every index."""
-    global _checked
-    before, _checked = _checked, wanted
+def compiling(mode: Mode) -> Iterator[None]:
+    """Kernels that are compiled meanwhile are so in this mode."""
+    global _mode
+    before, _mode = _mode, mode
     try:
         yield
     finally:
-        _checked = before
+        _mode = before
+
+
+class _Lines(numba.core.compiler.Compiler):
+    """Names lines to LLVM and nothing else, so that the code is the same."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.state.flags.dbg_directives_only = True
 
 
 def dispatcher_of(kernel: Kernel, from_python: bool = False) -> Any:
     """numba's form of a kernel, for the present options; `from_python`: Python can call it, too."""
-    key = (kernel, _checked, from_python)
+    if _mode.instead is not None:
+        kernel = _mode.instead.get(kernel, kernel)
+    key = (kernel, _mode.checked, _mode.lines, _mode.instead is None, from_python)
     if key not in _dispatchers:
-        options = OPTIONS | {"boundscheck": _checked} | kernel.options
+        options = OPTIONS | {"boundscheck": _mode.checked} | kernel.options
+        if _mode.lines:
+            options |= {"debug": True, "pipeline_class": _Lines}
         if not from_python:
             options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
         _dispatchers[key] = _once_per_type(numba.njit(**options)(kernel.py_func))
@@ -107,23 +130,34 @@ def _argument(number: int, parameter: Parameter, words: Sequence[str], scope: di
 
 def compile_function(function: Callable[..., int], words: int, key: str) -> bytes:
     """The packed object file of a Python function of int64 that returns one."""
+    symbol = "spinn2_" + "".join(c if c.isalnum() else "_" for c in key)
+    module = module_of(function, words, symbol)
+    optimize(module, [symbol], objects.machine(), vectorize=True)
+    functions = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    variables = [v.name for v in module.global_variables if v.is_declaration]
+    return objects.pack(symbol, functions + variables, objects.machine().emit_object(module))
+
+
+def module_of(function: Callable[..., int], words: int, symbol: str, word: str = "int64") -> Any:
+    """LLVM's module of a C function `symbol` that takes so many integers, of numba's type `word`, and returns an int64;
+    with all that it calls, not optimized.
+    """
     dispatcher = dispatcher_of(Kernel(function))
-    signature = (types.int64,) * words
+    signature = (getattr(types, word),) * words
     dispatcher.compile(signature)
     library = dispatcher.overloads[signature].library
     name = dispatcher.overloads[signature].fndesc.llvm_func_name
-    symbol = "spinn2_" + "".join(c if c.isalnum() else "_" for c in key)
-    module = llvm.parse_assembly(library.get_llvm_str())
-    module.link_in(llvm.parse_assembly(_c_function(symbol, name, words)))
-    return _emit(module, symbol)
+    module = llvm.parse_assembly(library.get_llvm_str().replace("DebugDirectivesOnly", "LineTablesOnly"))
+    module.link_in(llvm.parse_assembly(_c_function(symbol, name, words, f"i{signature[0].bitwidth}")))
+    return module
 
 
-def _c_function(symbol: str, inner: str, words: int) -> str:
+def _c_function(symbol: str, inner: str, words: int, word: str) -> str:
     """LLVM code of a C function around one in numba's calling convention, which returns a status: 0 and -2 (None)
     are well, anything else is an exception."""
-    parameters = "".join(f", i64 %a{i}" for i in range(words))
+    parameters = "".join(f", {word} %a{i}" for i in range(words))
     return f"""
-    declare i32 @"{inner}"(ptr, ptr{", i64" * words})
+    declare i32 @"{inner}"(ptr, ptr{f", {word}" * words})
     define i64 @{symbol}({parameters.removeprefix(", ")}) {{
         %result = alloca i64
         %exception = alloca ptr
@@ -139,18 +173,14 @@ def _c_function(symbol: str, inner: str, words: int) -> str:
     }}"""
 
 
-def _emit(module: Any, symbol: str) -> bytes:
-    """Optimizes a module as a whole, in which only `symbol` is seen from outside, and makes the object file."""
+def optimize(module: Any, symbols: Sequence[str], target: Any, vectorize: bool) -> None:
+    """Optimizes a module as a whole for a machine; only `symbols` are seen from outside."""
     for item in [*module.functions, *module.global_variables]:
-        if not item.is_declaration and item.name != symbol:
+        if not item.is_declaration and item.name not in symbols:
             item.linkage = "internal"
-    target = objects.machine()
     module.triple, module.data_layout = target.triple, str(target.target_data)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = True
+    options.loop_vectorization = vectorize
     builder = llvm.create_pass_builder(target, options)
     builder.getModulePassManager().run(module, builder)
-    functions = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
-    variables = [v.name for v in module.global_variables if v.is_declaration]
-    return objects.pack(symbol, functions + variables, target.emit_object(module))

@@ -129,3 +129,25 @@ def prefetch(typingctx: Any, address: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp), codegen
+
+
+@intrinsic
+def store_word(typingctx: Any, address: Any, value: Any) -> Any:
+    """Writes the uint32 `value` at `address`, each time and in this order: a register of a peripheral."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
+        builder.store_atomic(args[1], pointer, "monotonic", 4)  # which LLVM neither joins nor drops
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.uint32), codegen
+
+
+@intrinsic
+def load_word(typingctx: Any, address: Any) -> Any:
+    """The uint32 at `address`, read each time."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load_atomic(builder.inttoptr(args[0], ir.IntType(32).as_pointer()), "monotonic", 4)
+
+    return types.uint32(types.int64), codegen

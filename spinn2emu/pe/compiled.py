@@ -95,7 +95,7 @@ def _compile(program: Program, tick: Any, run_tick: Any, key: str, strict: bool)
     from spinn2emu.jit import compiler
 
     try:
-        with compiler.checked_indices(strict):
+        with compiler.compiling(compiler.Mode(checked=strict)):
             return compiler.compile_function(run_tick, 1, key)
     except Exception as error:  # numba's own, and whatever it lets through
         raise explain(program.name, tick, error) from error

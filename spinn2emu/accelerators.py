@@ -1,4 +1,4 @@
-"""The exponential/logarithm unit, float32 in and out.
+"""The PE's accelerators: the exponential/logarithm unit, float32 in and out.
 
 The chip's unit works in s16.15, s0.31 or float32, 1-2 ulp, monotonic [chip]. It is emulated with float64 additions
 and multiplications alone, so that every machine gives the same bits; the result is rounded once and lies within
@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from spinn2emu.sdk import kernel
+from spinn2emu.jit import inlined as kernel
 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # ln 2 in two parts, k * HIGH is exact
