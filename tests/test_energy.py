@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import pytest
 
-from spinn2emu import spec
+from spinn2emu import geometry, spec
+from spinn2emu.cost import ZERO, Interval
 from spinn2emu.errors import ConfigError
-from spinn2host.energy import configurations, power
+from spinn2host.energy import configurations, model, power
 
 
 def test_power_of_a_pe_is_the_measured_difference() -> None:
@@ -47,3 +51,117 @@ def test_unknown_configuration_lists_those_that_there_are() -> None:
     with pytest.raises(ConfigError, match=r"no configuration '0.6V-off' .*0\.5V-off, .*0\.8V-off") as caught:
         configurations.configuration("0.6V-off")
     assert "0.8V-off" in caught.value.configurations
+
+
+def usage_of_timing(ticks: int = 61, batch: int = 22) -> model.Usage:
+    """The prototype's: layer 1 is busy 2.3% of the time at 150 MHz, layer 2 0.6%, loss and input 0.2%; and one PE for
+    Adam, which takes 0.5 M cycles."""
+    cycles = ticks * spec.TICK_NS.value * 150 / 1000
+    shares = {"input": 0.002, "layer 1": 0.023, "layer 2": 0.006, "loss": 0.002}
+    rows = []
+    for b in range(batch):
+        for i, (role, share) in enumerate(shares.items()):
+            busy = share * cycles
+            for phase, part in (("forward", 31 / 61), ("backward", 30 / 61)):
+                each = Interval(0.9 * busy * part, busy * part, 1.3 * busy * part)
+                rows.append(model.Row(5 + 4 * b + i, role, role, phase, "0.8V", ticks * part, each, 20_000.0))
+    adam = Interval(400_000.0, 500_000.0, 700_000.0)
+    rows.append(model.Row(149, "optimizer", "adam", "update", "0.8V", 1, adam, 500_000.0))
+    return model.Usage(rows, ticks, 1, batch)
+
+
+TABLE = {
+    "0.5V-off": (170, 10.4, 0.47),
+    "0.5V-asleep": (236, 14.4, 0.66),
+    "0.8V-off": (363, 22.2, 1.01),
+    "0.8V-asleep-0.5V": (430, 26.2, 1.19),
+    "0.8V-asleep": (566, 34.6, 1.57),
+    "0.5V-all-busy": (425, 25.9, 1.18),
+}
+"""mW, mJ per batch, mJ per sample, as the prototype had them."""
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_table_of_the_prototype_comes_out(name: str) -> None:
+    mw, mj, mj_per_sample = TABLE[name]
+    result = model.estimate(usage_of_timing(), configurations.configuration(name))
+    assert result.ms == 61
+    assert 1000 * result.power_w.central == pytest.approx(mw, abs=0.6)
+    assert result.mj.central == pytest.approx(mj, abs=0.05)
+    assert result.mj.central / 22 == pytest.approx(mj_per_sample, abs=0.005)
+
+
+def test_all_pes_busy_or_asleep_draw_what_was_measured() -> None:
+    rows = [model.Row(pe, "all", "all", "run", "0.8V", 1000, ZERO, 0.0) for pe in geometry.PE_IDS]
+    usage = model.Usage(rows, 1000)
+    expected = {"0.5V-off": 0.2354, "0.8V-off": 0.5647, "0.5V-off-busy": 0.4246, "0.8V-all-busy": 1.2479}
+    for name, watts in expected.items():
+        assert model.estimate(usage, configurations.configuration(name)).power_w.central == pytest.approx(watts)
+    off = model.estimate(model.Usage([], 1000), configurations.configuration("0.8V-off"))
+    assert off.power_w == pytest.approx((0.07515, 0.0752, 0.07525))
+
+
+def test_one_pe_by_hand() -> None:
+    # 10 ticks; 30,000 cycles at 300 MHz are 0.1 ms: 10 ms * (75.2 + 3.2204) mW + 0.1 ms * 4.4947 mW
+    rows = [model.Row(5, "a", "a", "run", "0.8V", 10, Interval(30_000, 30_000, 30_000), 30_000.0)]
+    result = model.estimate(model.Usage(rows, 10), configurations.configuration("0.8V-off"))
+    assert result.mj.central == pytest.approx((10 * (75.2 + 489.5 / 152) + 0.1 * 683.2 / 152) / 1000)
+    assert result.by_role["a"].busy_ms.central == pytest.approx(0.1)
+    assert result.longest_ms == {"a": pytest.approx(0.1)}
+    assert result.static_mj.central == pytest.approx(10 * (75.2 + 489.5 / 152) / 1000)
+    slow = model.estimate(model.Usage(rows, 10), configurations.configuration("0.5V-off"))
+    assert slow.by_role["a"].busy_ms.central == pytest.approx(0.2)
+
+
+def test_parts_add_up_and_intervals_are_in_order() -> None:
+    usage = usage_of_timing()
+    for each in configurations.CONFIGURATIONS.values():
+        result = model.estimate(usage, each)
+        for parts in (result.by_role, result.by_phase):
+            assert sum((part.mj for part in parts.values()), ZERO) == pytest.approx(result.mj)
+        for interval in (result.mj, result.static_share, *(part.mj for part in result.by_phase.values())):
+            assert interval.low <= interval.central <= interval.high
+        assert sum(result.pe_mw.values()) + 75.2 == pytest.approx(1000 * result.power_w.central)
+        assert set(result.by_role) >= {"chip", "input", "layer 1", "layer 2", "loss", "optimizer"}
+        assert set(result.by_phase) >= {"chip", "forward", "backward", "update", "waiting"}
+
+
+def test_timing_assumptions_move_the_power_little_while_pes_sleep() -> None:
+    result = model.estimate(usage_of_timing(), configurations.configuration("0.8V-off"))
+    assert 1000 * (result.power_w.high - result.power_w.low) < 5
+
+
+def test_a_program_of_unknown_cost_has_bounds_and_no_central_figure() -> None:
+    rows = [model.Row(5, "a", "mine", "run", "0.8V", 10, model.UNKNOWN, math.nan)]
+    usage = model.Usage(rows, 10)
+    result = model.estimate(usage, configurations.configuration("0.8V-off"))
+    assert usage.unknown == ["mine"] and math.isnan(result.mj.central) and result.longest_ms == {}
+    level = power.LEVELS["0.8V"]
+    assert result.mj.low == pytest.approx((power.CHIP.low + level.asleep.low) / 100)
+    assert result.mj.high == pytest.approx((power.CHIP.high + level.asleep.high + level.busy.high) / 100)
+    busy = model.estimate(usage, configurations.configuration("0.8V-off-busy"))
+    assert busy.mj.central == pytest.approx((75.2 + level.asleep.central + level.busy.central) / 100)
+
+
+def test_a_pe_that_overruns_is_busy_all_the_time_and_not_longer() -> None:
+    rows = [model.Row(5, "a", "a", "run", "0.8V", 10, Interval(2e6, 4e6, 8e6), 4e5)]
+    result = model.estimate(model.Usage(rows, 10), configurations.configuration("0.8V-off"))
+    assert result.by_role["a"].busy_ms == pytest.approx((2e6 / 3e5, 10, 10))
+    assert result.longest_ms["a"] == pytest.approx(4 / 3)
+
+
+def test_a_clock_may_need_more_ticks() -> None:
+    usage = dataclasses.replace(usage_of_timing(), ticks_at={"0.5V": 64})
+    slow = model.estimate(usage, configurations.configuration("0.5V-off"))
+    assert slow.ms == 64 and slow.by_phase["waiting"].mj.central > 0
+    assert model.estimate(usage, configurations.configuration("0.8V-off")).ms == 61
+
+
+def test_drains_are_busy_within_the_time_of_other_phases() -> None:
+    rows = [
+        model.Row(5, "a", "a", "run", "0.8V", 10, ZERO, 0.0),
+        model.Row(5, "a", "a", "drain", "0.8V", 0, Interval(3e5, 3e5, 3e5), math.nan),
+    ]
+    result = model.estimate(model.Usage(rows, 10), configurations.configuration("0.8V-off"))
+    assert result.by_phase["drain"].mj.central == pytest.approx(1 * 683.2 / 152 / 1000)
+    assert result.ms == 10

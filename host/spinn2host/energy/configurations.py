@@ -70,6 +70,7 @@ def configuration(name: str) -> Configuration:
 
 def of_levels(levels: Iterable[str]) -> Configuration:
     """The configuration of a run whose PEs had these levels, unused PEs off, asleep between ticks."""
-    distinct = set(levels) or {CONFIGURATIONS[DEFAULT].level}
-    name = f"{distinct.pop()}-off" if len(distinct) == 1 else AS_RUN
-    return CONFIGURATIONS[name]
+    distinct = set(levels)
+    if not distinct:
+        return CONFIGURATIONS[DEFAULT]
+    return CONFIGURATIONS[f"{distinct.pop()}-off" if len(distinct) == 1 else AS_RUN]
