@@ -63,6 +63,11 @@ class Fifo(NamedTuple):
         return self.depth * (4 + self.payload_bytes)
 
 
+Costs = Mapping[str, Mapping[str, float | tuple[float, float, float]]]
+"""Declared cycles: phase (or `drain`) → term (`tick`, `in.PORT`, `sent`, or a count) → cycles, as the central figure or
+(low, central, high)."""
+
+
 class NoParameters(pydantic.BaseModel, extra="forbid"):
     """Parameters of a program that has none."""
 
@@ -74,6 +79,9 @@ class Program:
     `errors`: texts for the codes, from 1 on, that `tick` returns; `logs`: for those that it gives to `sdk.log`, with
     `{}` or such for the values. `log`: entries that are kept, each of 48 bytes of SRAM. `outputs_of(parameters)`: the
     output ports of a program whose parameters say which it has.
+
+    `counts`: names of what `tick` counts by `sdk.count` because its cycles depend on it. `costs`: the cycles that its
+    code takes, where they are not to be counted from the code (`spinn2emu.cost`), or a function of the parameters.
     """
 
     tick: Callable[..., int]
@@ -87,6 +95,8 @@ class Program:
     errors: Mapping[int, str] = field(default_factory=dict)
     logs: Mapping[int, str] = field(default_factory=dict)
     log: Callable[[Any], int] | int = spec.LOG_ENTRIES.value
+    counts: tuple[str, ...] = ()
+    costs: Callable[[Any], Costs] | Costs | None = None
     name: str = ""
 
     def phase_list(self, parameters: Any) -> list[Phase]:

@@ -63,6 +63,8 @@ class SystemError(enum.IntEnum):
     PROMISE = -3
     PHASE = -4
     EXCEPTION = -5
+    COUNT = -6
+    LEVEL = -7
 
 
 SYSTEM_ERRORS: dict[int, str] = {
@@ -71,6 +73,8 @@ SYSTEM_ERRORS: dict[int, str] = {
     SystemError.PROMISE: "sent on a port that the phases declare silent in this tick; add it to the phase's `sends`",
     SystemError.PHASE: "set a phase that is not declared, or, before its phase's end, one that listens to other ports",
     SystemError.EXCEPTION: "an index exceeds its region (`--strict` checks all), or arrays of different shapes meet",
+    SystemError.COUNT: "counted something that the program does not declare; add it to its `counts`",
+    SystemError.LEVEL: "set a level that there is not: 0 is 0.5V, 1 is 0.8V",
 }
 
 SYSTEM_NAMES = {int(error): error.name for error in SystemError}

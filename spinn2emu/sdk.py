@@ -1,5 +1,5 @@
 """What a program's compiled code may call: send packets, take them apart, draw random numbers, change phase, write the
-log.
+log, count what its cycles depend on.
 
 All functions take `pe`, the handle that `tick` receives. Ports, phases and log codes are the indices of their
 declarations in the program.
@@ -13,6 +13,7 @@ import numpy as np
 
 from spinn2emu import spec
 from spinn2emu.jit import inlined
+from spinn2emu.levels import LEVELS
 from spinn2emu.packets import NO_PORT, PORT_BITS, PacketType, control_byte
 from spinn2emu.registers import LOG_VALUES, SystemError
 
@@ -42,6 +43,13 @@ CONTEXT = np.dtype([
     ("due_count", "<i8"),
     ("tx_count", "<i8"),
     ("sequence", "<i8"),  # packets sent in this tick
+    ("slot", "<i8"),  # cycle of the mesh, within the tick, in which the last of them was sent; -1: none
+    ("cycles", "<f8"),  # of the PE's clock since the tick began, that its code has taken until now by its formula
+    ("slots_per_cycle", "<f8"),  # cycles of the mesh in a cycle of the PE
+    ("sent_cycles", "<f8"),  # of the formula: cycles of a packet that is sent,
+    ("count_cycles", "<f8", (spec.MAX_COUNTS.value,)),  # and of one of each count
+    ("counts", "<i8", (spec.MAX_COUNTS.value,)),  # what the program has counted in this tick
+    ("next_level", "<i8"),  # of the clock, from the next tick on; -1: as it is
     ("grant_end", "<i8"),  # last tick for which the live ports are complete
     ("grant_live", "<i8"),  # the ports for which that holds
     ("limit", "<i8"),  # the chip's time ends before this tick
@@ -64,6 +72,8 @@ _MC0, _MC4, _MC16 = (control_byte(PacketType.MULTICAST, size) for size in (0, 4,
 _NO_PORT, _PORT_BITS, _LOG_VALUES, _MOST = NO_PORT, PORT_BITS, LOG_VALUES, TX_PACKETS
 # A PE injects at most one packet per cycle of the mesh's clock (own choice): 10/3 ns apart at 300 MHz.
 _NOC_HZ, _SECOND_NS = spec.NOC_CLOCK_HZ.value, 1_000_000_000
+_BAD_COUNT, _BAD_LEVEL = int(SystemError.COUNT), int(SystemError.LEVEL)
+_COUNTS, _LEVELS = spec.MAX_COUNTS.value, len(LEVELS)
 
 
 @inlined
@@ -86,7 +96,9 @@ def _new_packet(pe, port, index, control):  # type: ignore[no-untyped-def]
     packet.origin = sys.phase << _PORT_BITS | port
     packet.key = sram.keys[port] | key
     packet.tick = sys.tick
-    packet.time = context.sequence * _SECOND_NS // _NOC_HZ
+    context.cycles += context.sent_cycles
+    context.slot = max(context.slot + 1, np.int64(context.cycles * context.slots_per_cycle))
+    packet.time = context.slot * _SECOND_NS // _NOC_HZ
     context.tx_count = n + 1
     context.sequence += 1
     sys.packets_out += 1
@@ -203,6 +215,28 @@ def set_phase(pe, phase):  # type: ignore[no-untyped-def]
     """The phase numbered `phase` begins in the next tick. A phase that is left
     before its end must be followed by one that listens to the same ports."""
     pe.sram.sys.next_phase = phase
+
+
+@inlined
+def set_level(pe, level):  # type: ignore[no-untyped-def]
+    """The PE runs at another level (number in `levels.LEVELS`: 0 is 0.5V, 1 is 0.8V) from the next tick on. That
+    changes times, and no result."""
+    if 0 <= level < _LEVELS:
+        pe.context.next_level = level
+    else:
+        pe.sram.sys.fault = _BAD_LEVEL
+
+
+@inlined
+def count(pe, which, amount):  # type: ignore[no-untyped-def]
+    """Counts `amount` (an integer) more of what the program declares as number `which` of its `counts`: the cycles of
+    its code depend on it. What is counted before a packet is sent delays it."""
+    context = pe.context
+    if 0 <= which < _COUNTS:
+        context.counts[which] += amount
+        context.cycles += context.count_cycles[which] * amount
+    else:
+        pe.sram.sys.fault = _BAD_COUNT
 
 
 @inlined

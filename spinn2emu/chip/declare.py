@@ -10,7 +10,9 @@ import numpy as np
 import pydantic
 
 from spinn2emu import spec
+from spinn2emu.chip.costs import check_counts, declared_cost, find_cost
 from spinn2emu.chip.logs import check_texts
+from spinn2emu.cost import Cost
 from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error, describe
 from spinn2emu.frames import FOREVER
 from spinn2emu.memory_map import MemoryMap, from_wire, to_wire
@@ -36,27 +38,36 @@ class Declaration(NamedTuple):
     memory: MemoryMap
     initial: Mapping[str, np.ndarray]
     """Initial contents of regions."""
+    counts: tuple[str, ...] = ()
+    """Names of what its code counts."""
+    cost: Cost | None = None
+    """What is known of its cycles."""
 
     def to_wire(self) -> list[Any]:
         """As msgpack-able data."""
         phases = [[p.name, p.ticks, list(p.listens), list(p.sends), list(p.next)] for p in self.phases]
         initial = {name: to_wire(values) for name, values in self.initial.items()}
         return [self.name, list(self.inputs), list(self.outputs), list(self.errors.items()), list(self.logs.items()),
-                phases, to_wire(self.phase_table), list(self.fifo), self.memory.to_wire(), initial]  # fmt: skip
+                phases, to_wire(self.phase_table), list(self.fifo), self.memory.to_wire(), initial,
+                list(self.counts), None if self.cost is None else self.cost.to_json()]  # fmt: skip
 
     @classmethod
     def from_wire(cls, wire: Sequence[Any]) -> Declaration:
         """What `to_wire` described."""
-        name, inputs, outputs, errors, logs, phases, table, fifo, memory, initial = wire
+        name, inputs, outputs, errors, logs, phases, table, fifo, memory, initial, counts, cost = wire
         return cls(
             name, tuple(inputs), tuple(outputs), dict(errors), dict(logs),
             tuple(Phase(name, ticks, *map(tuple, ports)) for name, ticks, *ports in phases), from_wire(table),
             Fifo(*fifo), MemoryMap.from_wire(memory), {name: from_wire(values) for name, values in initial.items()},
+            tuple(counts), None if cost is None else Cost.from_json(cost, name),
         )  # fmt: skip
 
 
-def declare(program: Program, values: Mapping[str, Any]) -> Declaration:
-    """The declaration of a program for these parameters. Raises ConfigError, SramOverflow or ProgramError."""
+def declare(program: Program, values: Mapping[str, Any], fingerprint: str | None = None) -> Declaration:
+    """The declaration of a program for these parameters; `fingerprint`: as in `costs.find_cost`.
+
+    Raises ConfigError, SramOverflow or ProgramError.
+    """
     try:
         parameters = program.parameters.model_validate(values)
     except pydantic.ValidationError as error:
@@ -64,12 +75,16 @@ def declare(program: Program, values: Mapping[str, Any]) -> Declaration:
     try:
         program = program.with_ports(parameters)
         check_texts(program.name, program.errors, program.logs)
+        check_counts(program)
         memory, initial = lay_out(program, parameters)
         phases = program.phase_list(parameters)
+        table = phase_table(program, phases)
+        declared = declared_cost(program, parameters, [phase.name for phase in phases])
         return Declaration(
             program.name, tuple(program.inputs), tuple(program.outputs), dict(program.errors), dict(program.logs),
-            tuple(phases), phase_table(program, phases), _check_fifo(program, program.fifo_of(parameters)), memory,
-            {name: np.asarray(value) for name, value in initial.items()},
+            tuple(phases), table, _check_fifo(program, program.fifo_of(parameters)), memory,
+            {name: np.asarray(value) for name, value in initial.items()}, tuple(program.counts),
+            find_cost(program, declared, fingerprint),
         )  # fmt: skip
     except Spinn2Error:
         raise

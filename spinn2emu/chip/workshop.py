@@ -22,6 +22,7 @@ import msgpack
 
 from spinn2emu import geometry
 from spinn2emu.chip import processes
+from spinn2emu.chip.costs import fingerprint, with_costs
 from spinn2emu.chip.declare import Declaration, declare
 from spinn2emu.chip.known import Known, Stamps, files_of
 from spinn2emu.descriptors import readable
@@ -264,8 +265,8 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
             program = load_program(task.program)
             done: dict[Any, tuple[str, bytes]] = {}
             for number, order in task.orders.items():
-                declaration = declare(program, order.parameters)
-                files = files_of(task.program, before)
+                declaration = declare(program, order.parameters, fingerprint(program))
+                files = with_costs(files_of(task.program, before), task.program)
                 symbols = own_symbols(declaration.memory)
                 phases = [phase.name for phase in declaration.phases]
                 shapes = [(symbol.name, symbol.dtype, symbol.shape) for symbol in symbols]

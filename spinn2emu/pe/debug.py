@@ -76,7 +76,7 @@ class PeLoop:
         sys[Register.PACKETS_IN] += len(packets)
         self.rx[HEADER_PACKETS : HEADER_PACKETS + len(packets)] = packets
         self.context["due_packets"], self.context["due_count"] = self.context["rx_packets"], len(packets)
-        self.context["sequence"] = 0
+        self.context["sequence"], self.context["slot"] = 0, -1
         self.begin_phase(tick, phase)
         before = self.sram.copy()
         code = self.kernel(self.context.ctypes.data)

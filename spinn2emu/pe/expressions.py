@@ -20,6 +20,7 @@ import numpy as np
 from spinn2emu import sdk
 from spinn2emu.chip.logs import values_in
 from spinn2emu.jit import Kernel
+from spinn2emu.levels import LEVELS
 from spinn2emu.pe.check import own_kernel, refuse
 from spinn2emu.pe.values import (
     MEMORY,
@@ -289,7 +290,7 @@ class Expressions:
     # --- the SDK ----------------------------------------------------------------------------------------------------
 
     def sdk_call(self, node: ast.Call, name: str, given: Sequence[Value]) -> None:
-        """Refuses ports, phases and log entries that do not exist."""
+        """Refuses ports, phases, counts, levels and log entries that do not exist."""
         value = given[1] if len(given) > 1 else Value()
         varies = name == "set_phase" or (name.startswith("send") and self.program.outputs_of is not None)
         if not isinstance(value, Known) or not self.certain(value, varies):
@@ -298,13 +299,19 @@ class Expressions:
             self.member(node, value.value, self.program.outputs, "output port")
         elif name == "set_phase":
             self.member(node, value.value, self.phases, "phase")
+        elif name == "count":
+            self.member(node, value.value, self.program.counts, "count")
+        elif name == "set_level":
+            self.member(node, value.value, tuple(LEVELS), "level", "of a PE")
         elif name == "log":
             self.logs(node, value.value, len(given) - 2)
 
-    def member(self, node: ast.Call, number: Any, among: Sequence[str], what: str) -> None:
+    def member(
+        self, node: ast.Call, number: Any, among: Sequence[str], what: str, whose: str = "that the program declares"
+    ) -> None:
         if type(number) is not int or not 0 <= number < len(among):
             has = ", ".join(f"{i} ({name})" for i, name in enumerate(among)) or "none"
-            self.refuse(node, f"there is no {what} {number!r} among those that the program declares: {has}")
+            self.refuse(node, f"there is no {what} {number!r} among those {whose}: {has}")
 
     def logs(self, node: ast.Call, code: Any, count: int) -> None:
         if type(code) is not int:

@@ -142,6 +142,7 @@ def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray
     """The context of a PE, of dtype CONTEXT; `rx` and `tx` are frame buffers, `sram` its bytes."""
     context = np.zeros((), CONTEXT)
     context["pe"], context["limit"], context["last_phase"] = image.pe, NEVER, NO_PHASE
+    context["next_level"] = -1
     context["rx_frame"], context["tx_frame"] = rx.ctypes.data, tx.ctypes.data
     context["rx_packets"], context["tx_packets"] = (frame[HEADER_PACKETS:].ctypes.data for frame in (rx, tx))
     context["sram"] = sram.ctypes.data + DATA_BASE

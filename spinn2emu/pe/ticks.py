@@ -77,6 +77,7 @@ def begin_tick(sram, context, t):  # type: ignore[no-untyped-def]
     sys = sram.sys
     sys.tick = t
     context.sequence = 0
+    context.slot = -1
     if t == sys.phase_start:
         if sys.phase != context.last_phase or t != context.last_begin + 1:
             note = record_at(context.tx_packets + context.tx_count * _PACKET_BYTES, PACKET)
