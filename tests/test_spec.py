@@ -1,4 +1,4 @@
-"""Every hardware constant says what it is, in what unit, and where it comes from."""
+"""Every constant of the hardware and of the timing model says what it is, in what unit, and where it comes from."""
 
 from __future__ import annotations
 
@@ -8,28 +8,39 @@ from typing import get_args
 import pytest
 
 from spinn2emu import spec
+from spinn2emu.arm import cycles
 from spinn2emu.spec import Constant, Status
 
-CONSTANTS = {name: value for name, value in vars(spec).items() if isinstance(value, Constant)}
-SOURCES = set(re.findall(r"^- `(\w+)`:", spec.__doc__ or "", re.MULTILINE))
+MODULES = {"spec": spec, "cycles": cycles}
+"""Where numbers of sources stand; a module's docstring lists the sources."""
+CONSTANTS = {
+    f"{module}.{name}": value
+    for module, contents in MODULES.items() for name, value in vars(contents).items() if isinstance(value, Constant)
+}  # fmt: skip
+
+
+def sources(module: str) -> set[str]:
+    return set(re.findall(r"^- `(\w+)`:", MODULES[module].__doc__ or "", re.MULTILINE))
 
 
 def test_the_lists_are_not_empty() -> None:
-    assert len(CONSTANTS) >= 20
-    assert {"chip", "spinn2emu"} < SOURCES
+    for module in MODULES:
+        assert len([name for name in CONSTANTS if name.startswith(f"{module}.")]) >= 20
+        assert {"chip", "spinn2emu"} < sources(module)
 
 
-def test_the_module_holds_no_bare_number() -> None:
-    assert [name for name, value in vars(spec).items() if isinstance(value, int | float)] == []
+@pytest.mark.parametrize("module", MODULES)
+def test_the_module_holds_no_bare_number(module: str) -> None:
+    assert [name for name, value in vars(MODULES[module]).items() if isinstance(value, int | float)] == []
 
 
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_constant_is_documented(name: str) -> None:
-    constant = CONSTANTS[name]
-    assert name.isupper()
+    constant, (module, own) = CONSTANTS[name], name.split(".")
+    assert own.isupper()
     assert type(constant.value) is int and constant.value > 0
     assert constant.unit and constant.note
-    assert constant.source in SOURCES
+    assert constant.source in sources(module)
     assert constant.status in get_args(Status)
 
 
