@@ -135,8 +135,8 @@ def _cycles(
         return cycles.STORED_IMMEDIATE if immediate else cycles.STORED, False
     if name in _MULTIPLE_LOADS | _MULTIPLE_STORES | {"vldr", "vstr"}:
         base = name.startswith(("ldm", "stm", "vldm", "vstm"))
-        cost = cycles.SINGLE * (cycles.MULTIPLE.value + words - base)
-        return (cost + cycles.REFILL, True) if to_pc else (cost, False)
+        moved = cycles.SINGLE * (cycles.MULTIPLE.value + words - base)
+        return (moved + cycles.REFILL, True) if to_pc else (moved, False)
     if name in _BRANCHES | _CONDITIONAL:
         return cycles.SINGLE + cycles.REFILL, True
     if name in _TABLES:
@@ -146,7 +146,7 @@ def _cycles(
     if name == "vmov":
         floats = all(_is_float(register) for operand in operands for register in operand.registers)
         return (cycles.SINGLE if floats else cycles.MOVED), False
-    cost: Interval | None = _OTHERS.get(name)
+    cost = _OTHERS.get(name)
     if cost is None:
         raise ProgramError(
             f"no cycles are known for the instruction at {instruction.address:#x}: {instruction.mnemonic} "
