@@ -7,11 +7,12 @@ A program is a Python module (or a user's file) with a variable `program`:
 `tick(pe, ram, rx, t)` is compiled by numba and called once per tick: `pe` is the handle for the functions of
 `spinn2emu.sdk`, `ram` a named tuple of views of the program's regions, `rx` the PACKET records to be processed in
 this tick (ordered by source PE and sequence), `t` the tick. It returns 0, or an error code that stops the PE.
+`drain(pe, ram, rx)`, if there is one, is the interrupt handler of FIFOs: it takes packets as they arrive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +21,7 @@ import pydantic
 
 from spinn2emu import spec
 from spinn2emu.errors import ProgramError
+from spinn2emu.packets import PAYLOAD_BYTES
 
 
 class Region(NamedTuple):
@@ -50,17 +52,43 @@ class Phase(NamedTuple):
     next: tuple[str, ...] = ()
 
 
+POLICIES = ("stall", "drop", "overwrite")
+"""What happens to a packet that finds a FIFO full."""
+DRAINS = ("tick", "interrupt")
+"""When a FIFO is emptied."""
+FIFOS = spec.EVENT_FILTERS.value + 1
+"""Of a program, at most: one for each filter of the event handler, and a default one."""
+
+
 class Fifo(NamedTuple):
-    """The receive FIFO in SRAM. `drain` "tick": emptied once per tick; "interrupt": emptied as packets arrive."""
+    """A receive FIFO in SRAM. `payload_bytes`: what a slot holds beside the key, the largest payload of its ports.
+
+    `drain` "tick": `tick` empties it once per tick; "interrupt": the program's `drain` does, with up to `level` packets
+    (None: half the depth) at a time, as soon as there are so many. `ports`: the input ports whose packets it gets;
+    none: those of all that no other FIFO has.
+    """
 
     depth: int
     payload_bytes: int = 4
     policy: Literal["stall", "drop", "overwrite"] = "stall"
     drain: Literal["tick", "interrupt"] = "tick"
+    ports: tuple[str, ...] = ()
+    level: int | None = None
 
     @property
     def nbytes(self) -> int:
+        """Of SRAM."""
         return self.depth * (4 + self.payload_bytes)
+
+    @property
+    def fill_level(self) -> int:
+        """Packets at which the interrupt comes."""
+        return max(1, self.depth // 2) if self.level is None else self.level
+
+
+def fifo_of_ports(fifos: Sequence[Fifo], ports: Sequence[str]) -> list[int]:
+    """The number of the FIFO that each of a program's input ports leads to."""
+    return [next((n for n, fifo in enumerate(fifos) if port in fifo.ports), len(fifos) - 1) for port in ports]
 
 
 Costs = Mapping[str, Mapping[str, float | tuple[float, float, float]]]
@@ -78,7 +106,8 @@ class Program:
 
     `errors`: texts for the codes, from 1 on, that `tick` returns; `logs`: for those that it gives to `sdk.log`, with
     `{}` or such for the values. `log`: entries that are kept, each of 48 bytes of SRAM. `outputs_of(parameters)`: the
-    output ports of a program whose parameters say which it has.
+    output ports of a program whose parameters say which it has. `fifo`: one, or up to FIFOS, of which all but the
+    last have `ports`. `drain(pe, ram, rx)`: empties those with drain "interrupt"; returns as `tick` does.
 
     `counts`: names of what `tick` counts by `sdk.count` because its cycles depend on it. `costs`: the cycles that its
     code takes, where they are not to be counted from the code (`spinn2emu.cost`), or a function of the parameters.
@@ -86,12 +115,13 @@ class Program:
 
     tick: Callable[..., int]
     regions: Callable[[Any, int], Sequence[Region]]
+    drain: Callable[..., int] | None = None
     parameters: type[pydantic.BaseModel] = NoParameters
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     outputs_of: Callable[[Any], Sequence[str]] | None = None
     phases: Callable[[Any], Sequence[Phase]] | None = None
-    fifo: Callable[[Any], Fifo] | Fifo = Fifo(64)
+    fifo: Callable[[Any], Fifo | Sequence[Fifo]] | Fifo | Sequence[Fifo] = Fifo(64)
     errors: Mapping[int, str] = field(default_factory=dict)
     logs: Mapping[int, str] = field(default_factory=dict)
     log: Callable[[Any], int] | int = spec.LOG_ENTRIES.value
@@ -122,9 +152,34 @@ class Program:
                     program=self.name,
                 )
 
-    def fifo_of(self, parameters: Any) -> Fifo:
-        """The FIFO for these parameters."""
-        return self.fifo if isinstance(self.fifo, Fifo) else self.fifo(parameters)
+    def fifos_of(self, parameters: Any) -> tuple[Fifo, ...]:
+        """The FIFOs for these parameters. Raises ProgramError."""
+        given: Any = self.fifo(parameters) if callable(self.fifo) else self.fifo
+        fifos = (given,) if isinstance(given, Fifo) else tuple(given)
+        for problem in self._fifo_problems(fifos):
+            raise ProgramError(f"{self.name}: {problem}", program=self.name)
+        return fifos
+
+    def _fifo_problems(self, fifos: Sequence[Fifo]) -> Iterator[str]:
+        if not 1 <= len(fifos) <= FIFOS or not all(isinstance(fifo, Fifo) for fifo in fifos):
+            yield f"`fifo` is one Fifo, or a sequence of up to {FIFOS}, not {fifos!r:.200}"
+        for fifo in fifos:
+            if fifo.payload_bytes not in PAYLOAD_BYTES or fifo.policy not in POLICIES or fifo.drain not in DRAINS:
+                yield f"{fifo} needs a payload of {PAYLOAD_BYTES} bytes, a policy of {POLICIES}, a drain of {DRAINS}"
+            if type(fifo.depth) is not int or fifo.depth < 1:
+                yield f"{fifo} needs a depth of at least 1"
+            if not 1 <= fifo.fill_level <= fifo.depth or (fifo.level is not None and fifo.drain == "tick"):
+                yield f'{fifo}: a level, 1 to the depth {fifo.depth}, is for drain "interrupt" only'
+        ports = [port for fifo in fifos for port in fifo.ports]
+        if not all(fifo.ports for fifo in fifos[:-1]) or fifos[-1].ports:
+            yield "all FIFOs but the last name the `ports` whose packets they get; the last gets the others'"
+        if len(set(ports)) != len(ports) or not set(ports) <= set(self.inputs):
+            yield f"the ports of FIFOs, {ports}, must be different ones of the inputs {list(self.inputs)}"
+        interrupts = any(fifo.drain == "interrupt" for fifo in fifos)
+        if interrupts and self.drain is None:
+            yield 'a Fifo with drain "interrupt" is emptied by the program\'s `drain`: write one, or use drain "tick"'
+        if self.drain is not None and not interrupts:
+            yield '`drain` has no Fifo to empty: give one drain "interrupt", or leave `drain` out'
 
     def log_of(self, parameters: Any) -> int:
         """How many log entries are kept, for these parameters. Raises ProgramError for less than one."""

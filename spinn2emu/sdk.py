@@ -15,10 +15,11 @@ from spinn2emu import spec
 from spinn2emu.jit import inlined
 from spinn2emu.levels import LEVELS
 from spinn2emu.packets import NO_PORT, PORT_BITS, PacketType, control_byte
+from spinn2emu.program import FIFOS
 from spinn2emu.registers import LOG_VALUES, SystemError
 
 kernel = inlined
-"""Decorator for a program's compiled functions other than `tick`.
+"""Decorator for a program's compiled functions other than `tick` and `drain`.
 
 They allocate nothing, return no arrays and see no Python object.
 """
@@ -41,6 +42,9 @@ CONTEXT = np.dtype([
     ("rx_next", "<i8"),  # the first of them that is not due yet
     ("due_packets", "<i8"),  # those for the tick that runs: their address, and how many
     ("due_count", "<i8"),
+    ("drain_ports", "<i8", (FIFOS,)),  # of each FIFO that `drain` empties: its ports, a bit each, and its fill level
+    ("drain_level", "<i8", (FIFOS,)),
+    ("spare_packets", "<i8"),  # address of room for as many packets as the receive frame's
     ("tx_count", "<i8"),
     ("sequence", "<i8"),  # packets sent in this tick
     ("slot", "<i8"),  # cycle of the mesh, within the tick, in which the last of them was sent; -1: none

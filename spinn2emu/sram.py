@@ -63,7 +63,7 @@ def lay_out(program: Program, parameters: Any) -> tuple[MemoryMap, dict[str, Any
 
     Raises SramOverflow, with the whole map, if they do not fit.
     """
-    fixed = system_regions(program.log_of(parameters), program.fifo_of(parameters).nbytes)
+    fixed = system_regions(program.log_of(parameters), sum(f.nbytes for f in program.fifos_of(parameters)))
     start = sum(align(region.nbytes) for region in fixed)
     given: Any = program.regions(parameters, DATA_END - DATA_BASE - start) if callable(program.regions) else None
     own: list[Any] = list(given) if isinstance(given, Iterable) else [None]

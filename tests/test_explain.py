@@ -9,7 +9,7 @@ import pytest
 
 from spinn2emu.chip.declare import declare
 from spinn2emu.errors import ProgramError
-from spinn2emu.pe.compiled import compiled_tick
+from spinn2emu.pe.compiled import compiled_entry
 from spinn2emu.pe.explain import ALLOCATES, kind, reason
 from spinn2emu.program import load_program
 from spinn2emu.registers import own_symbols
@@ -90,7 +90,7 @@ def test_a_mistake_is_explained_in_plain_english(tmp_path: Path, body: str, word
     path.write_text(TEXT.replace("BODY", body))
     program = load_program(str(path))
     with pytest.raises(ProgramError) as caught:
-        compiled_tick(program, own_symbols(declare(program, {}).memory), ["run"])
+        compiled_entry(program, own_symbols(declare(program, {}).memory), ["run"])
     error = caught.value
     assert words in error.message
     assert not NUMBA.search(error.message), error.message

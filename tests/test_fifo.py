@@ -1,4 +1,4 @@
-"""Order and bound of what a PE receives: ties, and when a FIFO has no bound; in both loops."""
+"""Order and bound of what a PE receives: ties, and the bounds of the FIFO and of the network; in both loops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ SINK = """
 class Parameters(pydantic.BaseModel, extra="forbid"):
     depth: int
     policy: str
-    drain: str
 
 def regions(p, available):
     return [Region("n", np.int64, (1,), "packet"), Region("heard", np.uint32, (200,), "key")]
@@ -28,7 +27,7 @@ def tick(pe, ram, rx, t):
     return 0
 
 program = Program(tick=tick, regions=regions, parameters=Parameters, inputs=("in",),
-                  fifo=lambda p: Fifo(p.depth, policy=p.policy, drain=p.drain))
+                  fifo=lambda p: Fifo(p.depth, policy=p.policy))
 """
 LOW, HIGH, TARGET = (geometry.pe_id(name) for name in ("3.3.0", "3.3.1", "1.1.0"))
 """Two sources equally far from the target; number i of each arrives at the same time."""
@@ -79,19 +78,11 @@ def test_of_packets_that_arrive_together_the_lower_source_comes_first(
     chip: Chip, programs: dict[str, str], sink: str, policy: str, depth: int, kept: list[int]
 ) -> None:
     assert LOW < HIGH and mesh.latency_ns(LOW, TARGET) == mesh.latency_ns(HIGH, TARGET)
-    assert heard(chip, programs, sink, depth=depth, policy=policy, drain="tick") == kept
+    assert heard(chip, programs, sink, depth=depth, policy=policy) == kept
     counters, lost = chip.counters(), (6 - len(kept)) * (TICKS - 1)
     assert counters["router"][Counter.FIFO_DROPPED] == lost == counters["pes"][TARGET, PeCounter.FIFO_LOST]
     stalled = (6 - depth) * (TICKS - 1) if policy == "stall" else 0
     assert counters["router"][Counter.FIFO_STALLED] == stalled
-
-
-@pytest.mark.parametrize("policy", ["drop", "overwrite", "stall"])
-def test_a_fifo_that_is_emptied_at_each_packet_never_fills(
-    chip: Chip, programs: dict[str, str], sink: str, policy: str
-) -> None:
-    assert heard(chip, programs, sink, depth=1, policy=policy, drain="interrupt") == [A0, A1, A2, B0, B1, B2]
-    assert not chip.counters()["router"][[Counter.FIFO_DROPPED, Counter.FIFO_STALLED]].any()
 
 
 # --- the queue in the network ----------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def test_a_sample_stays_together_and_shares_are_even(layers: tuple[int, ...], ba
     endpoints = [
         Endpoint(
             pe.pe, tuple((port, *keys) for port, keys in enumerate(pe.inputs.values())), tuple(pe.outputs.values()),
-            Fifo(8, 0),
+            (Fifo(8, 0),),
         ) for pe in deployment.pes
     ]  # fmt: skip
     connections = find_connections(endpoints, [Entry(*entry) for entry in deployment.entries])
@@ -39,7 +39,7 @@ def test_a_sample_stays_together_and_shares_are_even(layers: tuple[int, ...], ba
 
 
 def test_a_ring_that_is_larger_than_a_share_is_cut_into_neighbours() -> None:
-    endpoints = [Endpoint(pe, (), (), Fifo(8, 0)) for pe in range(1, 41)]
+    endpoints = [Endpoint(pe, (), (), (Fifo(8, 0),)) for pe in range(1, 41)]
     connections = [Connection(pe, 0, pe % 40 + 1, 0) for pe in range(1, 41)]
     home = placement.assign_routers(endpoints, connections, 4)[1:41].tolist()
     assert [home.count(router) for router in range(4)] == [10] * 4

@@ -154,14 +154,17 @@ def naive_links(endpoints: list[Endpoint], entries: list[Entry]) -> list[Connect
     st.lists(st.tuples(filters, st.sets(st.integers(1, 5)).map(tuple)), max_size=4),
 )
 def test_links_are_those_of_a_naive_search(ports: list, routes: list) -> None:
-    endpoints = [Endpoint(pe, inputs, outputs, Fifo(4)) for pe, (inputs, outputs) in enumerate(ports, 1)]
+    endpoints = [Endpoint(pe, inputs, outputs, (Fifo(4),)) for pe, (inputs, outputs) in enumerate(ports, 1)]
     entries = [Entry(key, mask, pes) for (key, mask), pes in routes]
     assert find_connections(endpoints, entries) == naive_links(endpoints, entries)
 
 
 def test_links_of_a_small_chain() -> None:
     spikes, errors = (0x10, 0xFFFFFFF0), (0x20, 0xFFFFFFF0)
-    endpoints = [Endpoint(5, ((0, *errors),), (spikes,), Fifo(4)), Endpoint(6, ((0, *spikes),), (errors,), Fifo(4))]
+    endpoints = [
+        Endpoint(5, ((0, *errors),), (spikes,), (Fifo(4),)),
+        Endpoint(6, ((0, *spikes),), (errors,), (Fifo(4),)),
+    ]
     entries = [Entry(*spikes, (6,)), Entry(*errors, (5, 99))]
     assert find_connections(endpoints, entries) == [Connection(5, 0, 6, 0), Connection(6, 0, 5, 0)]
     assert find_connections(endpoints, []) == []

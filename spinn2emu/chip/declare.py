@@ -16,10 +16,8 @@ from spinn2emu.cost import Cost
 from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error, describe
 from spinn2emu.frames import FOREVER
 from spinn2emu.memory_map import MemoryMap, from_wire, to_wire
-from spinn2emu.packets import PAYLOAD_BYTES
 from spinn2emu.program import Fifo, Phase, Program
 from spinn2emu.registers import NO_PHASE, PhaseWord
-from spinn2emu.router.state import DRAINS, POLICIES
 from spinn2emu.sram import lay_out
 
 
@@ -34,7 +32,7 @@ class Declaration(NamedTuple):
     phases: tuple[Phase, ...]
     phase_table: np.ndarray
     """The region `phases`, see `registers.PhaseWord`."""
-    fifo: Fifo
+    fifos: tuple[Fifo, ...]
     memory: MemoryMap
     initial: Mapping[str, np.ndarray]
     """Initial contents of regions."""
@@ -47,18 +45,20 @@ class Declaration(NamedTuple):
         """As msgpack-able data."""
         phases = [[p.name, p.ticks, list(p.listens), list(p.sends), list(p.next)] for p in self.phases]
         initial = {name: to_wire(values) for name, values in self.initial.items()}
+        fifos = [list(fifo) for fifo in self.fifos]
         return [self.name, list(self.inputs), list(self.outputs), list(self.errors.items()), list(self.logs.items()),
-                phases, to_wire(self.phase_table), list(self.fifo), self.memory.to_wire(), initial,
+                phases, to_wire(self.phase_table), fifos, self.memory.to_wire(), initial,
                 list(self.counts), None if self.cost is None else self.cost.to_json()]  # fmt: skip
 
     @classmethod
     def from_wire(cls, wire: Sequence[Any]) -> Declaration:
         """What `to_wire` described."""
-        name, inputs, outputs, errors, logs, phases, table, fifo, memory, initial, counts, cost = wire
+        name, inputs, outputs, errors, logs, phases, table, fifos, memory, initial, counts, cost = wire
         return cls(
             name, tuple(inputs), tuple(outputs), dict(errors), dict(logs),
             tuple(Phase(name, ticks, *map(tuple, ports)) for name, ticks, *ports in phases), from_wire(table),
-            Fifo(*fifo), MemoryMap.from_wire(memory), {name: from_wire(values) for name, values in initial.items()},
+            tuple(Fifo._make((*head, tuple(ports), level)) for *head, ports, level in fifos),
+            MemoryMap.from_wire(memory), {name: from_wire(values) for name, values in initial.items()},
             tuple(counts), None if cost is None else Cost.from_json(cost, name),
         )  # fmt: skip
 
@@ -82,7 +82,7 @@ def declare(program: Program, values: Mapping[str, Any], fingerprint: str | None
         declared = declared_cost(program, parameters, [phase.name for phase in phases])
         return Declaration(
             program.name, tuple(program.inputs), tuple(program.outputs), dict(program.errors), dict(program.logs),
-            tuple(phases), table, _check_fifo(program, program.fifo_of(parameters)), memory,
+            tuple(phases), table, program.fifos_of(parameters), memory,
             {name: np.asarray(value) for name, value in initial.items()}, tuple(program.counts),
             find_cost(program, declared, fingerprint),
         )  # fmt: skip
@@ -98,16 +98,6 @@ def declare(program: Program, values: Mapping[str, Any], fingerprint: str | None
 def _file(program: Program) -> str:
     """Where its `tick` is."""
     return str(getattr(program.tick, "py_func", program.tick).__code__.co_filename)
-
-
-def _check_fifo(program: Program, fifo: Fifo) -> Fifo:
-    known = fifo.payload_bytes in PAYLOAD_BYTES and fifo.policy in POLICIES and fifo.drain in DRAINS
-    if fifo.depth < 1 or not known:
-        raise ProgramError(
-            f"{program.name}: {fifo} needs a depth of at least 1, a payload of {PAYLOAD_BYTES} bytes, a policy of "
-            f"{POLICIES} and a drain of {DRAINS}", program=program.name,
-        )  # fmt: skip
-    return fifo
 
 
 def phase_table(program: Program, phases: Sequence[Phase]) -> np.ndarray:

@@ -17,6 +17,7 @@ from spinn2emu.memory_map import MemoryMap, from_wire
 from spinn2emu.packets import varying_bits
 from spinn2emu.pe.process import Image
 from spinn2emu.population import label
+from spinn2emu.program import fifo_of_ports
 from spinn2emu.progress import tell
 from spinn2emu.registers import NO_PHASE, Register, kiss_seed
 from spinn2emu.router.state import MAX_FILTERS, Endpoint
@@ -65,7 +66,7 @@ def load_all(
     request: Sequence[Mapping[str, Any]], path: Sequence[str] = (), strict: bool = False,
     report: Callable[[str], None] = tell,
 ) -> list[Assignment]:  # fmt: skip
-    """Links and compiles every program of the request, each set of parameters once; strict: as in `compiled_tick`.
+    """Links and compiles every program of the request, each set of parameters once; strict: as in `compiled_entry`.
 
     path: the folders where modules are looked for, beside those of the installation. report: see `workshop.make_all`.
 
@@ -142,13 +143,18 @@ def endpoint(assignment: Assignment) -> Endpoint:
         assignment.pe,
         tuple((port, *keys) for port, name in enumerate(program.inputs) for keys in assignment.inputs.get(name, ())),
         tuple(assignment.outputs.get(name, UNUSED) for name in program.outputs),
-        program.fifo,
-    )
+        program.fifos, tuple(fifo_of_ports(program.fifos, program.inputs)),
+    )  # fmt: skip
 
 
 def image(assignment: Assignment) -> Image:
     """What the PE's process must know."""
-    return Image(assignment.pe, assignment.program.name, assignment.memory, assignment.loaded.tick_address)
+    program, loaded = assignment.program, assignment.loaded
+    drains = tuple(
+        (sum(1 << port for port, fifo in enumerate(fifo_of_ports(program.fifos, program.inputs)) if fifo == number),
+         fifo.fill_level) for number, fifo in enumerate(program.fifos) if fifo.drain == "interrupt"
+    )  # fmt: skip
+    return Image(assignment.pe, program.name, assignment.memory, loaded.tick_address, loaded.drain_address, drains)
 
 
 def initialise(assignment: Assignment, memory: ChipMemory, tick: int, seed: int = 0) -> None:

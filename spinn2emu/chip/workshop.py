@@ -29,7 +29,8 @@ from spinn2emu.descriptors import readable
 from spinn2emu.errors import ProgramError, Spinn2Error, from_wire
 from spinn2emu.jit import objects, store
 from spinn2emu.jit.build import compiler_environment
-from spinn2emu.pe.compiled import compiled_tick
+from spinn2emu.pe.check import Entry
+from spinn2emu.pe.compiled import compiled_entry
 from spinn2emu.program import load_program
 from spinn2emu.program_files import look_in
 from spinn2emu.progress import tell
@@ -51,10 +52,12 @@ class Order(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A program with one set of parameters, linked and compiled; `tick_address`: of its code in this process."""
+    """A program with one set of parameters, linked and compiled; where its code is in this process: that of `tick`,
+    and that of `drain`, 0 if it has none."""
 
     program: Declaration
     tick_address: int
+    drain_address: int = 0
 
 
 class _Task(NamedTuple):
@@ -191,8 +194,8 @@ class _Bench:
             error, pe = from_wire(content), self.task.orders[number].pe
             failed[number] = type(error)(f"PE {geometry.name(pe)}: {error.message}", **({"pe": pe} | error.fields))
         elif kind == "made":
-            declaration, files, key, data = content
-            made[number] = Loaded(Declaration.from_wire(declaration), _address(key, data))
+            declaration, files, entries = content
+            made[number] = Loaded(Declaration.from_wire(declaration), *(_address(key, data) for key, data in entries))
             order = self.task.orders[number]
             _known.keep(order.program, order.parameters, self.strict, files, self.since_ns, made[number])
         else:
@@ -263,7 +266,8 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
         number = next(iter(task.orders))
         try:
             program = load_program(task.program)
-            done: dict[Any, tuple[str, bytes]] = {}
+            done: dict[Any, list[tuple[str, bytes]]] = {}
+            entries: list[Entry] = ["tick"] if program.drain is None else ["tick", "drain"]
             for number, order in task.orders.items():
                 declaration = declare(program, order.parameters, fingerprint(program))
                 files = with_costs(files_of(task.program, before), task.program)
@@ -273,8 +277,9 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
                 layout = str((shapes, phases, declaration.outputs))
                 if layout not in done:
                     with_ports = replace(program, outputs=declaration.outputs)
-                    done[layout] = compiled_tick(with_ports, symbols, phases, strict, lambda: say("compiling"))
-                say("made", number, [declaration.to_wire(), files, *done[layout]])
+                    given = (with_ports, symbols, phases, strict, lambda: say("compiling"))
+                    done[layout] = [compiled_entry(*given, entry) for entry in entries]
+                say("made", number, [declaration.to_wire(), files, done[layout]])
         except Spinn2Error as error:
             say("error", number, error.to_wire())
         except BaseException as error:

@@ -8,7 +8,7 @@ import linecache
 import sys
 from collections.abc import Callable, Iterator
 from types import CellType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from spinn2emu.errors import ProgramError
 from spinn2emu.jit import Kernel
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 _PYTHON_ONLY = {"print", "open", "input", "eval", "exec", "compile", "__import__", "globals", "locals", "getattr"}
 _EMULATOR = "spinn2emu."
+_SDK = "spinn2emu.sdk"
+_OF_TICK = {"send", "send_word", "send_float", "send_words", "send_array", "set_phase"}
+
+Entry = Literal["tick", "drain"]
+"""A function of a program that the PE calls."""
+ARGUMENTS: dict[Entry, tuple[str, ...]] = {"tick": ("pe", "ram", "rx", "t"), "drain": ("pe", "ram", "rx")}
 
 
 def is_kernel(value: Any) -> bool:
@@ -93,18 +99,31 @@ def refuse(program: Program, function: FunctionType, line: int, problem: str) ->
     raise ProgramError(f"{text}\n    {source}" if source else text, program=program.name, line=line, file=file)
 
 
-def check_kernels(program: Program, tick: FunctionType) -> None:
-    """Raises ProgramError for an undefined name, a `raise`, a Python function, or kernels that call each other."""
-    if not isinstance(tick, FunctionType):
-        text = f"program {program.name}: tick must be a Python function, not {tick!r}"
+def check_kernels(program: Program, entry: FunctionType, name: Entry = "tick") -> None:
+    """Raises ProgramError for an undefined name, a `raise`, a Python function, kernels that call each other, or what
+    `drain` may not call."""
+    if not isinstance(entry, FunctionType):
+        text = f"program {program.name}: {name} must be a Python function, not {entry!r}"
         raise ProgramError(text, program=program.name)
-    if tick.__code__.co_argcount != 4:
-        count = tick.__code__.co_argcount
-        refuse(program, tick, tick.__code__.co_firstlineno, f"tick takes (pe, ram, rx, t), not {count} arguments")
-    for function in reachable(tick):
+    if entry.__code__.co_argcount != len(ARGUMENTS[name]):
+        count, wanted = entry.__code__.co_argcount, ", ".join(ARGUMENTS[name])
+        refuse(program, entry, entry.__code__.co_firstlineno, f"{name} takes ({wanted}), not {count} arguments")
+    for function in reachable(entry):
         for line, problem in _instructions(function):
             refuse(program, function, line, problem)
-    _refuse_circles(program, tick, (), set())
+        if name == "drain":
+            _refuse_sends(program, function)
+    _refuse_circles(program, entry, (), set())
+
+
+def _refuse_sends(program: Program, function: FunctionType) -> None:
+    """`drain` works in the tick in which packets arrive, of which time has passed on already."""
+    for path, value in references(function).items():
+        called = path.rpartition(".")[2]
+        if is_kernel(value) and value.py_func.__module__ == _SDK and value.__name__ in _OF_TICK:
+            lines = [i.positions.lineno for i in dis.get_instructions(function) if i.argval == called and i.positions]
+            problem = f"{value.__name__} cannot be called in `drain`, which only takes packets in: do it in `tick`"
+            refuse(program, function, next((line for line in lines if line), 0), problem)
 
 
 def _refuse_circles(
@@ -122,9 +141,9 @@ def _refuse_circles(
             _refuse_circles(program, kernel, (*callers, function), done)
 
 
-def reachable(tick: FunctionType) -> list[FunctionType]:
-    """`tick`, and all kernels of the program that it calls."""
-    found = [tick]
+def reachable(entry: FunctionType) -> list[FunctionType]:
+    """An entry, and all kernels of the program that it calls."""
+    found = [entry]
     for function in found:
         for value in references(function).values():
             kernel = own_kernel(value)

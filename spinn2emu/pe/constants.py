@@ -1,8 +1,8 @@
 """What a kernel certainly does wrong, found before it is compiled: it is followed with all constants that it has.
 
 Indices beyond a region, whatever expression they come from; regions, fields, ports and phases that do not exist; a
-`tick` that does not return a code. Where something is not certain, nothing is said: a condition that is not known and
-mentions a variable may guard whatever comes from it.
+`tick` or `drain` that does not return a code. Where something is not certain, nothing is said: a condition that is not
+known and mentions a variable may guard whatever comes from it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from spinn2emu.errors import ProgramError
 from spinn2emu.memory_map import Symbol
 from spinn2emu.packets import PACKET
+from spinn2emu.pe.check import ARGUMENTS, Entry
 from spinn2emu.pe.expressions import Expressions, Frame
 from spinn2emu.pe.values import (
     MEMORY,
@@ -49,10 +50,12 @@ MAX_CODE = (1 << 31) - 1
 _WORDS: dict[type[ast.stmt], str] = {
     ast.With: "with", ast.Delete: "del", ast.ClassDef: "class", ast.AsyncFunctionDef: "async",
 }  # fmt: skip
-_CODES = f"tick must return an integer in every case, 0 or an error code up to {MAX_CODE}"
+_CODES = f"{{}} must return an integer in every case, 0 or an error code up to {MAX_CODE}"
 
 
-def check_constants(program: Program, tick: FunctionType, symbols: Sequence[Symbol], phases: Sequence[str]) -> None:
+def check_constants(
+    program: Program, entry: FunctionType, symbols: Sequence[Symbol], phases: Sequence[str], name: Entry = "tick"
+) -> None:
     """Raises ProgramError, with the line; `program` with its ports, `phases` by name."""
     # A program without parameters has no shapes that depend on them, nor conditions that know about them.
     names = NOBODY if program.parameters is NoParameters else frozenset([MEMORY])
@@ -60,8 +63,9 @@ def check_constants(program: Program, tick: FunctionType, symbols: Sequence[Symb
     arrays = {s.name: Array(names, "", f"region {s.name}", s.shape, s.dtype, s.name not in fixed) for s in symbols}
     given = [Value(), Regions(arrays=arrays), Array(label="rx", shape=(None,), dtype=PACKET), Value(NOBODY)]
     follower = _Follower(program, phases)
+    follower.codes = _CODES.format(name)
     try:
-        follower.call(tick, given)
+        follower.call(entry, given[: len(ARGUMENTS[name])])
     except ProgramError:
         raise
     except Exception:  # too long, too deep, or Python that nobody thought of: numba and the run will tell
@@ -69,6 +73,9 @@ def check_constants(program: Program, tick: FunctionType, symbols: Sequence[Symb
 
 
 class _Follower(Expressions):
+    codes = ""
+    """What the entry must return."""
+
     # --- calls ------------------------------------------------------------------------------------------------------
 
     def call(self, function: FunctionType, given: Sequence[Value]) -> Value:
@@ -87,7 +94,7 @@ class _Follower(Expressions):
         self.frames.append(frame)
         falls = self.block(node.body)
         if falls and len(self.frames) == 1:
-            self.refuse(node.body[-1], f"{_CODES}; it can end here without a `return`")
+            self.refuse(node.body[-1], f"{self.codes}; it can end here without a `return`")
         self.frames.pop()
         self.guards = guards
         results = [*frame.returned, *([known(None)] if falls else [])]
@@ -165,10 +172,10 @@ class _Follower(Expressions):
         if len(self.frames) > 1:
             return
         if isinstance(value, Known) and isinstance(value.value, str | float | bool | None):
-            self.refuse(node, f"{_CODES}; it returns {value.value!r}")
+            self.refuse(node, f"{self.codes}; it returns {value.value!r}")
         if value.kind or isinstance(value, Several | Array):
             what = value.kind or ("tuple" if isinstance(value, Several) else "part of an array")
-            self.refuse(node, f"{_CODES}; it returns a {what}")
+            self.refuse(node, f"{self.codes}; it returns a {what}")
         if isinstance(value, Known) and not 0 <= value.value <= MAX_CODE and not value.names & self.guards:
             self.refuse(node, f"error codes are 0 (all is well) to {MAX_CODE}; it returns {value.value}")
 

@@ -1,6 +1,6 @@
 """The PE's loop in plain Python: slow, to read, to print from, and to check the compiled one (`process.py`) against.
 
-Only the kernel is compiled; it runs one tick per call. Every byte is the same as with the compiled loop.
+Only the kernels are compiled; `tick` runs one tick per call. Every byte is the same as with the compiled loop.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import zmq
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, VERSION, FrameKind, header, new_buffer
 from spinn2emu.packets import NO_PORT, PACKET, PHASE_BEGINS, PORT_BITS
+from spinn2emu.pe.check import Entry
 from spinn2emu.pe.guard import ENTER, LEAVE, guarded
 from spinn2emu.pe.note import put_note
 from spinn2emu.pe.process import Image, build_context, connected
@@ -31,9 +32,11 @@ class PeLoop:
         self.pe, self.socket, self.guard = image.pe, socket, guard
         self.image, self.sram, self.note = image, sram, note
         self.rx, self.tx = new_buffer(spec.FRAME_PACKETS.value), new_buffer(TX_BUFFER)
-        self.context = build_context(image, sram, self.rx, self.tx)
+        spare = np.empty(0, PACKET)  # this loop takes packets apart by itself
+        self.context = build_context(image, sram, self.rx, self.tx, spare)
         self.sys, self.phases = (image.memory[name].view(sram) for name in ("sys", "phases"))
-        self.kernel = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(image.tick_address)
+        entry = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+        self.kernels = {"tick": entry(image.tick_address), "drain": entry(image.drain_address)}
 
     def serve(self) -> None:
         """Says what it needs, gets a grant, runs the ticks that the grant covers, and so on."""
@@ -70,18 +73,21 @@ class PeLoop:
         return int(min(end, grant["end"])) if live == grant["live"] else int(self.sys[Register.TICK]) - 1
 
     def run_tick(self, packets: np.ndarray) -> bool:
-        """Runs the kernel for one tick, then moves the phase on. False if the PE has failed."""
+        """Runs the kernels for one tick, then moves the phase on. False if the PE has failed."""
         sys, phases = self.sys, self.phases
         tick, phase = int(sys[Register.TICK]), int(sys[Register.PHASE])
         sys[Register.PACKETS_IN] += len(packets)
-        self.rx[HEADER_PACKETS : HEADER_PACKETS + len(packets)] = packets
-        self.context["due_packets"], self.context["due_count"] = self.context["rx_packets"], len(packets)
         self.context["sequence"], self.context["slot"] = 0, -1
         self.begin_phase(tick, phase)
-        before = self.sram.copy()
-        code = self.kernel(self.context.ctypes.data)
-        if sys[Register.FAULT] == SystemError.EXCEPTION:
-            self.explain(before, tick, len(packets))
+        code = 0
+        for ports, level in self.image.drains:  # interrupts, in the tick before this one on the chip
+            mine = ports >> packets["port"] & 1 == 1
+            drained, packets = packets[mine], packets[~mine]
+            while len(drained) and not code and not sys[Register.FAULT]:
+                code = self.call("drain", drained[:level])
+                drained = drained[level:]
+        if not code and not sys[Register.FAULT]:
+            code = self.call("tick", packets, tick)
         wanted = int(sys[Register.NEXT_PHASE])
         if wanted != NO_PHASE:
             exists = 0 <= wanted < len(phases) and phases[wanted, PhaseWord.TICKS] >= 0
@@ -99,6 +105,19 @@ class PeLoop:
             self.enter_phase(int(phases[phase, PhaseWord.NEXT]), tick + 1)
         return True
 
+    def call(self, entry: Entry, packets: np.ndarray, *more: int) -> int:
+        """Calls an entry of the program with these packets; if it fails, leaves a note of where for the supervisor."""
+        self.rx[HEADER_PACKETS : HEADER_PACKETS + len(packets)] = packets
+        self.context["due_packets"], self.context["due_count"] = self.context["rx_packets"], len(packets)
+        before = self.sram.copy()
+        code: int = self.kernels[entry](self.context.ctypes.data)
+        if self.sys[Register.FAULT] == SystemError.EXCEPTION:
+            function = getattr(load_program(self.image.program), entry)
+            rx, tx = self.rx[HEADER_PACKETS : HEADER_PACKETS + len(packets)], self.tx[HEADER_PACKETS:]
+            memory, context = self.image.memory, self.context.copy()
+            put_note(self.note, where_it_fails(function, memory, before, context, rx, tx, *more))
+        return code
+
     def begin_phase(self, tick: int, phase: int) -> None:
         """If a phase begins in this tick, notes it for a trace; not the one-tick phase again in which a PE waits."""
         context = self.context
@@ -111,13 +130,6 @@ class PeLoop:
             self.tx[HEADER_PACKETS + context["tx_count"]] = note[0]
             context["tx_count"] += 1
         context["last_phase"], context["last_begin"] = phase, tick
-
-    def explain(self, before: np.ndarray, tick: int, packets: int) -> None:
-        """Leaves a note for the supervisor: where the kernel has failed."""
-        rx, context = self.rx[HEADER_PACKETS : HEADER_PACKETS + packets], self.context.copy()
-        tick_function = load_program(self.image.program).tick
-        text = where_it_fails(tick_function, self.image.memory, before, context, rx, self.tx[HEADER_PACKETS:], tick)
-        put_note(self.note, text)
 
     def enter_phase(self, phase: int, tick: int) -> None:
         """Starts a phase."""

@@ -18,24 +18,25 @@ from spinn2emu.pe.check import reachable
 _PLACE = re.compile(r'(?:File "|at )([^"\s]+?\.py)(?:", line | \()(\d+)')
 _UNKNOWN = "numba, which compiles kernels, can make nothing of this line (what it says is in the error's `details`)"
 ALLOCATES = "a kernel cannot allocate (arrays, lists, strings, slices that are assigned): keep it in a region"
-NO_CODE = "tick must return an integer in every case, 0 or an error code"
 
 
-def explain(program: str, tick: FunctionType, error: Exception) -> ProgramError:
-    """The ProgramError for what went wrong when a program was compiled."""
+def explain(program: str, entry: FunctionType, error: Exception, name: str = "tick") -> ProgramError:
+    """The ProgramError for what went wrong when an entry of a program, its `name`, was compiled."""
     text = re.sub(r"\x1b\[\d*m", "", str(error))
-    files = {Path(function.__code__.co_filename).name: function.__code__.co_filename for function in reachable(tick)}
+    files = {Path(function.__code__.co_filename).name: function.__code__.co_filename for function in reachable(entry)}
     places = [(files[Path(file).name], int(line)) for file, line in _PLACE.findall(text) if Path(file).name in files]
-    file, line = places[0] if places else (tick.__code__.co_filename, tick.__code__.co_firstlineno)
+    file, line = places[0] if places else (entry.__code__.co_filename, entry.__code__.co_firstlineno)
     source = linecache.getline(file, line).strip()
     return ProgramError(
-        f"program {program} does not compile: line {line} of {file}: {reason(text)}\n    {source}",
+        f"program {program} does not compile: line {line} of {file}: {reason(text, name)}\n    {source}",
         program=program, line=line, file=file, details=text,
     )  # fmt: skip
 
 
-def reason(text: str) -> str:
-    """What an error of numba means."""
+def reason(text: str, name: str = "tick") -> str:
+    """What an error of numba means; `name`: of the entry that was compiled."""
+    if found := re.search(NOT_A_CODE + r" (.+?)(?:\n|$)", text):
+        return f"{name} must return an integer in every case, 0 or an error code; here it may return {kind(found[1])}"
     for pattern, say in _REASONS:
         found = re.search(pattern, text, re.DOTALL)
         if found:
@@ -146,7 +147,6 @@ def _outside(found: re.Match[str]) -> str:
 
 
 _REASONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
-    (NOT_A_CODE + r" (.+?)(?:\n|$)", lambda found: f"{NO_CODE}; here it may return {kind(found[1])}"),
     (r"The use of a reflected (list|set).*?assigned to variable '(\w+)' in globals",
      lambda found: f"a kernel cannot use {found[2]}, a {found[1]}: make it a tuple, or an array of numpy"),
     (r"Untyped global name '(\w+)'.*?type of <class '([\w.]+)'>", _outside),

@@ -17,6 +17,7 @@ from spinn2emu.memory_map import DATA_BASE, MemoryMap
 from spinn2emu.packets import PACKET
 from spinn2emu.pe.guard import GUARD, enter, leave
 from spinn2emu.pe.ticks import Stop, begin_tick, end_tick, enter_phase, promise, set_until
+from spinn2emu.program import FIFOS
 from spinn2emu.registers import NO_PHASE, SYSTEM, PhaseWord, Status, own_symbols
 from spinn2emu.sdk import CONTEXT, TX_BUFFER
 
@@ -31,6 +32,7 @@ _REPORT, _PART, _FAILED_FRAME, _GRANT = (
 )
 _LIVE, _SENDS = int(PhaseWord.LIVE), int(PhaseWord.SENDS)
 _WAITING, _RUNNING, _FOREVER, _EINTR = int(Status.WAITING), int(Status.RUNNING), FOREVER, EINTR
+_FIFOS = FIFOS
 _VERSION = VERSION
 
 INTERRUPTED, BROKEN = 0, 1
@@ -65,7 +67,45 @@ def _send(socket, kind, sram, context, frame):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _run_ticks(tick_address, sram, context):  # type: ignore[no-untyped-def]
+def _to_front(context, rx, low, high, ports):  # type: ignore[no-untyped-def]
+    """Moves those of the packets number low to high - 1 that came in on `ports`, a bit each, before the others; either
+    stay in their order. Returns where they end."""
+    others, end = array_at(context.spare_packets, (context.rx_count,), PACKET), low
+    for i in range(low, high):
+        if ports >> rx[i].port & 1:
+            if end < i:
+                rx[end] = rx[i]
+            end += 1
+        else:
+            others[i - end] = rx[i]
+    for i in range(end, high):
+        rx[i] = others[i - end]
+    return end
+
+
+@inlined
+def _drain(drain_address, sram, context, rx, low, high):  # type: ignore[no-untyped-def]
+    """What a tick's packets, number low to high - 1, do before it: interrupts let the program's `drain` empty FIFOs,
+    one after the other, with a FIFO's fill level of packets at a time. Returns its code; the others are due then.
+    """
+    for fifo in range(_FIFOS):
+        ports, level = context.drain_ports[fifo], context.drain_level[fifo]
+        if ports != 0:
+            end = _to_front(context, rx, low, high, ports)
+            while low < end:
+                context.due_packets = context.rx_packets + low * _PACKET_BYTES
+                context.due_count = min(level, end - low)
+                code = call_address(drain_address, address_of(context))
+                if code != 0 or sram.sys.fault != 0:
+                    return code
+                low += context.due_count
+    context.due_packets = context.rx_packets + low * _PACKET_BYTES
+    context.due_count = high - low
+    return np.int64(0)
+
+
+@inlined
+def _run_ticks(tick_address, drain_address, sram, context):  # type: ignore[no-untyped-def]
     """Runs the program's ticks, each with the packets that are due in it, until it has to ask or to send, or fails."""
     sys, low, t, stop = sram.sys, context.rx_next, sram.sys.tick, np.int64(_GO_ON)
     rx = array_at(context.rx_packets, (context.rx_count,), PACKET)
@@ -77,7 +117,11 @@ def _run_ticks(tick_address, sram, context):  # type: ignore[no-untyped-def]
         context.due_packets = context.rx_packets + low * _PACKET_BYTES
         context.due_count = high - low
         begin_tick(sram, context, t)
-        code = call_address(tick_address, address_of(context))
+        code = np.int64(0)
+        if drain_address != 0:  # in the tick before this one, on the chip
+            code = _drain(drain_address, sram, context, rx, low, high)
+        if code == 0 and sys.fault == 0:
+            code = call_address(tick_address, address_of(context))
         stop = end_tick(sram, context, t, code)
         low = high
         t += 1
@@ -85,11 +129,12 @@ def _run_ticks(tick_address, sram, context):  # type: ignore[no-untyped-def]
     return stop
 
 
-@native(int, int, SYSTEM, CONTEXT, FRAME, FRAME, GUARD)
-def run(socket, tick_address, sram, context, grant, report, guard):  # type: ignore[no-untyped-def]
+@native(int, int, int, SYSTEM, CONTEXT, FRAME, FRAME, GUARD)
+def run(socket, tick_address, drain_address, sram, context, grant, report, guard):  # type: ignore[no-untyped-def]
     """Serves grants until a signal arrives (INTERRUPTED) or the network is gone (BROKEN).
 
-    `tick_address`: of the program's compiled code; `grant`, `report`: headers of the receive and the transmit frame.
+    `tick_address`, `drain_address`: of the program's compiled code, 0 if it has no `drain`; `grant`, `report`: headers
+    of the receive and the transmit frame.
     """
     sys = sram.sys
     if context.limit == _NEVER:  # a new process: the program begins, or goes on where its SRAM says
@@ -115,11 +160,11 @@ def run(socket, tick_address, sram, context, grant, report, guard):  # type: ign
         enter(guard)
         set_until(sram, context)
         sys.status = _RUNNING
-        stop = _run_ticks(tick_address, sram, context)
+        stop = _run_ticks(tick_address, drain_address, sram, context)
         while stop == _FLUSH:
             if _send(socket, _PART, sram, context, report):
                 return BROKEN
-            stop = _run_ticks(tick_address, sram, context)
+            stop = _run_ticks(tick_address, drain_address, sram, context)
         kind = _REPORT if stop == _ASK else _FAILED_FRAME
         if stop == _ASK:
             sys.status = _WAITING
@@ -136,15 +181,23 @@ class Image(NamedTuple):
     memory: MemoryMap
     tick_address: int
     """Of the compiled `tick`."""
+    drain_address: int = 0
+    """Of the compiled `drain`; 0: it has none."""
+    drains: tuple[tuple[int, int], ...] = ()
+    """The FIFOs that it empties: input ports, a bit each, and fill level."""
 
 
-def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray) -> np.ndarray:
-    """The context of a PE, of dtype CONTEXT; `rx` and `tx` are frame buffers, `sram` its bytes."""
+def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray, spare: np.ndarray) -> np.ndarray:
+    """The context of a PE, of dtype CONTEXT; `rx` and `tx` are frame buffers, `sram` its bytes, `spare` has room for as
+    many packets as `rx`."""
     context = np.zeros((), CONTEXT)
     context["pe"], context["limit"], context["last_phase"] = image.pe, NEVER, NO_PHASE
     context["next_level"] = -1
     context["rx_frame"], context["tx_frame"] = rx.ctypes.data, tx.ctypes.data
     context["rx_packets"], context["tx_packets"] = (frame[HEADER_PACKETS:].ctypes.data for frame in (rx, tx))
+    context["spare_packets"] = spare.ctypes.data
+    for number, (ports, level) in enumerate(image.drains):
+        context["drain_ports"][number], context["drain_level"][number] = ports, level
     context["sram"] = sram.ctypes.data + DATA_BASE
     log = image.memory["log"]
     context["log"], context["log_entries"] = log.view(sram).ctypes.data, log.shape[0]
@@ -158,10 +211,12 @@ def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, en
     """Body of a PE's process; returns only if the network is gone."""
     rx = np.empty(HEADER_PACKETS + spec.FRAME_PACKETS.value, PACKET)
     tx = new_buffer(TX_BUFFER)
-    context = build_context(image, sram, rx, tx)
+    spare = np.empty(spec.FRAME_PACKETS.value, PACKET)  # never touched, and so no memory, without a `drain`
+    context = build_context(image, sram, rx, tx, spare)
     system = sram[DATA_BASE:][: SYSTEM.itemsize].view(SYSTEM)
     with connected(image.pe, endpoint) as socket:
-        arguments = (socket.underlying, image.tick_address, system, context, header(rx), header(tx), guard)
+        entries = image.tick_address, image.drain_address
+        arguments = (socket.underlying, *entries, system, context, header(rx), header(tx), guard)
         while run(*arguments) == INTERRUPTED:
             pass
 

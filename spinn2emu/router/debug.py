@@ -148,7 +148,7 @@ class RouterLoop:
         end = min(self.complete_until(pe, int(report["live"])), int(report["end"]), last)
         if end < min(need, last):
             return
-        packets = self.bound_fifo(pe, self.take(pe, end))
+        packets = self.bound_fifos(pe, self.take(pe, end))
         self.note_copies(packets, Event.RECEIVED, pe)
         self.registers["pe_counts"][pe, PeCounter.DELIVERED] += len(packets)
         self.registers["grants"] += 1
@@ -180,26 +180,28 @@ class RouterLoop:
         self.registers["pe_counts"][pe, PeCounter.DISCARDED] += len(dead)
         return sorted(heard, key=lambda packet: (int(packet["tick"]), int(packet["source"])))
 
-    def bound_fifo(self, pe: int, packets: list[np.void]) -> list[np.void]:
-        """Applies depth and policy of the FIFO to the packets of each tick, by their time of arrival."""
-        fifo = self.endpoints[pe].fifo
-        if fifo.drain != "tick":
-            return packets
+    def bound_fifos(self, pe: int, packets: list[np.void]) -> list[np.void]:
+        """Applies depth and policy of its FIFO to the packets of each tick, by their time of arrival."""
         kept: list[np.void] = []
         for tick in sorted({int(packet["tick"]) for packet in packets}):
             now = [packet for packet in packets if packet["tick"] == tick]
-            arrival = sorted(range(len(now)), key=lambda i: (int(now[i]["time"]), int(now[i]["source"])))
-            excess = max(0, len(now) - fifo.depth)
-            if fifo.policy == "stall":
-                self.registers["counters"][Counter.FIFO_STALLED] += excess
-                kept += now
-                continue
-            stays = set(arrival[: fifo.depth] if fifo.policy == "drop" else arrival[excess:])
-            kept += [packet for i, packet in enumerate(now) if i in stays]
-            self.note_copies([packet for i, packet in enumerate(now) if i not in stays], Event.FIFO_FULL, pe)
-            self.registers["counters"][Counter.FIFO_DROPPED] += excess
-            self.registers["pe_counts"][pe, PeCounter.FIFO_LOST] += excess
+            lost = set().union(*(self.overflow(pe, number, now) for number in range(len(self.endpoints[pe].fifos))))
+            kept += [packet for i, packet in enumerate(now) if i not in lost]
+            self.note_copies([packet for i, packet in enumerate(now) if i in lost], Event.FIFO_FULL, pe)
+            self.registers["counters"][Counter.FIFO_DROPPED] += len(lost)
+            self.registers["pe_counts"][pe, PeCounter.FIFO_LOST] += len(lost)
         return kept
+
+    def overflow(self, pe: int, number: int, packets: list[np.void]) -> list[int]:
+        """The places among the packets of a tick of those that FIFO `number` of the PE loses."""
+        fifo, fifo_of = self.endpoints[pe].fifos[number], self.endpoints[pe].fifo_of
+        own = [i for i, packet in enumerate(packets) if fifo_of[packet["port"]] == number]
+        arrival = sorted(own, key=lambda i: (int(packets[i]["time"]), int(packets[i]["source"])))
+        excess = max(0, len(own) - fifo.depth) if fifo.drain == "tick" else 0
+        if fifo.policy == "stall":
+            self.registers["counters"][Counter.FIFO_STALLED] += excess
+            return []
+        return arrival[len(own) - excess :] if fifo.policy == "drop" else arrival[:excess]
 
     def settle(self) -> None:
         """All PEs have reached the limit: discards what nobody will process any more, keeps the rest, and reports."""

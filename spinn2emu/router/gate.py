@@ -7,7 +7,7 @@ import numpy as np
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER, FrameKind
 from spinn2emu.jit import inlined
-from spinn2emu.router.order import bound_fifo, sort
+from spinn2emu.router.order import bound_fifos, sort
 from spinn2emu.router.passing import send
 from spinn2emu.router.state import MAX_IDS, Counter, PeCounter
 from spinn2emu.trace.capture import record
@@ -93,7 +93,7 @@ def try_grant(router, pe, need):  # type: ignore[no-untyped-def]
         return
     chosen = choose(router, pe, end)
     sort(router, pe, chosen)
-    chosen = bound_fifo(router, pe, chosen)
+    chosen = bound_fifos(router, pe, chosen)
     frame = work.out
     for i in range(chosen):
         packet = queues.packets[pe, work.chosen[i]]

@@ -1,18 +1,19 @@
-"""Order and bound of what a PE receives: canonical order of delivery, depth and policy of the FIFO."""
+"""Order and bound of what a PE receives: canonical order of delivery, depth and policy of FIFOs."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from spinn2emu.jit import inlined
-from spinn2emu.router.state import DRAINS, MAX_IDS, POLICIES, Counter, PeCounter
+from spinn2emu.program import POLICIES
+from spinn2emu.router.state import MAX_IDS, Counter, PeCounter
 from spinn2emu.trace.capture import record
 from spinn2emu.trace.schema import Event
 
 _LOST, _STALLED, _FIFO_LOST = int(Counter.FIFO_DROPPED), int(Counter.FIFO_STALLED), int(PeCounter.FIFO_LOST)
 _FIFO_FULL, _IDS, _SOURCE_BITS = int(Event.FIFO_FULL), MAX_IDS, 16
 _SOURCES = (1 << _SOURCE_BITS) - 1
-_STALL, _DROP, _PER_TICK = POLICIES.index("stall"), POLICIES.index("drop"), DRAINS.index("tick")
+_STALL, _DROP = POLICIES.index("stall"), POLICIES.index("drop")
 
 
 @inlined
@@ -102,28 +103,52 @@ def _later(a, b):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def bound_fifo(router, pe, chosen):  # type: ignore[no-untyped-def]
-    """Applies depth and policy of the FIFO to the packets of each tick; returns how many remain chosen."""
-    ports, queues, work, registers = router.ports, router.queues, router.work, router.registers
-    if ports.fifo_drain[pe] != _PER_TICK:
-        return chosen
+def _find_excess(router, pe, low, high):  # type: ignore[no-untyped-def]
+    """Counts, for the chosen packets number low to high - 1, those of one tick, what each FIFO has no room for. Counts
+    those that stall; returns whether any is lost."""
+    ports, work, packets, loses = router.ports, router.work, router.queues.packets[pe], False
+    for fifo in range(ports.fifos[pe]):
+        excess = high - low - ports.fifo_depth[pe, fifo]
+        if excess > 0:
+            for i in range(low, high):
+                excess -= ports.fifo_of[pe, packets[work.chosen[i]].port] != fifo
+        if excess > 0 and ports.fifo_policy[pe, fifo] == _STALL:
+            router.registers.counters[_STALLED] += excess
+            excess = 0
+        work.excess[fifo] = max(0, excess)
+        loses |= excess > 0
+    return loses
+
+
+@inlined
+def _is_lost(router, pe, low, high, i):  # type: ignore[no-untyped-def]
+    """Whether chosen packet i finds its FIFO full, or is overwritten in it; low, high: as of `_find_excess`."""
+    ports, work, packets = router.ports, router.work, router.queues.packets[pe]
+    a = packets[work.chosen[i]]
+    fifo, earlier = ports.fifo_of[pe, a.port], 0
+    if work.excess[fifo] == 0:
+        return False
+    for j in range(low, high):
+        b = packets[work.chosen[j]]
+        if ports.fifo_of[pe, b.port] == fifo:
+            earlier += _later(a, b) or (j < i and not _later(b, a))
+    if ports.fifo_policy[pe, fifo] == _DROP:
+        return earlier >= ports.fifo_depth[pe, fifo]
+    return earlier < work.excess[fifo]
+
+
+@inlined
+def bound_fifos(router, pe, chosen):  # type: ignore[no-untyped-def]
+    """Applies depth and policy of its FIFO to the packets of each tick; returns how many remain chosen."""
+    queues, work, registers = router.queues, router.work, router.registers
     packets, kept, low = queues.packets[pe], 0, 0
     while low < chosen:
         high = low
         while high < chosen and packets[work.chosen[high]].tick == packets[work.chosen[low]].tick:
             high += 1
-        excess = high - low - ports.fifo_depth[pe]
-        if excess > 0 and ports.fifo_policy[pe] == _STALL:
-            registers.counters[_STALLED] += excess
+        loses = _find_excess(router, pe, low, high)
         for i in range(low, high):
-            lost = False
-            if excess > 0 and ports.fifo_policy[pe] != _STALL:
-                earlier = 0
-                for j in range(low, high):
-                    a, b = packets[work.chosen[i]], packets[work.chosen[j]]
-                    earlier += _later(a, b) or (j < i and not _later(b, a))
-                lost = earlier >= ports.fifo_depth[pe] if ports.fifo_policy[pe] == _DROP else earlier < excess
-            if lost:
+            if loses and _is_lost(router, pe, low, high, i):
                 registers.counters[_LOST] += 1
                 registers.pe_counts[pe, _FIFO_LOST] += 1
                 packet, words = packets[work.chosen[i]], queues.words[pe, work.chosen[i]]

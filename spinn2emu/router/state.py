@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spinn2emu import geometry, mesh, spec, untouched
 from spinn2emu.frames import FRAME, MAX_ROUTERS, identity
 from spinn2emu.packets import PACKET
-from spinn2emu.program import Fifo
+from spinn2emu.program import FIFOS, POLICIES, Fifo
 from spinn2emu.router.table import Entry, build_table
 
 
@@ -59,8 +59,6 @@ class Fault(enum.IntEnum):
     BAD_FRAME = 2
 
 
-POLICIES = ("stall", "drop", "overwrite")
-DRAINS = ("tick", "interrupt")
 MAX_IDS = spec.PES.value + 1
 MAX_FILTERS = 64
 """Filters of all input ports of a PE together, at most (own choice)."""
@@ -119,11 +117,12 @@ PORTS = np.dtype([
     ("key", "<u4", (MAX_IDS, MAX_FILTERS)),
     ("mask", "<u4", (MAX_IDS, MAX_FILTERS)),
     ("latency", "<u4", (MAX_IDS, MAX_IDS)),  # ns from source to target
-    ("fifo_depth", "<i8", (MAX_IDS,)),
-    ("fifo_policy", "<i8", (MAX_IDS,)),
-    ("fifo_drain", "<i8", (MAX_IDS,)),
+    ("fifos", "<i8", (MAX_IDS,)),
+    ("fifo_of", "u1", (MAX_IDS, _PORTS)),  # by input port
+    ("fifo_depth", "<i8", (MAX_IDS, FIFOS)),  # without bound if it is emptied as packets arrive
+    ("fifo_policy", "<i8", (MAX_IDS, FIFOS)),
 ])  # fmt: skip
-"""By PE id: filters of its input ports, and its FIFO."""
+"""By PE id: filters of its input ports, and its FIFOs."""
 
 
 def _two_views(count: int, before: list[Any], shape: tuple[int, ...] = ()) -> np.dtype[Any]:
@@ -145,6 +144,7 @@ BUFFER = _two_views(_SIZE, [("head", FRAME)])
 WORK = np.dtype([
     ("chosen", "<i8", (_SIZE,)),
     ("order", "<i8", (_SIZE,)),
+    ("excess", "<i8", (FIFOS,)),  # packets of a tick that a FIFO has no room for
     ("runs", "<i8", (_SIZE + 1,)),
     ("ranks", "<i8", (_SIZE,)),
     ("by_rank", "<i8", (_SIZE,)),
@@ -174,7 +174,9 @@ class Endpoint(NamedTuple):
     pe: int
     inputs: tuple[tuple[int, int, int], ...]
     outputs: tuple[tuple[int, int], ...]
-    fifo: Fifo
+    fifos: tuple[Fifo, ...]
+    fifo_of: tuple[int, ...] = ()
+    """By input port: the number of the FIFO that its packets go to."""
 
 
 class Connection(NamedTuple):
@@ -244,9 +246,11 @@ def build_ports(endpoints: Sequence[Endpoint]) -> NDArray[np.void]:
         ports["count"][pe] = len(endpoint.inputs)
         for i, filter_ in enumerate(endpoint.inputs):
             ports["port"][pe, i], ports["key"][pe, i], ports["mask"][pe, i] = filter_
-        ports["fifo_depth"][pe] = endpoint.fifo.depth
-        ports["fifo_policy"][pe] = POLICIES.index(endpoint.fifo.policy)
-        ports["fifo_drain"][pe] = DRAINS.index(endpoint.fifo.drain)
+        ports["fifos"][pe] = len(endpoint.fifos)
+        ports["fifo_of"][pe, : len(endpoint.fifo_of)] = endpoint.fifo_of
+        for number, fifo in enumerate(endpoint.fifos):
+            ports["fifo_depth"][pe, number] = fifo.depth if fifo.drain == "tick" else _SIZE
+            ports["fifo_policy"][pe, number] = POLICIES.index(fifo.policy)
     return ports
 
 

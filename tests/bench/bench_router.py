@@ -76,7 +76,7 @@ def bench_router(benchmark: Any, count: int) -> None:
     rng = np.random.default_rng(0)
     entries = random_entries(rng, count)
     frames = random_frames(rng, entries)
-    endpoints = [Endpoint(pe, ((0, 0, 0),), (), Fifo(64)) for pe in geometry.PE_IDS]
+    endpoints = [Endpoint(pe, ((0, 0, 0),), (), (Fifo(64),), (0,)) for pe in geometry.PE_IDS]
     ports, shares = build(endpoints, entries, [], np.zeros(MAX_IDS, np.int64))
     memory = ChipMemory()
     registers, capture = memory.of_router(0), memory.captures.of_router(0)

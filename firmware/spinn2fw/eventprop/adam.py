@@ -213,7 +213,7 @@ program = Program(
     inputs=("gradients", "silent"),
     outputs=OUTPUTS,
     phases=phases,
-    fifo=Fifo(64, 16, "stall", "interrupt"),
+    fifo=Fifo(64, 16),
     errors={
         MISSING: "gradient packets of a sample (the log has its number) are missing",
         NO_RATE: "no step size for this step; fill `rates` before the run",
