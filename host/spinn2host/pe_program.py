@@ -82,3 +82,8 @@ def ports_to_wire(
     """The ports of a PE as msgpack-able data."""
     several = {name: list(keys) if np.ndim(keys) == 2 or not len(keys) else [keys] for name, keys in inputs.items()}
     return {"inputs": several, "outputs": dict(outputs), "index_bits": dict(index_bits or {})}
+
+
+def short_program(program: str) -> str:
+    """The last part of a module's name or of a file's: `layer` of `spinn2fw.eventprop.layer` and of `my/layer.py`."""
+    return program.removesuffix(".py").rpartition(".")[2].rpartition("/")[2]

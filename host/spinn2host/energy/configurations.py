@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spinn2emu.errors import ConfigError
+from spinn2emu.levels import DEFAULT_LEVEL
 from spinn2host.energy.power import LEVELS
 
 
@@ -38,7 +39,7 @@ def _volts(level: str) -> str:
     return level.replace("V", " V")
 
 
-DEFAULT = "0.8V-off"
+DEFAULT = f"{DEFAULT_LEVEL}-off"
 AS_RUN = "as-run"
 """Reported of a run whose PEs had several levels."""
 

@@ -155,7 +155,7 @@ def _add_pe(result: Estimate, pe: int, rows: Sequence[Row], ticks: int, batches:
     spans = [row.ticks / batches * share * TICK_S for row in rows]
     levels = [LEVELS[result.configuration.level or row.level] for row in rows]
     busy = [
-        _busy(row.cycles * (1 / batches), level, s, result.configuration.busy)
+        _busy(row, batches, level, s, ticks * TICK_S, result.configuration.busy)
         for row, level, s in zip(rows, levels, spans, strict=True)
     ]
     rest = max(0.0, ticks * TICK_S - sum(spans))
@@ -177,13 +177,15 @@ def _add_pe(result: Estimate, pe: int, rows: Sequence[Row], ticks: int, batches:
     result.pe_mw[pe] = mean / (result.ms / 1000)
 
 
-def _busy(cycles: Interval, level: Level, s: float, always: bool) -> Interval:
-    """Seconds in which a PE is busy with these cycles, or always."""
+def _busy(row: Row, batches: int, level: Level, s: float, most: float, always: bool) -> Interval:
+    """Seconds, of `s`, in which a PE is busy with a row; always: in all of them. A handler, which has no time of its
+    own, may take `most` if its cost is not known.
+    """
     if always:
         return Interval(s, s, s)
-    if math.isinf(cycles.high):
-        return Interval(0.0, math.nan, s)
-    return cycles * (1 / level.clock_hz)
+    if math.isinf(row.cycles.high):
+        return Interval(0.0, math.nan, s or most)
+    return row.cycles * (1 / (batches * level.clock_hz))
 
 
 def _at_most(busy: Sequence[Interval], s: float) -> list[Interval]:

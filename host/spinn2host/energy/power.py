@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from spinn2emu import spec
+from spinn2emu import levels, spec
 from spinn2emu.cost import Interval
 
 
@@ -41,10 +41,10 @@ def _per_pe(more: spec.Constant, less: spec.Constant) -> Interval:
     return Interval(low - off.high, central - off.central, high - off.low) * (1 / spec.PES.value)
 
 
-def _level(name: str, clock: spec.Constant, asleep: spec.Constant, busy: spec.Constant) -> Level:
+def _level(name: str, asleep: spec.Constant, busy: spec.Constant) -> Level:
     coremark = _per_pe(busy, asleep)
     code = Interval(0.0, coremark.central, coremark.high * spec.POWER_OF_CODE.value / 100)
-    return Level(name, clock.value, _per_pe(asleep, spec.POWER_OFF), code)
+    return Level(name, levels.LEVELS[name], _per_pe(asleep, spec.POWER_OFF), code)
 
 
 CHIP = measured(spec.POWER_OFF)
@@ -53,8 +53,8 @@ CHIP = measured(spec.POWER_OFF)
 LEVELS: Mapping[str, Level] = MappingProxyType({
     level.name: level
     for level in (
-        _level("0.5V", spec.PE_CLOCK_LOW_HZ, spec.POWER_ASLEEP_LOW, spec.POWER_BUSY_LOW),
-        _level("0.8V", spec.PE_CLOCK_HZ, spec.POWER_ASLEEP_HIGH, spec.POWER_BUSY_HIGH),
+        _level("0.5V", spec.POWER_ASLEEP_LOW, spec.POWER_BUSY_LOW),
+        _level("0.8V", spec.POWER_ASLEEP_HIGH, spec.POWER_BUSY_HIGH),
     )
 })  # fmt: skip
 

@@ -13,6 +13,7 @@ from spinn2emu.population import column_label
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import INTERFACES, interface_name
 from spinn2host.mapping import layer_of
+from spinn2host.pe_program import short_program
 from spinn2host.traces import phases
 
 Ticks = tuple[int, int]
@@ -125,7 +126,7 @@ def pe_labels(trace: Trace, pes: Sequence[int]) -> list[str]:
         if part is not None:
             labels.append(plain(column_label(part.population, part.first)))
             continue
-        program = programs.get(pe, "").removesuffix(".py").rpartition(".")[2].rpartition("/")[2]
+        program = short_program(programs.get(pe, ""))
         labels.append(f"layer {layers[pe]}" if program == "layer" and layers[pe] >= 0 else program)
     return labels
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize, to_rgb
-from matplotlib.patches import FancyArrow, Rectangle
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.patches import FancyArrow
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
@@ -17,14 +15,11 @@ from spinn2emu import mesh as noc
 from spinn2emu.trace.file import Trace
 from spinn2emu.trace.schema import Event
 from spinn2host.traces.plot import choose
-from spinn2host.traces.plot.style import BLACK, GREY, INTENSITY, LIGHT, WIDTH, TraceFigure, new_figure, short, styled
+from spinn2host.traces.plot.die import COLUMNS, ROUTER_QUADS, ROWS, SIDE, colour, draw_quads, frame
+from spinn2host.traces.plot.style import BLACK, INTENSITY, LIGHT, WIDTH, TraceFigure, new_figure, short, styled
 
-COLUMNS, ROWS = 7, 6
-SIDE = 0.56
-"""Of a quad's square; the distance between quads is 1."""
 ASIDE = 0.1
 """From the middle of a link to the arrow of each of its directions."""
-ROUTER_QUADS = tuple((spec.ROUTER_PORT_X.value, y.value) for y in (spec.ROUTER_PORT_LOW, spec.ROUTER_PORT_HIGH))
 LOG_FROM = 30
 """Colours are logarithmic from this ratio of the largest to the smallest count on."""
 
@@ -48,8 +43,8 @@ def mesh(trace: Trace, ticks: choose.Ticks | None = None) -> TraceFigure:
     axes = figure.add_subplot()
     quads, links = _scale(sent + delivered), _scale(np.array(list(loads.values()) or [0]))
     _draw_links(axes, loads, links)
-    _draw_quads(axes, sent, delivered, quads)
-    _frame(axes)
+    draw_quads(axes, {i: (int(count), short(int(count))) for i, count in enumerate(sent + delivered) if count}, quads)
+    frame(axes, "Load of the mesh")
     _bar(figure, axes, links, "packets over a link (arrows)")
     _bar(figure, axes, quads, "packets sent and received by a quad (squares)")
     figure.contents = {
@@ -88,29 +83,6 @@ def _scale(counts: NDArray[np.int64]) -> ScalarMappable:
     return ScalarMappable(LogNorm(low, high) if log else Normalize(0, high), INTENSITY)
 
 
-def _draw_quads(axes: Axes, sent: NDArray[np.int64], delivered: NDArray[np.int64], scale: ScalarMappable) -> None:
-    places = {quad: i for i, quad in enumerate(geometry.QUADS)}
-    for x in range(1, COLUMNS + 1):
-        for y in range(1, ROWS + 1):
-            corner = (x - SIDE / 2, y - SIDE / 2)
-            if (x, y) in places:
-                count = int(sent[places[x, y]] + delivered[places[x, y]])
-                fill, edge = _colour(scale, count) if count else "white", BLACK if count else GREY
-                axes.add_patch(Rectangle(corner, SIDE, SIDE, fc=fill, ec=edge, lw=0.6, gid=f"quad {x}.{y}"))
-                ink = "white" if _luminance(fill) < 0.45 else edge
-                up = 0.1 if count else 0
-                axes.text(x, y + up, f"{x}.{y}", ha="center", va="center", fontsize=7, weight="bold", color=ink)
-                if count:
-                    axes.text(x, y - 0.11, short(count), ha="center", va="center", fontsize=6, color=ink)
-            elif (x, y) not in ROUTER_QUADS:
-                axes.add_patch(Rectangle(corner, SIDE, SIDE, fc="none", ec=GREY, lw=0.6, ls=":", gid=f"empty {x}.{y}"))
-                axes.text(x, y, "no PEs", ha="center", va="center", fontsize=6, color=GREY)
-    (x, low), (_, high) = ROUTER_QUADS
-    height = high - low + SIDE
-    axes.add_patch(Rectangle((x - SIDE / 2, low - SIDE / 2), SIDE, height, fc=LIGHT, ec=BLACK, lw=0.9, gid="router"))
-    axes.text(x, (low + high) / 2, "event\nrouter", ha="center", va="center", fontsize=7, weight="bold")
-
-
 def _draw_links(axes: Axes, loads: dict[noc.Link, int], scale: ScalarMappable) -> None:
     """Two arrows between neighbours, each to the right of its direction; grey where nothing went."""
     gap, aside = 1 - SIDE, ASIDE
@@ -126,22 +98,9 @@ def _draw_links(axes: Axes, loads: dict[noc.Link, int], scale: ScalarMappable) -
                 arrow = FancyArrow(
                     x + dx * begin + dy * aside, y + dy * begin - dx * aside, dx * (gap - 0.06), dy * (gap - 0.06),
                     width=width, head_width=head, head_length=0.15, length_includes_head=True, lw=edge, ec=BLACK,
-                    fc=_colour(scale, count) if count else LIGHT, gid=f"link {x}.{y} {to[0]}.{to[1]}",
+                    fc=colour(scale, count) if count else LIGHT, gid=f"link {x}.{y} {to[0]}.{to[1]}",
                 )  # fmt: skip
                 axes.add_patch(arrow)
-
-
-def _frame(axes: Axes) -> None:
-    axes.set_xlim(0.55, COLUMNS + 0.45)
-    axes.set_ylim(0.55, ROWS + 0.45)
-    axes.set_aspect("equal")
-    axes.set_xticks(range(1, COLUMNS + 1))
-    axes.set_yticks(range(1, ROWS + 1))
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel("quad x")
-    axes.set_ylabel("quad y")
-    axes.set_title("Load of the mesh")
 
 
 def _bar(figure: TraceFigure, axes: Axes, scale: ScalarMappable, label: str) -> None:
@@ -155,12 +114,3 @@ def _bar(figure: TraceFigure, axes: Axes, scale: ScalarMappable, label: str) -> 
     bar.formatter = FuncFormatter(lambda value, _: f"{value:,.0f}")
     bar.outline.set_linewidth(0.6)
     bar.update_ticks()
-
-
-def _colour(scale: ScalarMappable, count: int) -> Any:
-    return scale.to_rgba(np.array([count]))[0]
-
-
-def _luminance(colour: Any) -> float:
-    red, green, blue = to_rgb(colour)
-    return 0.299 * red + 0.587 * green + 0.114 * blue

@@ -99,8 +99,13 @@ def new_figure(width: float, height: float, trace: Trace, notes: Iterable[str]) 
     """An empty figure, in inches. Below it, on further lines, stands where the events come from, and the notes: what is
     shown of them, and how.
     """
+    return figure_of(width, height, _origin(trace), notes)
+
+
+def figure_of(width: float, height: float, origin: Iterable[str], notes: Iterable[str]) -> TraceFigure:
+    """As `new_figure`, of what is described by the lines of `origin`."""
     notes = list(notes)
-    lines = [*_origin(trace), *(["Shown: " + "; ".join(notes)] if notes else [])]
+    lines = [*origin, *(["Shown: " + "; ".join(notes)] if notes else [])]
     columns = int(17 * width)  # characters of this size
     wrapped = [part for line in lines for part in wrap(line, columns, subsequent_indent="    ")]
     figure = TraceFigure(figsize=(width, height + 0.11 * len(wrapped)), layout="constrained")

@@ -1,0 +1,59 @@
+"""From what PEs have counted (`Chip.usage`) to the usage that the model takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from spinn2emu.cost import DRAIN, Interval
+from spinn2host.energy.model import UNKNOWN, Row, Usage
+from spinn2host.pe_program import short_program
+from spinn2host.usage import PeUsage
+
+Key = tuple[int, str, str, str]
+
+
+class Tally:
+    """Adds up what PEs did in several stretches of time. `roles`: of PEs, by id; others have their population as role,
+    or else their program's name.
+    """
+
+    def __init__(self, roles: Mapping[int, str] | None = None) -> None:
+        self.roles = roles or {}
+        self._rows: dict[Key, Row] = {}
+
+    def add(self, before: Iterable[PeUsage], after: Iterable[PeUsage]) -> None:
+        """What was counted between two looks. A program that was loaded in between has counted since then."""
+        earlier = {_key(each): each for each in before}
+        for now in after:
+            key, then = _key(now), earlier.get(_key(now))
+            if then is not None and then.ticks > now.ticks:
+                then = None
+            row, known = self._row(now, then), self._rows.get(key)
+            if known is not None:
+                row = row._replace(ticks=row.ticks + known.ticks, cycles=row.cycles + known.cycles)
+            self._rows[key] = row
+
+    def _row(self, now: PeUsage, then: PeUsage | None) -> Row:
+        ticks, cycles = now.ticks, UNKNOWN if now.cycles is None else now.cycles
+        if then is not None:
+            ticks -= then.ticks
+            if now.cycles is not None and then.cycles is not None:
+                cycles += then.cycles * -1
+        if not ticks:
+            cycles = Interval(0.0, 0.0, 0.0)
+        role = self.roles.get(now.pe) or now.population or short_program(now.program)
+        time = 0 if now.phase == DRAIN else ticks
+        longest = math.nan if now.worst is None else now.worst
+        return Row(now.pe, role, now.program, now.phase, now.level, time, cycles, longest)
+
+    def usage(
+        self, ticks: int, batches: int = 0, samples: int = 0, ticks_at: Mapping[str, int] | None = None
+    ) -> Usage:  # fmt: skip
+        """Of a batch of `ticks` and `samples` if there are batches, or of a run of `ticks`."""
+        rows = [row for row in self._rows.values() if row.ticks or row.cycles.high]
+        return Usage(rows, ticks, batches, samples, ticks_at or {})
+
+
+def _key(usage: PeUsage) -> Key:
+    return usage.pe, usage.program, usage.phase, usage.level

@@ -1,0 +1,61 @@
+"""What `spinn2emu energy` is asked about: the folder of a run, or a file of `--json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from spinn2emu.errors import ConfigError
+from spinn2host.energy.model import Usage
+from spinn2host.energy.report import usage_from_json
+
+SUMMARY = "summary.json"
+
+
+class Run(NamedTuple):
+    """`about`: what the summary of a training run says of it, for the reader."""
+
+    name: str
+    usage: Usage
+    about: dict[str, Any]
+
+
+def read_run(path: Path) -> Run:
+    """The usage of PEs that a run has left. Raises ConfigError, with what to do, if there is none."""
+    file = path
+    if path.is_dir():
+        file = path / SUMMARY
+        if not file.exists():
+            raise ConfigError(_why_no_summary(path), path=str(path))
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}", path=str(file)) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{file} is no JSON: {error}; `spinn2emu energy` takes a folder of `train --out`, a file of `--json`, or a "
+            "trace", path=str(file),
+        ) from error  # fmt: skip
+    about = content if isinstance(content, dict) else {}
+    chip = about.get("chip")
+    usage = chip.get("usage") if isinstance(chip, dict) else None
+    if usage is None:
+        raise ConfigError(f"{file} {_why_no_usage(about)}", path=str(file))
+    return Run(str(path), usage_from_json(usage, str(file)), about)
+
+
+def _why_no_summary(path: Path) -> str:
+    if (path / "config.json").exists():
+        return f"{path}: training did not come to its end, so there is no {SUMMARY}: train again"
+    return f"{path} is no folder of `train --out`: it has no {SUMMARY}"
+
+
+def _why_no_usage(about: dict[str, Any]) -> str:
+    if about.get("on") == "offchip":
+        return "is of a run off the chip, where no PE was used: train with `--on chip`"
+    if about.get("failure"):
+        return "is of a run that failed: train again"
+    if "test_accuracy" in about or "wall_s" in about:
+        return "says nothing of PEs: it is of an older version, or of a chip without timing model: run it again"
+    return "is not what `train --json` or `run --json` print"
