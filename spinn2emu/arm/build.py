@@ -1,0 +1,110 @@
+"""Images of programs: out of the store, or made in processes of their own, several at a time.
+
+Such a process (`main`) imports the program, as the chip's workshop does, and compiles it with LLVM's optimization of
+single functions switched off: what numba makes is then the same on every machine.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import msgpack
+
+from spinn2emu.arm.link import Image
+from spinn2emu.errors import ProgramError, Spinn2Error, from_wire
+from spinn2emu.jit.build import compiler_environment
+from spinn2emu.memory_map import MemoryMap
+from spinn2emu.parent import die_with_parent
+
+
+class Order(NamedTuple):
+    """A program (module or file), and a layout of its regions; only their names and dtypes matter. `path`: folders
+    where modules are looked for; `lines`: the object file with the lines of its code is wanted, too."""
+
+    program: str
+    memory: MemoryMap
+    path: tuple[str, ...] = ()
+    lines: bool = False
+
+
+class Made(NamedTuple):
+    """`lines`: the object file with its line table, or nothing."""
+
+    image: Image
+    lines: bytes
+
+
+def make(orders: Sequence[Order]) -> list[Made]:
+    """Fulfils the orders. Raises the error of the first that has one: ProgramError, SramOverflow."""
+    with ThreadPoolExecutor(max(1, min(len(orders), len(os.sched_getaffinity(0))))) as pool:
+        answers = list(pool.map(_ask, orders))
+    for answer in answers:
+        if isinstance(answer, Spinn2Error):
+            raise answer
+    return [answer for answer in answers if isinstance(answer, Made)]
+
+
+def _ask(order: Order) -> Made | Spinn2Error:
+    command = [sys.executable, "-P", "-c", "from spinn2emu.arm.build import main; main()", str(os.getpid())]
+    question = msgpack.packb([order.program, order.memory.to_wire(), [*order.path], sys.path, order.lines])
+    done = subprocess.run(
+        command, input=question, stdout=subprocess.PIPE, env=compiler_environment() | {"NUMBA_OPT": "0"}, check=False
+    )
+    try:
+        kind, *content = msgpack.unpackb(done.stdout)
+    except ValueError:
+        text = f"program {order.program} was not compiled for the PE: its compiler ended with code {done.returncode}"
+        return ProgramError(text, program=order.program)
+    return from_wire(content[0]) if kind == "error" else Made(Image.from_bytes(content[0]), content[1])
+
+
+def main() -> None:
+    """The body of a compiling process, see above."""
+    die_with_parent(int(sys.argv[1]))
+    gc.disable()  # it ends soon
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the program prints is no answer
+    name, memory, path, folders, lines = msgpack.unpackb(sys.stdin.buffer.read())
+    sys.path += [folder for folder in folders if folder not in sys.path]
+    try:
+        from spinn2emu.program_files import look_in
+
+        look_in(path)
+        image, table = _make(name, MemoryMap.from_wire(memory), lines)
+        packed: list[Any] = ["made", image.to_bytes(), table]
+    except Spinn2Error as error:
+        packed = ["error", error.to_wire()]
+    answer.write(msgpack.packb(packed))
+    answer.flush()
+
+
+def _make(name: str, memory: MemoryMap, lines: bool) -> tuple[Image, bytes]:
+    from spinn2emu.arm.compile import compile_program
+    from spinn2emu.arm.fingerprint import fingerprint
+    from spinn2emu.arm.link import link
+    from spinn2emu.arm.runtime import helper_object
+    from spinn2emu.arm.stand_ins import STAND_INS
+    from spinn2emu.jit import fingerprint as jit_fingerprint
+    from spinn2emu.jit import store
+    from spinn2emu.program import load_program
+    from spinn2emu.registers import own_symbols
+
+    program, symbols = load_program(name), own_symbols(memory)
+    tick: Any = getattr(program.tick, "py_func", program.tick)
+    sources = fingerprint([tick], symbols, STAND_INS)
+    key = "arm-" + jit_fingerprint.fingerprint(tick, (sources, lines))
+    with store.alone(key):
+        data = store.read(key)
+        if data is None:
+            code = compile_program(program, symbols, lines)
+            image = link(name, sources, tuple(symbol.name for symbol in symbols), code, helper_object)
+            data = msgpack.packb([image.to_bytes(), code if lines else b""])
+            store.write(key, data)
+    made = msgpack.unpackb(data)
+    return Image.from_bytes(made[0]), made[1]
