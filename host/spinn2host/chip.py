@@ -58,7 +58,8 @@ class Chip(Live):
     def boot(
         cls, cores: Sequence[int] | None = None, loop: Literal["compiled", "python"] = "compiled", *,
         name: str | None = None, pes: Sequence[PeName] | int | None = None, strict: bool = False,
-        seed: int = 0, deadline: float = STUCK_AFTER_S, resident: bool = False,
+        seed: int = 0, deadline: float = STUCK_AFTER_S, resident: bool = False, arm: Sequence[PeName] = (),
+        record: tuple[Path, Sequence[PeName], int] | None = None,
     ) -> Chip:  # fmt: skip
         """Starts a chip's supervisor.
 
@@ -80,13 +81,19 @@ class Chip(Live):
 
         resident: it goes on when this process ends, until somebody halts it.
 
+        arm: PEs that execute what is loaded on them as Cortex-M4 code, in unicorn: slow, the same results.
+
+        record: a folder, PEs, and how many activations of each are recorded there (`spinn2emu.arm.activations`).
+
         Results never depend on cores and loop.
 
         Raises ConfigError for a name that is taken and options that are none, PeDied or DeadlineExceeded if it does not
         come up; `load` raises ConfigError for cores that cannot be used.
         """
         check_descriptors()
-        options = check_options(cores=cores, loop=loop, strict=strict, pes=pes, seed=seed, deadline=deadline)
+        options = check_options(
+            cores=cores, loop=loop, strict=strict, pes=pes, seed=seed, deadline=deadline, arm=arm, record=record
+        )
         directory, lock = new_directory(name, private=not resident)
         process = None
         try:

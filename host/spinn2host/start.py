@@ -51,6 +51,8 @@ def check_options(
     pes: Any = None,
     seed: Any = 0,
     deadline: Any = STUCK_AFTER_S,
+    arm: Any = (),
+    record: tuple[Path, Sequence[PeName], int] | None = None,
 ) -> dict[str, Any]:
     """The options of `Chip.boot` as JSON has them. Raises ConfigError for what they cannot be."""
     if loop not in ("compiled", "python"):
@@ -69,7 +71,8 @@ def check_options(
         raise ConfigError(f"deadline must be seconds, more than 0, not {deadline!r}")
     return {
         "cores": cores, "loop": loop, "strict": bool(strict), "pes": _choose_pes(pes), "seed": number,
-        "deadline": float(deadline),
+        "deadline": float(deadline), "arm": _choose_pes(arm) or [] if arm else [],
+        "record": [str(record[0].absolute()), pe_ids(record[1]), record[2]] if record else [],
     }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ class Activation(NamedTuple):
     packets: NDArray[Any]
     after: bytes
     sent: NDArray[Any]
+    counts: tuple[int, ...]
     code: int
 
 
@@ -48,14 +49,15 @@ class Recording:
     memory: MemoryMap
     phases: tuple[str, ...]
     inputs: tuple[str, ...]
-    activations: tuple[Activation, ...]
+    counts: tuple[str, ...]
+    activations: tuple[Activation, ...] = ()
 
 
 class Context:
     """What a compiled tick gets: its context's fields, and the packets that it points to."""
 
     def __init__(self, address: int) -> None:
-        memory = (ctypes.c_char * CONTEXT.itemsize).from_address(address)
+        memory: Any = (ctypes.c_char * CONTEXT.itemsize).from_address(address)
         self.record: Any = np.frombuffer(memory, CONTEXT).view(np.recarray)[0]
 
     def due(self) -> NDArray[Any]:
@@ -72,21 +74,24 @@ class Context:
 
 
 def _packets(address: int, count: int) -> NDArray[Any]:
-    memory = (ctypes.c_char * (count * PACKET.itemsize)).from_address(address)
+    memory: Any = (ctypes.c_char * (count * PACKET.itemsize)).from_address(address)
     return np.frombuffer(memory, PACKET)
 
 
 class Recorder:
     """Stands before a PE's compiled tick and writes down what it does, up to `limit` activations."""
 
-    def __init__(self, path: Path, limit: int, head: Sequence[Any], tick: Callable[[int], int]) -> None:
-        program, pe, memory, phases, inputs = head
-        self.file: IO[bytes] = open(path, "wb", buffering=0)
-        self.file.write(msgpack.packb([FORMAT, program, pe, memory.to_wire(), phases, inputs]))
-        self.memory, self.left, self.tick = memory, limit, tick
+    def __init__(self, path: Path, limit: int, recording: Recording) -> None:
+        self.file: IO[bytes] = open(path, "wb", buffering=0)  # noqa: SIM115 (as long as the process lives)
+        r = recording
+        head = [FORMAT, r.program, r.pe, r.memory.to_wire(), r.phases, r.inputs, r.counts]
+        self.file.write(msgpack.packb(head))
+        self.memory, self.left = recording.memory, limit
+        self.tick: Callable[[int], int] | None = None
 
     def call(self, address: int, sram: NDArray[np.uint8], entry: str = "tick") -> int:
         """One activation; the code that it returned."""
+        assert self.tick is not None
         if self.left <= 0:
             return self.tick(address)
         self.left -= 1
@@ -98,7 +103,8 @@ class Recorder:
         code = self.tick(address)
         sent = context.sent(first).tobytes()
         parts = [zlib.compress(part, 1) for part in (before, packets, data.tobytes(), sent)]
-        self.file.write(msgpack.packb([entry, tick, phase, *parts, code]))
+        counts = context.record["counts"].tolist()
+        self.file.write(msgpack.packb([entry, tick, phase, *parts, counts, code]))
         return code
 
 
@@ -109,14 +115,23 @@ def read_recording(path: Path) -> Recording:
         head = next(objects, None)
         if not isinstance(head, list) or head[0] != FORMAT:
             raise ConfigError(f"{path} is no recording of activations in format {FORMAT}")
-        _, program, pe, memory, phases, inputs = head
+        _, program, pe, memory, *names = head
         activations = tuple(_activation(row) for row in objects)
-    return Recording(program, pe, MemoryMap.from_wire(memory), tuple(phases), tuple(inputs), activations)
+    phases, inputs, counts = map(tuple, names)
+    return Recording(program, pe, MemoryMap.from_wire(memory), phases, inputs, counts, activations)
 
 
 def _activation(row: Sequence[Any]) -> Activation:
-    entry, tick, phase, *parts, code = row
+    entry, tick, phase, *parts, counts, code = row
     before, packets, after, sent = (zlib.decompress(part) for part in parts)
     return Activation(
-        entry, tick, phase, before, np.frombuffer(packets, PACKET), after, np.frombuffer(sent, PACKET), code
+        entry,
+        tick,
+        phase,
+        before,
+        np.frombuffer(packets, PACKET),
+        after,
+        np.frombuffer(sent, PACKET),
+        tuple(counts),
+        code,
     )

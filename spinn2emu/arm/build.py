@@ -25,12 +25,14 @@ from spinn2emu.parent import die_with_parent
 
 class Order(NamedTuple):
     """A program (module or file), and a layout of its regions; only their names and dtypes matter. `path`: folders
-    where modules are looked for; `lines`: the object file with the lines of its code is wanted, too."""
+    where modules are looked for; `lines`: the object file with the lines of its code is wanted, too;
+    `on_chip`: to be executed in place of the host's code."""
 
     program: str
     memory: MemoryMap
     path: tuple[str, ...] = ()
     lines: bool = False
+    on_chip: bool = False
 
 
 class Made(NamedTuple):
@@ -52,7 +54,9 @@ def make(orders: Sequence[Order]) -> list[Made]:
 
 def _ask(order: Order) -> Made | Spinn2Error:
     command = [sys.executable, "-P", "-c", "from spinn2emu.arm.build import main; main()", str(os.getpid())]
-    question = msgpack.packb([order.program, order.memory.to_wire(), [*order.path], sys.path, order.lines])
+    question = msgpack.packb(
+        [order.program, order.memory.to_wire(), [*order.path], sys.path, order.lines, order.on_chip]
+    )
     done = subprocess.run(
         command, input=question, stdout=subprocess.PIPE, env=compiler_environment() | {"NUMBA_OPT": "0"}, check=False
     )
@@ -70,13 +74,13 @@ def main() -> None:
     gc.disable()  # it ends soon
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the program prints is no answer
-    name, memory, path, folders, lines = msgpack.unpackb(sys.stdin.buffer.read())
+    name, memory, path, folders, lines, on_chip = msgpack.unpackb(sys.stdin.buffer.read())
     sys.path += [folder for folder in folders if folder not in sys.path]
     try:
         from spinn2emu.program_files import look_in
 
         look_in(path)
-        image, table = _make(name, MemoryMap.from_wire(memory), lines)
+        image, table = _make(name, MemoryMap.from_wire(memory), lines, on_chip)
         packed: list[Any] = ["made", image.to_bytes(), table]
     except Spinn2Error as error:
         packed = ["error", error.to_wire()]
@@ -84,12 +88,11 @@ def main() -> None:
     answer.flush()
 
 
-def _make(name: str, memory: MemoryMap, lines: bool) -> tuple[Image, bytes]:
-    from spinn2emu.arm.compile import compile_program
+def _make(name: str, memory: MemoryMap, lines: bool, on_chip: bool) -> tuple[Image, bytes]:
+    from spinn2emu.arm.compile import compile_program, helper_object
     from spinn2emu.arm.fingerprint import fingerprint
     from spinn2emu.arm.link import link
-    from spinn2emu.arm.runtime import helper_object
-    from spinn2emu.arm.stand_ins import STAND_INS
+    from spinn2emu.arm.stand_ins import ON_CHIP, STAND_INS
     from spinn2emu.jit import fingerprint as jit_fingerprint
     from spinn2emu.jit import store
     from spinn2emu.program import load_program
@@ -98,11 +101,11 @@ def _make(name: str, memory: MemoryMap, lines: bool) -> tuple[Image, bytes]:
     program, symbols = load_program(name), own_symbols(memory)
     tick: Any = getattr(program.tick, "py_func", program.tick)
     sources = fingerprint([tick], symbols, STAND_INS)
-    key = "arm-" + jit_fingerprint.fingerprint(tick, (sources, lines))
+    key = "arm-" + jit_fingerprint.fingerprint(tick, (sources, lines, on_chip))
     with store.alone(key):
         data = store.read(key)
         if data is None:
-            code = compile_program(program, symbols, lines)
+            code = compile_program(program, symbols, ON_CHIP if on_chip else STAND_INS, lines)
             image = link(name, sources, tuple(symbol.name for symbol in symbols), code, helper_object)
             data = msgpack.packb([image.to_bytes(), code if lines else b""])
             store.write(key, data)

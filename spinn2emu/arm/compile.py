@@ -8,14 +8,13 @@ its own with NUMBA_OPT=0 (`build.py`). Integers keep their 64 bits, so that ever
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from spinn2emu.arm.memory import TABLE, TABLE_WORDS
-from spinn2emu.arm.stand_ins import STAND_INS
-from spinn2emu.jit import array_at, as_code, objects, record_at
+from spinn2emu.jit import Kernel, array_at, as_code, objects, record_at
 from spinn2emu.memory_map import DATA_BASE, Symbol
 from spinn2emu.packets import PACKET
 from spinn2emu.pe.check import check_kernels, rebuild
@@ -59,10 +58,12 @@ def target() -> Any:
     )
 
 
-def compile_program(program: Program, symbols: Sequence[Symbol], lines: bool = False) -> bytes:
+def compile_program(
+    program: Program, symbols: Sequence[Symbol], instead: Mapping[Kernel, Kernel], lines: bool = False
+) -> bytes:
     """The object file, with an undefined symbol for each helper that it calls, and the lines of its code if wanted.
 
-    `symbols`: the program's own regions. Raises ProgramError, with the program's line.
+    `symbols`: the program's own regions; `instead`: one of `stand_ins`. Raises ProgramError, with the program's line.
     """
     from spinn2emu.jit import compiler
 
@@ -70,12 +71,27 @@ def compile_program(program: Program, symbols: Sequence[Symbol], lines: bool = F
     check_kernels(program, function)
     tick = rebuild(function)
     try:
-        with compiler.compiling(compiler.Mode(lines=lines, instead=STAND_INS)):
+        with compiler.compiling(compiler.Mode(lines=lines, instead=instead)):
             module = compiler.module_of(_entry(tick, symbols), 2, ENTRY, "uint32")
     except Exception as error:  # numba's own, and whatever it lets through
         raise explain(program.name, function, error) from error
     machine = target()
     compiler.optimize(module, [ENTRY], machine, vectorize=False)
+    return bytes(machine.emit_object(module))
+
+
+def helper_object(symbol: str) -> bytes | None:
+    """The object file of a helper of `runtime`; None if there is none of that name."""
+    import llvmlite.binding as llvm
+
+    from spinn2emu.arm import runtime
+    from spinn2emu.jit import compiler
+
+    if symbol not in runtime.HELPERS:
+        return None
+    machine = target()
+    module = llvm.parse_assembly(runtime.module_of(symbol))
+    compiler.optimize(module, [symbol], machine, vectorize=False)
     return bytes(machine.emit_object(module))
 
 

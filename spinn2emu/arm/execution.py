@@ -1,12 +1,7 @@
-"""A PE of a running chip whose program runs as Cortex-M4 code, or whose activations are recorded.
-
-Both stand where the compiled tick is called: a C function of the context's address, in Python.
-"""
+"""A tick that runs as Cortex-M4 code on the SRAM of a PE of a running chip."""
 
 from __future__ import annotations
 
-import ctypes
-from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
 
@@ -16,14 +11,14 @@ from numpy.typing import NDArray
 from spinn2emu import sdk
 from spinn2emu.arm.activations import Context
 from spinn2emu.arm.link import Image
-from spinn2emu.arm.machine import Machine
+from spinn2emu.arm.machine import Counted, Machine, Sent
 from spinn2emu.errors import Spinn2Error
 from spinn2emu.memory_map import DATA_BASE, DATA_END, MemoryMap
 from spinn2emu.packets import PacketType, control_byte
 from spinn2emu.pe.check import as_python
 from spinn2emu.registers import SYSTEM, Register, SystemError
 
-TICK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+_SDK: tuple[Any, ...] = (sdk._send, sdk.count, sdk.set_level)
 _CONTROL = [control_byte(PacketType.MULTICAST, size) for size in (0, 4, 8, 16)]
 
 
@@ -36,8 +31,7 @@ class ArmTick:
         self.note = note
         self.system: Any = sram[DATA_BASE:][: SYSTEM.itemsize].view(SYSTEM).view(np.recarray)[0]
         self.sys = memory["sys"].view(sram)
-        self.send = as_python(sdk._send.py_func)  # type: ignore[attr-defined]
-        self.handle = namedtuple("Handle", ["sram", "log", "tx", "context"])
+        self.send, self.count, self.set_level = (as_python(kernel.py_func) for kernel in _SDK)
 
     def call(self, address: int) -> int:
         """One tick."""
@@ -48,9 +42,15 @@ class ArmTick:
             self.note(error.message)
             self.sys[Register.FAULT] = SystemError.EXCEPTION
             return 0
-        pe = self.handle(self.system, None, context.transmit_buffer().view(np.recarray), context.record)
-        for port, size, key, payload in self.machine.sent:
-            words = (np.uint32(word) for word in (*payload, 0, 0, 0, 0)[:4])
-            with np.errstate(all="ignore"):
-                self.send(pe, port, key ^ int(self.system.keys[port]), _CONTROL[size], *words)
+        pe = sdk.Pe(self.system, None, context.transmit_buffer().view(np.recarray), context.record)
+        with np.errstate(all="ignore"):
+            for what in self.machine.done:
+                if isinstance(what, Sent):
+                    words = (np.uint32(word) for word in (*what.payload, 0, 0, 0, 0)[:4])
+                    index = what.key ^ int(self.system.keys[what.port])
+                    self.send(pe, what.port, index, _CONTROL[what.code], *words)
+                elif isinstance(what, Counted):
+                    self.count(pe, what.which, what.amount)
+                else:
+                    self.set_level(pe, what.level)
         return code

@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from spinn2emu import accelerators, spec
 from spinn2emu.arm.link import Image
 from spinn2emu.arm.memory import (
+    BLOCKS,
+    CLOCK,
+    COUNT,
+    COUNT_BYTES,
     EXP_OPERAND,
     EXP_RESULT,
     LOG_OPERAND,
@@ -60,6 +64,19 @@ class Sent(NamedTuple):
     payload: tuple[int, ...]
 
 
+class Counted(NamedTuple):
+    """What the program counts, in code that runs on a chip of the emulator."""
+
+    which: int
+    amount: int
+
+
+class Level(NamedTuple):
+    """The level of the clock that the program asks for."""
+
+    level: int
+
+
 class Profile(NamedTuple):
     """How often each halfword of the instruction memory was executed as (part of) an instruction, how often a branch
     that ends before a halfword was taken, and accesses of peripherals."""
@@ -101,18 +118,17 @@ class Machine:
         self.uc.mem_map_ptr(DATA_BASE, DATA_END - DATA_BASE, read_write, data.ctypes.data)
         self.uc.mem_map(DATA_END, _STACK_END - DATA_END, read_write)
         self.uc.mem_map_ptr(PACKETS, len(self.packets), unicorn.UC_PROT_READ, self.packets.ctypes.data)
-        self.uc.mmio_map(PERIPHERALS, 2 * PERIPHERAL_BYTES, self._read, None, self._write, None)
+        self.uc.mmio_map(PERIPHERALS, BLOCKS * PERIPHERAL_BYTES, self._read, None, self._write, None)
         self._registers: dict[int, int] = {}
-        self.sent: list[Sent] = []
+        self.done: list[Sent | Counted | Level] = []
         self.accesses = 0
-        self.failure: Exception | None = None
         self.counts: NDArray[Any] | None = None
 
     def run(self, entry: str, packets: NDArray[Any]) -> int:
-        """One call of a function of the program with these packets (records PACKET). Returns its code; `sent` holds
-        what it has sent. Raises ProgramError if the code leaves its memory.
+        """One call of a function of the program with these packets (records PACKET). Returns its code; `done` holds
+        what it has sent, counted and asked for. Raises ProgramError if the code leaves its memory.
         """
-        self.sent, self.failure = [], None
+        self.done = []
         data = packets.tobytes()
         if len(data) > len(self.packets):
             raise ConfigError(f"{len(packets)} packets at once; the machine was made for fewer")
@@ -132,11 +148,14 @@ class Machine:
                 f"{self.image.program}: its Cortex-M4 code fails at {place:#x} ({error}): an access outside the PE's "
                 "memory, or more stack than 4 kB", program=self.image.program, address=place,
             ) from error  # fmt: skip
-        if self.failure is not None:
-            raise self.failure
         low, high = uc.reg_read(arm.UC_ARM_REG_R0), uc.reg_read(arm.UC_ARM_REG_R1)
         code: int = struct.unpack("<q", struct.pack("<II", low, high))[0]
         return code
+
+    @property
+    def sent(self) -> list[Sent]:
+        """The packets that the last call has sent."""
+        return [packet for packet in self.done if isinstance(packet, Sent)]
 
     def count(self) -> None:
         """From now on the machine counts what it executes; `profile` has it."""
@@ -179,7 +198,11 @@ class Machine:
             port, code = divmod(register - SEND, 16)
             words = PAYLOAD_BYTES[code // 4] // 4
             payload = tuple(self._registers[PAYLOAD + 4 * word] for word in range(words))
-            self.sent.append(Sent(port, code // 4, value, payload))
+            self.done.append(Sent(port, code // 4, value, payload))
+        elif COUNT <= register < COUNT + COUNT_BYTES:
+            self.done.append(Counted((register - COUNT) // 4, value))
+        elif register == CLOCK:
+            self.done.append(Level(value))
         elif register == EXP_OPERAND:
             self._registers[EXP_RESULT] = _unit(accelerators.exp, value)
         elif register == LOG_OPERAND:

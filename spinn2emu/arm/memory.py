@@ -8,6 +8,7 @@
     0x20000000  the packets that are to be processed, records PACKET: on the chip they lie in the FIFO
     0x40000000  communication unit
     0x40001000  exponential/logarithm unit
+    0x40002000  clock
 
 The first five are the chip's convention [py]; where peripherals lie, and how their registers look, is the emulator's
 own choice: the sources name the units, not their addresses.
@@ -35,3 +36,11 @@ PAYLOAD = COMMUNICATION + 0x800
 UNIT = PERIPHERALS + PERIPHERAL_BYTES
 EXP_OPERAND, EXP_RESULT, LOG_OPERAND, LOG_RESULT = UNIT, UNIT + 4, UNIT + 8, UNIT + 12
 """Float32: the operand is written, then the result read."""
+
+CLOCK = PERIPHERALS + 2 * PERIPHERAL_BYTES
+"""The number of a level, for the next tick."""
+COUNT = CLOCK + 0x800
+"""Only in code that runs on a chip of the emulator: an amount that is written to COUNT + 4 * which is counted."""
+COUNT_BYTES = 4 * spec.MAX_COUNTS.value
+BLOCKS = 3
+"""Of PERIPHERAL_BYTES each."""

@@ -44,6 +44,10 @@ class Assignment(NamedTuple):
     """By input port, where they are not those in which the port's keys differ."""
     population: str = ""
     first: int = 0
+    arm: bool = False
+    """It is executed as Cortex-M4 code."""
+    folders: tuple[str, ...] = ()
+    """Where its modules are looked for."""
 
     @property
     def program(self) -> Declaration:
@@ -81,7 +85,7 @@ def load_all(
         seen.add(pe)
         orders.setdefault(_key(item), Order(pe, item["program"], item["parameters"]))
     made = dict(zip(orders, make_all(list(orders.values()), path, strict, report), strict=True))
-    return [_assign(item, made[_key(item)]) for item in request]
+    return [_assign(item, made[_key(item)])._replace(folders=tuple(path)) for item in request]
 
 
 def _key(item: Mapping[str, Any]) -> str:
@@ -93,7 +97,7 @@ def _assign(item: Mapping[str, Any], loaded: Loaded) -> Assignment:
     data = {name: _data(loaded, pe, name, wire) for name, wire in item.get("data", {}).items()}
     assignment = Assignment(
         pe, loaded, {}, {}, data, int(item.get("index", 0)), int(item.get("size", 1)),
-        population=item.get("population", ""), first=item.get("first", 0),
+        population=item.get("population", ""), first=item.get("first", 0), arm=bool(item.get("arm")),
     )  # fmt: skip
     return connect(assignment, item)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -13,10 +13,12 @@ import zmq
 from numpy.typing import NDArray
 
 from spinn2emu import geometry, hostlink, spec
-from spinn2emu.chip import loading, processes
+from spinn2emu.arm.link import Image as Code
+from spinn2emu.chip import execution, loading, processes
 from spinn2emu.chip.application import Application
 from spinn2emu.chip.clock import Clock
 from spinn2emu.chip.deployment import Before, Plan, check_descriptors, make_plan
+from spinn2emu.chip.execution import arm_codes
 from spinn2emu.chip.failures import as_error, process_died
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.tracing import Tracing
@@ -59,6 +61,10 @@ class Options(NamedTuple):
     """Of the PEs' random numbers."""
     deadline: float = STUCK_AFTER_S
     """Seconds without progress after which a run counts as stuck."""
+    arm: Sequence[int] = ()
+    """PEs that execute whatever is loaded on them as Cortex-M4 code, beside those of which the load says so."""
+    record: Sequence[Any] = ()
+    """A folder, PEs and a number: of each of these PEs, so many activations are recorded there (`arm.activations`)."""
 
 
 class Network(Clock):
@@ -74,6 +80,7 @@ class Network(Clock):
         self.report: Callable[[str], None] = tell
         self.build: Build | None = None
         self._starting = False
+        self.codes: Mapping[int, Code] = {}
 
     def start(
         self, application: Application, fresh: Collection[int], await_all: Callable[[], None], anew: bool = False
@@ -96,6 +103,7 @@ class Network(Clock):
             self.tracing.check(application.pes)
         plan = self._plan(application)
         check_descriptors(plan)
+        self.codes = arm_codes(application, self.options.arm, self.report)
         if self.build is not None:
             self.build.wait(self.report)
             self.build = None
@@ -193,7 +201,8 @@ class Network(Clock):
         serve = pe_debug.main if slow else pe_process.main
         try:
             memory.keep_only(pe)
-            serve(loading.image(assignment), memory.sram[pe], memory.guard(pe), memory.notes[pe], endpoint)
+            image = execution.instead(assignment, memory, self.codes.get(pe), self.options.record)
+            serve(image, memory.sram[pe], memory.guard(pe), memory.notes[pe], endpoint)
             put_note(memory.notes[pe], "it cannot exchange frames with its router any more")
         except Exception as error:
             put_note(memory.notes[pe], refusal(error) or f"{type(error).__name__}: {error}")

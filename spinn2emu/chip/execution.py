@@ -1,0 +1,79 @@
+"""PEs whose tick is another than the host's compiled one: Cortex-M4 code, or one whose activations are recorded.
+
+Both stand where the compiled tick is called, a C function of the context's address, and are in Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from spinn2emu import geometry
+from spinn2emu.arm.link import Image as Code
+from spinn2emu.chip import loading
+from spinn2emu.chip.application import Application
+from spinn2emu.chip.loading import Assignment
+from spinn2emu.chip.memory import ChipMemory
+from spinn2emu.pe.note import put_note
+from spinn2emu.pe.process import Image
+
+_TICK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+_kept: list[Any] = []
+"""What C calls must not be forgotten by Python."""
+
+
+def arm_codes(application: Application, pes: Collection[int], report: Callable[[str], None]) -> dict[int, Code]:
+    """The code of the PEs that execute it, by id; `pes`: beside those whose assignment says so.
+
+    Raises ConfigError without unicorn, ProgramError or SramOverflow for what cannot be compiled for the PE.
+    """
+    chosen = [assignment for assignment in application.awake if assignment.arm or assignment.pe in pes]
+    if not chosen:
+        return {}
+    from spinn2emu.arm.build import Order, make
+    from spinn2emu.arm.machine import engine
+
+    engine()
+    orders: dict[str, Order] = {}
+    for assignment in chosen:
+        layout = assignment.memory
+        orders.setdefault(_key(assignment), Order(layout.program, layout, assignment.folders, on_chip=True))
+    report(f"compiling {', '.join(dict.fromkeys(order.program for order in orders.values()))} for the PE")
+    made = dict(zip(orders, make(list(orders.values())), strict=True))
+    return {assignment.pe: made[_key(assignment)].image for assignment in chosen}
+
+
+def _key(assignment: Assignment) -> str:
+    symbols = [(symbol.name, symbol.dtype, len(symbol.shape)) for symbol in assignment.memory.symbols]
+    return str((assignment.program.name, symbols))
+
+
+def instead(assignment: Assignment, memory: ChipMemory, code: Code | None, record: Sequence[Any]) -> Image:
+    """The image of a PE, with the tick that it runs: `code`, if it executes that, or one that is recorded.
+
+    To be called in the PE's process.
+    """
+    image, pe = loading.image(assignment), assignment.pe
+    sram, note = memory.sram[pe], partial(put_note, memory.notes[pe])
+    call: Callable[[int], int]
+    if code is not None:
+        from spinn2emu.arm.execution import ArmTick
+
+        call = ArmTick(code, image.memory, sram, note).call
+    elif record and pe in record[1]:
+        from spinn2emu.arm.activations import Recorder, Recording
+
+        program, name = assignment.program, geometry.name(pe)
+        phases, counts = tuple(phase.name for phase in program.phases), tuple(program.counts)
+        recording = Recording(program.name, pe, image.memory, phases, program.inputs, counts)
+        recorder = Recorder(Path(record[0]) / f"{name}.activations", record[2], recording)
+        recorder.tick = _TICK(image.tick_address)
+        call = partial(recorder.call, sram=sram)
+    else:
+        return image
+    function = _TICK(call)
+    _kept.append(function)
+    return image._replace(tick_address=ctypes.cast(function, ctypes.c_void_p).value or 0)
