@@ -13,7 +13,6 @@ from spinn2emu.arm.instructions import CycleTable, Instruction, decode
 from spinn2emu.cost import Interval
 from spinn2emu.errors import ConfigError, ProgramError
 
-
 BASE = 0x1000
 
 

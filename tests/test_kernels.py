@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from spinn2fw.kernels import adam, lif, loss
 from spinn2emu.accelerators import exp, log
+from spinn2fw.kernels import adam, lif, loss
 
 f = np.float32
 SMALLEST, LARGEST = np.nextafter(f(0), f(1)), np.finfo(f).max

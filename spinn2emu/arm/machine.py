@@ -79,11 +79,12 @@ class Level(NamedTuple):
 
 class Profile(NamedTuple):
     """How often each halfword of the instruction memory was executed as (part of) an instruction, how often a branch
-    that ends before a halfword was taken, and accesses of peripherals."""
+    that ends before a halfword was taken, accesses of peripherals, and operations of the exp/log unit."""
 
     executed: NDArray[np.int64]
     taken: NDArray[np.int64]
     accesses: int
+    operations: int
 
 
 def engine() -> Any:
@@ -121,7 +122,7 @@ class Machine:
         self.uc.mmio_map(PERIPHERALS, BLOCKS * PERIPHERAL_BYTES, self._read, None, self._write, None)
         self._registers: dict[int, int] = {}
         self.done: list[Sent | Counted | Level] = []
-        self.accesses = 0
+        self.accesses = self.operations = 0
         self.counts: NDArray[Any] | None = None
 
     def run(self, entry: str, packets: NDArray[Any]) -> int:
@@ -182,9 +183,9 @@ class Machine:
         counts = self.counts[0]
         executed = np.cumsum(counts["edges"], dtype=np.int64)
         taken = counts["taken"].astype(np.int64)
-        accesses, self.accesses = self.accesses, 0
-        counts["edges"], counts["taken"] = 0, 0
-        return Profile(executed, taken, accesses)
+        profile = Profile(executed, taken, self.accesses, self.operations)
+        counts["edges"], counts["taken"], self.accesses, self.operations = 0, 0, 0, 0
+        return profile
 
     def _read(self, uc: Any, offset: int, size: int, user_data: Any) -> int:
         self.accesses += 1
@@ -204,8 +205,10 @@ class Machine:
         elif register == CLOCK:
             self.done.append(Level(value))
         elif register == EXP_OPERAND:
+            self.operations += 1
             self._registers[EXP_RESULT] = _unit(accelerators.exp, value)
         elif register == LOG_OPERAND:
+            self.operations += 1
             self._registers[LOG_RESULT] = _unit(accelerators.log, value)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinn2emu.sdk import kernel
 from spinn2emu.accelerators import exp, log
+from spinn2emu.sdk import kernel
 
 NO_LABEL = 255
 """Label of a sample that does not exist: its quad stays idle, its loss is 0."""
