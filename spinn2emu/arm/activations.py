@@ -79,7 +79,7 @@ def _packets(address: int, count: int) -> NDArray[Any]:
 
 
 class Recorder:
-    """Stands before a PE's compiled tick and writes down what it does, up to `limit` activations."""
+    """Stands before a PE's compiled tick and writes down what it does, up to `limit` ticks."""
 
     def __init__(self, path: Path, limit: int, recording: Recording) -> None:
         self.file: IO[bytes] = open(path, "wb", buffering=0)  # noqa: SIM115 (as long as the process lives)
@@ -87,20 +87,18 @@ class Recorder:
         head = [FORMAT, r.program, r.pe, r.memory.to_wire(), r.phases, r.inputs, r.counts]
         self.file.write(msgpack.packb(head))
         self.memory, self.left = recording.memory, limit
-        self.tick: Callable[[int], int] | None = None
 
-    def call(self, address: int, sram: NDArray[np.uint8], entry: str = "tick") -> int:
-        """One activation; the code that it returned."""
-        assert self.tick is not None
+    def call(self, entry: str, function: Callable[[int], int], sram: NDArray[np.uint8], address: int) -> int:
+        """One activation of the compiled `function`; the code that it returned."""
         if self.left <= 0:
-            return self.tick(address)
-        self.left -= 1
+            return function(address)
+        self.left -= entry == "tick"
         data = sram[DATA_BASE : DATA_BASE + self.memory.used]
         sys = self.memory["sys"].view(sram)
         context = Context(address)
         tick, phase = int(sys[Register.TICK]), int(sys[Register.PHASE])
         before, packets, first = data.tobytes(), context.due().tobytes(), int(context.record["tx_count"])
-        code = self.tick(address)
+        code = function(address)
         sent = context.sent(first).tobytes()
         parts = [zlib.compress(part, 1) for part in (before, packets, data.tobytes(), sent)]
         counts = context.record["counts"].tolist()

@@ -25,7 +25,7 @@ from spinn2emu.parent import die_with_parent
 
 class Order(NamedTuple):
     """A program (module or file), and a layout of its regions; only their names and dtypes matter. `path`: folders
-    where modules are looked for; `lines`: the object file with the lines of its code is wanted, too;
+    where modules are looked for; `lines`: object files with the lines of the code are wanted, too;
     `on_chip`: to be executed in place of the host's code."""
 
     program: str
@@ -36,10 +36,10 @@ class Order(NamedTuple):
 
 
 class Made(NamedTuple):
-    """`lines`: the object file with its line table, or nothing."""
+    """`lines`: the object files of the program's entries, with their line tables, if they were wanted."""
 
     image: Image
-    lines: bytes
+    lines: tuple[bytes, ...]
 
 
 def make(orders: Sequence[Order]) -> list[Made]:
@@ -65,7 +65,7 @@ def _ask(order: Order) -> Made | Spinn2Error:
     except ValueError:
         text = f"program {order.program} was not compiled for the PE: its compiler ended with code {done.returncode}"
         return ProgramError(text, program=order.program)
-    return from_wire(content[0]) if kind == "error" else Made(Image.from_bytes(content[0]), content[1])
+    return from_wire(content[0]) if kind == "error" else Made(Image.from_bytes(content[0]), tuple(content[1]))
 
 
 def main() -> None:
@@ -88,26 +88,30 @@ def main() -> None:
     answer.flush()
 
 
-def _make(name: str, memory: MemoryMap, lines: bool, on_chip: bool) -> tuple[Image, bytes]:
-    from spinn2emu.arm.compile import compile_program, helper_object
+def _make(name: str, memory: MemoryMap, lines: bool, on_chip: bool) -> tuple[Image, list[bytes]]:
+    from spinn2emu.arm.compile import compile_entry, helper_object
     from spinn2emu.arm.fingerprint import fingerprint
     from spinn2emu.arm.link import link
     from spinn2emu.arm.stand_ins import ON_CHIP, STAND_INS
     from spinn2emu.jit import fingerprint as jit_fingerprint
     from spinn2emu.jit import store
+    from spinn2emu.pe.check import Entry
     from spinn2emu.program import load_program
     from spinn2emu.registers import own_symbols
 
     program, symbols = load_program(name), own_symbols(memory)
-    tick: Any = getattr(program.tick, "py_func", program.tick)
-    sources = fingerprint([tick], symbols, STAND_INS)
-    key = "arm-" + jit_fingerprint.fingerprint(tick, (sources, lines, on_chip))
+    names: list[Entry] = ["tick"] if program.drain is None else ["tick", "drain"]
+    entries: list[Any] = [getattr(program, entry) for entry in names]
+    functions = [getattr(entry, "py_func", entry) for entry in entries]
+    sources = fingerprint(functions, symbols, STAND_INS)
+    key = "arm-" + jit_fingerprint.fingerprint(functions, (sources, lines, on_chip))
     with store.alone(key):
         data = store.read(key)
         if data is None:
-            code = compile_program(program, symbols, ON_CHIP if on_chip else STAND_INS, lines)
-            image = link(name, sources, tuple(symbol.name for symbol in symbols), code, helper_object)
-            data = msgpack.packb([image.to_bytes(), code if lines else b""])
+            instead = ON_CHIP if on_chip else STAND_INS
+            objects = [compile_entry(program, entry, symbols, instead, lines) for entry in names]
+            image = link(name, sources, tuple(symbol.name for symbol in symbols), objects, helper_object)
+            data = msgpack.packb([image.to_bytes(), objects if lines else []])
             store.write(key, data)
     made = msgpack.unpackb(data)
     return Image.from_bytes(made[0]), made[1]

@@ -1,4 +1,4 @@
-"""A program's `tick` as an object file for the Cortex-M4F: what numba makes of it for this machine, given to LLVM's
+"""A program's `tick` or `drain` as an object file for the Cortex-M4F: what numba makes of it here, given to LLVM's
 Thumb target.
 
 numba's code is the same for every machine as long as LLVM has not optimized it, which is why this runs in processes of
@@ -17,16 +17,15 @@ from spinn2emu.arm.memory import TABLE, TABLE_WORDS
 from spinn2emu.jit import Kernel, array_at, as_code, objects, record_at
 from spinn2emu.memory_map import DATA_BASE, Symbol
 from spinn2emu.packets import PACKET
-from spinn2emu.pe.check import check_kernels, rebuild
+from spinn2emu.pe.check import Entry, check_kernels, rebuild
 from spinn2emu.pe.explain import explain
 from spinn2emu.program import Program
 from spinn2emu.registers import LOG, SYSTEM, SystemError
 
 TRIPLE, CPU, FEATURES = "thumbv7em-none-unknown-eabihf", "cortex-m4", "+vfp4d16sp,-fp64"
-ENTRY = "tick"
 
 SOURCE = """\
-def run_tick(packets, count):
+def run(packets, count):
     sram = record_at(int64({data}), SYSTEM)
     table = array_at(int64({table}), (int64({words}),), uint32)
     rx = array_at(int64(packets), (int64(count),), PACKET)
@@ -34,7 +33,7 @@ def run_tick(packets, count):
     pe = Pe(sram, log)
     ram = Ram({own})
     try:
-        code = as_code(tick(pe, ram, rx, sram.sys.tick))
+        code = as_code(entry(pe, ram, rx{more}))
     except Exception:
         code = int64(0)
         sram.sys.fault = {exception}
@@ -58,8 +57,8 @@ def target() -> Any:
     )
 
 
-def compile_program(
-    program: Program, symbols: Sequence[Symbol], instead: Mapping[Kernel, Kernel], lines: bool = False
+def compile_entry(
+    program: Program, name: Entry, symbols: Sequence[Symbol], instead: Mapping[Kernel, Kernel], lines: bool = False
 ) -> bytes:
     """The object file, with an undefined symbol for each helper that it calls, and the lines of its code if wanted.
 
@@ -67,16 +66,16 @@ def compile_program(
     """
     from spinn2emu.jit import compiler
 
-    function: Any = getattr(program.tick, "py_func", program.tick)
-    check_kernels(program, function)
-    tick = rebuild(function)
+    entry: Any = getattr(program, name)
+    function = getattr(entry, "py_func", entry)
+    check_kernels(program, function, name)
     try:
         with compiler.compiling(compiler.Mode(lines=lines, instead=instead)):
-            module = compiler.module_of(_entry(tick, symbols), 2, ENTRY, "uint32")
+            module = compiler.module_of(_entry(rebuild(function), name, symbols), 2, name, "uint32")
     except Exception as error:  # numba's own, and whatever it lets through
-        raise explain(program.name, function, error) from error
+        raise explain(program.name, function, error, name) from error
     machine = target()
-    compiler.optimize(module, [ENTRY], machine, vectorize=False)
+    compiler.optimize(module, [name], machine, vectorize=False)
     return bytes(machine.emit_object(module))
 
 
@@ -95,23 +94,23 @@ def helper_object(symbol: str) -> bytes | None:
     return bytes(machine.emit_object(module))
 
 
-def _entry(tick: Any, symbols: Sequence[Symbol]) -> Any:
-    """The generated function around a `tick`."""
+def _entry(entry: Any, name: Entry, symbols: Sequence[Symbol]) -> Any:
+    """The generated function around a kernel."""
     names = [*(f"r{i}" for i in range(len(symbols))), "log"]
     axes, dtypes = [*(len(symbol.shape) for symbol in symbols), 1], [*(symbol.dtype for symbol in symbols), LOG]
     views = []
-    for i, name in enumerate(names):
+    for i, view in enumerate(names):
         word = TABLE_WORDS * i
         sizes = ", ".join(f"int64(table[{word + 1 + axis}])" for axis in range(axes[i]))
-        views.append(f"    {name} = array_at(int64(table[{word}]), ({sizes},), D{i})")
+        views.append(f"    {view} = array_at(int64(table[{word}]), ({sizes},), D{i})")
     source = SOURCE.format(
         data=DATA_BASE, table=TABLE, words=TABLE_WORDS * len(names), views="\n".join(views),
-        own=", ".join(names[:-1]), exception=int(SystemError.EXCEPTION),
+        own=", ".join(names[:-1]), more=", sram.sys.tick" * (name == "tick"), exception=int(SystemError.EXCEPTION),
     )  # fmt: skip
     scope: dict[str, Any] = {
         "Ram": namedtuple("Ram", [symbol.name for symbol in symbols]), "Pe": Pe, "array_at": array_at,
         "record_at": record_at, "as_code": as_code, "int64": np.int64, "uint32": np.uint32, "PACKET": PACKET,
-        "SYSTEM": SYSTEM, "tick": tick, **{f"D{i}": dtype for i, dtype in enumerate(dtypes)},
+        "SYSTEM": SYSTEM, "entry": entry, **{f"D{i}": dtype for i, dtype in enumerate(dtypes)},
     }  # fmt: skip
     exec(source, scope)
-    return scope["run_tick"]
+    return scope["run"]

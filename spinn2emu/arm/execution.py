@@ -33,11 +33,11 @@ class ArmTick:
         self.sys = memory["sys"].view(sram)
         self.send, self.count, self.set_level = (as_python(kernel.py_func) for kernel in _SDK)
 
-    def call(self, address: int) -> int:
-        """One tick."""
+    def call(self, entry: str, address: int) -> int:
+        """One tick, or drain."""
         context = Context(address)
         try:
-            code = self.machine.run("tick", context.due())
+            code = self.machine.run(entry, context.due())
         except Spinn2Error as error:
             self.note(error.message)
             self.sys[Register.FAULT] = SystemError.EXCEPTION

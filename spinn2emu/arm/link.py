@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,7 +84,7 @@ class Image:
     def to_elf(self) -> bytes:
         """As a file for objdump, gdb and such."""
         functions = [(function.name, function.address, function.size) for function in self.functions]
-        return elf.executable(self.memory, self.functions[0].address, self.functions[0].address, functions)
+        return elf.executable(self.memory, min(begin for begin, _ in self.spans), self.entry("tick"), functions)
 
 
 class _Placed(NamedTuple):
@@ -94,15 +94,20 @@ class _Placed(NamedTuple):
 
 
 def link(
-    program: str, fingerprint: str, regions: tuple[str, ...], data: bytes, helper: Callable[[str], bytes | None]
-) -> Image:
-    """Places a program's object file, and the helpers that it calls: `helper(symbol)` is the object file of one, None
+    program: str,
+    fingerprint: str,
+    regions: tuple[str, ...],
+    objects: Sequence[bytes],
+    helper: Callable[[str], bytes | None],
+) -> Image:  # fmt: skip
+    """Places a program's object files, `tick` first, and the helpers that it calls: `helper(symbol)` is the object file of one, None
     if there is none of that name.
 
     Raises ProgramError for a function that does not exist on the PE, SramOverflow for more code than fits.
     """
     linker = _Linker(program, VECTORS_BYTES + 4 * TABLE_WORDS * (len(regions) + 1))
-    linker.place(elf.ObjectFile.parse(data), helper=False)
+    for data in objects:
+        linker.place(elf.ObjectFile.parse(data), helper=False)
     while missing := linker.missing():
         found = helper(missing)
         if found is None:
@@ -122,7 +127,7 @@ def link(
             program=program, needed=len(linker.memory), limit=_LIMIT,
         )  # fmt: skip
     linker.relocate()
-    entry = functions[0].address
+    entry = next(function.address for function in functions if function.name == "tick")
     linker.memory[:8] = struct.pack("<II", _STACK_TOP, entry | 1)
     return Image(program, fingerprint, regions, bytes(linker.memory), tuple(functions), tuple(spans))
 

@@ -20,7 +20,7 @@ from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.pe.note import put_note
 from spinn2emu.pe.process import Image
 
-_TICK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
 _kept: list[Any] = []
 """What C calls must not be forgotten by Python."""
 
@@ -58,22 +58,36 @@ def instead(assignment: Assignment, memory: ChipMemory, code: Code | None, recor
     """
     image, pe = loading.image(assignment), assignment.pe
     sram, note = memory.sram[pe], partial(put_note, memory.notes[pe])
-    call: Callable[[int], int]
+    make: Callable[[str, int], Callable[[int], int]]
     if code is not None:
         from spinn2emu.arm.execution import ArmTick
 
-        call = ArmTick(code, image.memory, sram, note).call
+        core = ArmTick(code, image.memory, sram, note)
+
+        def make(entry: str, address: int) -> Callable[[int], int]:
+            return partial(core.call, entry)
+
     elif record and pe in record[1]:
         from spinn2emu.arm.activations import Recorder, Recording
 
-        program, name = assignment.program, geometry.name(pe)
-        phases, counts = tuple(phase.name for phase in program.phases), tuple(program.counts)
-        recording = Recording(program.name, pe, image.memory, phases, program.inputs, counts)
-        recorder = Recorder(Path(record[0]) / f"{name}.activations", record[2], recording)
-        recorder.tick = _TICK(image.tick_address)
-        call = partial(recorder.call, sram=sram)
+        program = assignment.program
+        phases = tuple(phase.name for phase in program.phases)
+        recording = Recording(program.name, pe, image.memory, phases, program.inputs, tuple(program.counts))
+        recorder = Recorder(Path(record[0]) / f"{geometry.name(pe)}.activations", record[2], recording)
+
+        def make(entry: str, address: int) -> Callable[[int], int]:
+            return partial(recorder.call, entry, _ENTRY(address), sram)
+
     else:
         return image
-    function = _TICK(call)
+    return image._replace(
+        tick_address=_address(make("tick", image.tick_address)),
+        drain_address=image.drain_address and _address(make("drain", image.drain_address)),
+    )
+
+
+def _address(call: Callable[[int], int]) -> int:
+    """Of a C function that calls a function of Python."""
+    function = _ENTRY(call)
     _kept.append(function)
-    return image._replace(tick_address=ctypes.cast(function, ctypes.c_void_p).value or 0)
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
