@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -87,17 +88,17 @@ class Buffers(NamedTuple):
     steps: int
 
 
-def deploy(recipe: Recipe, buffers: Buffers) -> Deployment:
-    """Programs, ports and routing entries for a recipe."""
+def deploy(recipe: Recipe, buffers: Buffers, update_ticks: int = 1, shares: Sequence[float] = ()) -> Deployment:
+    """Programs, ports and routing entries for a recipe; `update_ticks`, `shares`: see `schedule.update_ticks`."""
     layers = len(recipe.shapes)
     if layers > spec.MAX_PORTS.value - 1:
         raise ConfigError(f"{layers} neuron layers: the optimizer has weight ports for {spec.MAX_PORTS.value - 1}")
     placement = place(layers, recipe.batch)
     pes, entries = [], []
     for sample, chain in enumerate(placement.chains):
-        pes += _chain(recipe, buffers, sample, chain)
+        pes += _chain(recipe, buffers, sample, chain, update_ticks)
         entries += _chain_entries(sample, chain)
-    pes.append(_optimizer(recipe, buffers, placement.optimizer))
+    pes.append(_optimizer(recipe, buffers, placement.optimizer, update_ticks, shares))
     others = tuple(pe for chain in placement.chains for pe in chain[1:])
     entries.append(Entry(key(PacketKind.CONTROL, 0), ALL_SAMPLES, others))
     entries.append(Entry(key(PacketKind.CONTROL, 1), ALL_SAMPLES, tuple(chain[0] for chain in placement.chains)))
@@ -119,7 +120,7 @@ def _ahead(buffers: Buffers) -> int:
     return max(1, AHEAD_EVENTS * buffers.samples // max(1, buffers.events))
 
 
-def _chain(recipe: Recipe, buffers: Buffers, sample: int, chain: list[int]) -> list[PeProgram]:
+def _chain(recipe: Recipe, buffers: Buffers, sample: int, chain: list[int], update_ticks: int) -> list[PeProgram]:
     """The programs of one sample's PEs."""
     last = len(recipe.shapes)
 
@@ -132,7 +133,8 @@ def _chain(recipe: Recipe, buffers: Buffers, sample: int, chain: list[int]) -> l
     pes = [
         PeProgram(
             chain[0], "spinn2fw.eventprop.input",
-            {"T": recipe.T, "samples": buffers.samples, "events": buffers.events, "ahead": _ahead(buffers)},
+            {"T": recipe.T, "samples": buffers.samples, "events": buffers.events, "ahead": _ahead(buffers),
+             "update_ticks": update_ticks},
             {"control": CONTROL_OF_INPUTS}, {"spikes": spikes(0)},
         )
     ]  # fmt: skip
@@ -170,10 +172,11 @@ def _chain_entries(sample: int, chain: list[int]) -> list[Entry]:
     return up + down
 
 
-def _optimizer(recipe: Recipe, buffers: Buffers, pe: int) -> PeProgram:
+def _optimizer(recipe: Recipe, buffers: Buffers, pe: int, update_ticks: int, shares: Sequence[float]) -> PeProgram:
     parameters = {
         "layers": [list(shape) for shape in recipe.shapes], "T": recipe.T, "batch": recipe.batch,
-        "steps": buffers.steps, "ahead": _ahead(buffers), "beta1": recipe.beta1, "beta2": recipe.beta2,
+        "steps": buffers.steps, "ahead": _ahead(buffers), "update_ticks": update_ticks, "shares": list(shares),
+        "beta1": recipe.beta1, "beta2": recipe.beta2,
         "rest1": 1 - recipe.beta1, "rest2": 1 - recipe.beta2, "eps": recipe.eps,
         "weight_decay": recipe.weight_decay, "patience": recipe.patience, "boost": recipe.boost,
     }  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from spinn2emu.errors import ConfigError, PeFailed
 from spinn2fw.kernels import finite
 from spinn2fw.kernels.keys import PacketKind
+from spinn2fw.kernels.layout import WORDS, first_places
 from spinn2host.checks import check_losses, check_rates, check_samples, max_events, not_finite
 from spinn2host.chip import Chip
 from spinn2host.events import Samples
@@ -51,7 +51,7 @@ class OnChip:
 
     weights: (n_out, n_in) of every layer, as of `Recipe.initial_weights`. largest: the most samples that the PEs should
     hold at once, as far as they fit. events: input spikes that a sample may have; None: as many as one of `largest`
-    has at most.
+    has at most. update_ticks, shares: see `schedule.update_ticks`; what is computed does not depend on them.
 
     Raises ConfigError or SramOverflow before anything starts if the network does not fit.
     """
@@ -65,14 +65,17 @@ class OnChip:
         weights: Sequence[NDArray[np.float32]],
         largest: Samples,
         events: int | None = None,
+        update_ticks: int = 1,
+        shares: Sequence[float] = (),
     ) -> None:
         check_weights(recipe, weights)
         check_samples(recipe, largest)
         self.chip, self.recipe = chip, recipe
+        self.step_ticks = 2 * recipe.T + update_ticks
         self.events_per_sample = events or max_events(largest)
         wanted = -(-len(largest) // recipe.batch)
         buffers = Buffers(wanted, wanted * self.events_per_sample, wanted)
-        self.deployment = deploy(recipe, buffers)
+        self.deployment = deploy(recipe, buffers, update_ticks, shares)
         self.chains, self.optimizer = self.deployment.placement.chains, self.deployment.placement.optimizer
         chip.deploy(self.deployment.pes, [(e.key, e.mask, e.pes) for e in self.deployment.entries])
         maps = chip.maps
@@ -86,7 +89,10 @@ class OnChip:
                 f"which has room for {first['tick'].shape[0]}: use a smaller T or fewer inputs"
             )
         self.rates_capacity = maps[self.optimizer]["rates"].shape[0]
-        chip.write(self.optimizer, "W", np.concatenate([np.ravel(w.T) for w in weights]).astype(np.float32))
+        flat = np.zeros(maps[self.optimizer]["W"].shape, np.float32)
+        for part, w in zip(self._parts(flat), weights, strict=True):
+            part[:] = np.ravel(w.T)
+        chip.write(self.optimizer, "W", flat)
 
     @property
     def processes(self) -> int:
@@ -106,7 +112,7 @@ class OnChip:
             steps = len(index)
             batches = rates[done : done + steps]
             adam = [("rates", batches), ("state.step", 0), ("state.rates", steps), ("state.to_train", steps)]
-            ticks = steps * (2 * self.recipe.T + 1)
+            ticks = steps * self.step_ticks
             parts.append(self._run(samples, index, adam, ticks, done, progress))
             done += steps
         return Outcome.join(parts or [Outcome.empty(0, self.recipe.layers[-1])])
@@ -126,11 +132,11 @@ class OnChip:
 
     def weights(self) -> list[NDArray[np.float32]]:
         """Weights (n_out, n_in) of every layer, from the optimizer PE."""
-        return self._unpack(self.chip.read(self.optimizer, "W"))
+        return self._unpack("W")
 
     def gradients(self) -> list[NDArray[np.float32]]:
         """Gradient (n_out, n_in) of every layer, summed over the last batch, from the optimizer PE."""
-        return self._unpack(self.chip.read(self.optimizer, "G"))
+        return self._unpack("G")
 
     def sample_gradients(self, layer: int) -> NDArray[np.float32]:
         """Gradient of each sample of the last batch, (B, n_out, n_in), from the layer PEs; layers count from 1."""
@@ -155,10 +161,15 @@ class OnChip:
             counts[PacketKind(entry.key >> 28).name.lower()] += int(count)
         return counts
 
-    def _unpack(self, flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        ends = np.cumsum([n_in * n_out for n_in, n_out in self.recipe.shapes])
-        parts = np.split(flat, ends[:-1])
+    def _unpack(self, region: str) -> list[NDArray[np.float32]]:
+        """The matrices (n_out, n_in) in a region of the optimizer PE."""
+        parts = self._parts(self.chip.read(self.optimizer, region))
         return [np.ascontiguousarray(p.reshape(s).T) for p, s in zip(parts, self.recipe.shapes, strict=True)]
+
+    def _parts(self, flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Views of each layer's entries in an array that lies as the optimizer PE has it."""
+        sizes = [n_in * n_out for n_in, n_out in self.recipe.shapes]
+        return [flat[WORDS * f : WORDS * f + n] for f, n in zip(first_places(sizes), sizes, strict=False)]
 
     def _chunks(self, samples: Samples, rows: int) -> Iterator[NDArray[np.int64]]:
         """Sample numbers (rows, B) of each run; -1 fills up the last row."""
@@ -191,7 +202,7 @@ class OnChip:
             if error.fields.get("code") not in finite.TEXTS:
                 raise
             batch = done + (error.tick - begin - 1) * rows // ticks  # the release is sent in tick `begin`
-            read = partial(self.chip.read, self.optimizer)
+            read = lambda name: np.concatenate(self._parts(self.chip.read(self.optimizer, name)))  # noqa: E731
             raise not_finite(self.recipe, error.code, "training", batch, read) from error
         names = ("first", "predicted", "ce", "loss")
         data = self.chip.read_many([(chain[-1], name) for name in names for chain in self.chains])

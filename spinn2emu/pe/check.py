@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PYTHON_ONLY = {"print", "open", "input", "eval", "exec", "compile", "__import__", "globals", "locals", "getattr"}
 _EMULATOR = "spinn2emu."
 _SDK = "spinn2emu.sdk"
-_OF_TICK = {"send", "send_word", "send_float", "send_words", "send_array", "set_phase"}
+_OF_TICK = {"send", "send_word", "send_float", "send_words", "send_array", "set_phase", "set_level", "count"}
 
 Entry = Literal["tick", "drain"]
 """A function of a program that the PE calls."""

@@ -26,20 +26,21 @@ START, FORWARD, BACKWARD, GO_ON = range(4)
 
 STATE = np.dtype(
     [("begin", "i8"), ("T", "i4"), ("samples", "i4"), ("next", "i4"), ("evaluating", "i4"), ("event", "i4"),
-     ("ahead", "i4"), ("left", "i4")]
+     ("ahead", "i4"), ("left", "i4"), ("update_ticks", "i4")]
 )  # fmt: skip
 
 
 class Parameters(pydantic.BaseModel, extra="forbid"):
     """T: ticks of a sample. samples, events: what the buffer should hold; it holds less if they do not fit.
 
-    ahead: samples that are played on one release.
+    ahead: samples that are played on one release. update_ticks: how long the optimizer's update lasts.
     """
 
     T: int = pydantic.Field(ge=2, le=65535)
     samples: int = pydantic.Field(ge=1)
     events: int = pydantic.Field(ge=0)
     ahead: int = pydantic.Field(default=1, ge=1)
+    update_ticks: int = pydantic.Field(default=1, ge=1)
 
 
 def regions(p: Parameters, available: int) -> list[Region]:
@@ -48,7 +49,7 @@ def regions(p: Parameters, available: int) -> list[Region]:
     scale = min(1.0, room / (4 * (p.samples + 1) + 4 * p.events))
     samples, events = max(1, int(p.samples * scale)), int(p.events * scale)
     return [
-        Region("state", STATE, (1,), "", np.array([(0, p.T, 0, 0, 0, 0, p.ahead, 0)], STATE)),
+        Region("state", STATE, (1,), "", np.array([(0, p.T, 0, 0, 0, 0, p.ahead, 0, p.update_ticks)], STATE)),
         Region("start", np.int32, (samples + 1,), "event"),
         Region("tick", np.uint16, (events,), "tick"),
         Region("neuron", np.uint16, (events,), "id"),
@@ -72,24 +73,25 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
         s.event = ram.start[s.next]
         s.next += 1
         s.left -= 1
-    last = BACKWARD
+    last, ticks = BACKWARD, s.T + s.update_ticks - 1
     if phase != BACKWARD:
         end = due(ram.tick, s.event, ram.start[s.next], t - s.begin)
         for event in range(s.event, end):
             send(pe, SPIKES, ram.neuron[event])
         s.event = end
-        last = FORWARD if s.evaluating else BACKWARD
-    if phase == last and phase_tick(pe, t) == s.T - 1:
+        if s.evaluating:
+            last, ticks = FORWARD, s.T
+    if phase == last and phase_tick(pe, t) == ticks - 1:
         set_phase(pe, GO_ON if s.left > 0 and s.next < s.samples else START)
     return 0
 
 
 def phases(p: Parameters) -> list[Phase]:
-    """Tick 0 of a sample, ticks 1 … T, and T+1 … 2T if the sample is for training."""
+    """Tick 0 of a sample, ticks 1 … T, and T+1 … 2T+U-1 if the sample is for training."""
     return [
         Phase("start", 1, ("control",), ("spikes",), ("forward", "start")),
         Phase("forward", p.T, (), ("spikes",), ("backward", "start", "go on")),
-        Phase("backward", p.T, (), (), ("start", "go on")),
+        Phase("backward", p.T + p.update_ticks - 1, (), (), ("start", "go on")),
         Phase("go on", 1, (), ("spikes",), ("forward",)),
     ]
 

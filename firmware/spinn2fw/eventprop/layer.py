@@ -36,7 +36,7 @@ from spinn2fw.kernels.keys import RELEASE_EVALUATE
 
 INPUTS = ("control", "weights", "spikes", "errors")
 OUTPUTS = ("spikes", "errors", "gradients", "silent")
-CONTROL, WEIGHTS, SPIKES, ERRORS = range(4)
+CONTROL, _, SPIKES, ERRORS = range(4)
 OUT_SPIKES, OUT_ERRORS, OUT_GRADIENTS, OUT_SILENT = range(4)
 RECORD_FULL, INPUT_FULL, BAD_INPUT = 1, 2, 3
 BITS = 128  # neurons in a packet of silent neurons
@@ -90,6 +90,14 @@ def regions(p: Parameters, available: int) -> list[Region]:
     ]
 
 
+def drain(pe: Any, ram: Any, rx: Any) -> int:
+    """Takes over new weights as they arrive."""
+    weights = ram.W.reshape(ram.W.size)
+    for packet in rx:
+        receive_array(packet, packet_index(pe, packet), weights)
+    return 0
+
+
 def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Tick of the schedule in `spinn2fw.eventprop`."""
     s, i = ram.state[0], phase_tick(pe, t)
@@ -107,11 +115,7 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
 
 @kernel
 def begin(pe: Any, ram: Any, rx: Any) -> int:
-    """Tick 0: takes over new weights; without a release waits for one, else clears the state for the sample."""
-    weights = ram.W.reshape(ram.W.size)
-    for packet in rx:
-        if packet.port == WEIGHTS:
-            receive_array(packet, packet_index(pe, packet), weights)
+    """Tick 0: without a release waits for one, else clears the state for the sample."""
     release = find_release(pe, rx, CONTROL)
     if release == NOT_RELEASED:
         set_phase(pe, FORWARD)
@@ -212,12 +216,13 @@ def phases(p: Parameters) -> list[Phase]:
 
 program = Program(
     tick=tick,
+    drain=drain,
     parameters=Parameters,
     regions=regions,
     inputs=INPUTS,
     outputs=OUTPUTS,
     phases=phases,
-    fifo=lambda p: Fifo(64 + max(p.n_in, p.n_out)),
+    fifo=lambda p: (Fifo(32, 16, drain="interrupt", ports=("weights",)), Fifo(64 + max(p.n_in, p.n_out))),
     errors={
         RECORD_FULL: "the layer's spike record is full (the log has its length): use fewer neurons or smaller T",
         INPUT_FULL: "the record of input spikes is full (the log has its length); use fewer inputs or a smaller T",

@@ -1,0 +1,39 @@
+"""How many ticks the optimizer's update takes, so that every tick's work fits its period."""
+
+from __future__ import annotations
+
+import math
+
+from spinn2emu.errors import ConfigError
+
+MOST_TICKS = 1000
+"""Of an update (own choice)."""
+
+
+def update_ticks(
+    cycles_of_drain: float, cycles_of_update: float, cycles_per_tick: float, cycles_of_release: float = 0.0
+) -> tuple[int, list[float]]:
+    """U, and the part of the weights that is updated in each of the U ticks of an update; a training step takes 2T + U.
+
+    Gradients arrive in tick 2T - 1 and are added there, as far as the tick has cycles for it. What is left of that
+    (`cycles_of_drain` - `cycles_per_tick`, if positive) is done first in the update. Adam's work on all weights,
+    `cycles_of_update`, is shared out in proportion to the room that its ticks have; the last one also checks and sends
+    the weights and releases the next sample, in `cycles_of_release`. U is the least number of ticks that suffices.
+
+    Raises ConfigError for numbers that are none, and if the release alone does not fit a tick.
+    """
+    cycles = (cycles_of_drain, cycles_of_update, cycles_per_tick, cycles_of_release)
+    if not all(0 <= n < math.inf for n in cycles) or cycles_per_tick == 0:
+        raise ConfigError(f"cycles are numbers from 0 on, of a tick more than 0, not {cycles}")
+    left = max(0.0, cycles_of_drain - cycles_per_tick)
+    for ticks in range(1, MOST_TICKS + 1):
+        room = [max(0.0, min(cycles_per_tick, (i + 1) * cycles_per_tick - left)) for i in range(ticks)]
+        room[-1] -= cycles_of_release
+        total = sum(room)
+        if room[-1] >= 0 and total >= cycles_of_update:
+            return ticks, [part / total for part in room] if total else [0.0] * (ticks - 1) + [1.0]
+    raise ConfigError(
+        f"an update of {left + cycles_of_update:.0f} cycles and a release of {cycles_of_release:.0f} do not fit "
+        f"{MOST_TICKS} ticks of {cycles_per_tick:.0f} cycles: use a higher clock or fewer weights",
+        needed=left + cycles_of_update + cycles_of_release, limit=cycles_per_tick,
+    )  # fmt: skip
