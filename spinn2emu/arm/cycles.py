@@ -4,6 +4,8 @@ Sources, by short name:
 
 - `trm`: ARM, Cortex-M4 Technical Reference Manual (DDI 0439, r0p1), "Instruction set summary" (table 3-1, its
   footnotes, and "Load/store timings") and "FPU instruction set" (table 7-1 and the notes above it).
+- `trm3`: ARM, Cortex-M3 Technical Reference Manual (DDI 0337G), table 15-3: in which stage the address of a branch is
+  known. The Cortex-M4 has the same pipeline; its own manual says that P depends on that, and not for which branch.
 - `arm`: ARM, What is the true interrupt latency of Cortex-M3 and Cortex-M4 for interrupt entry and exit?, article
   103489845, which quotes the manual and says on what it depends.
 - `chip`: Scholze, Partzsch, Höppner et al., The SpiNNaker2 chip, IEEE OJCAS 2026, DOI 10.1109/OJCAS.2026.3714974.
@@ -28,7 +30,9 @@ def _between(low: Constant, high: Constant) -> Interval:
 
 ONE = Constant(1, "cycle", "trm", "specified", "data processing, MUL, MLA, UMULL, DSP, hints; IT; FPU: VADD, VMUL, …")
 REFILL_MIN = Constant(1, "cycle", "trm", "specified", "P, the pipeline's refill after a taken branch: 1 to 3")
-REFILL_MAX = Constant(3, "cycle", "trm", "specified", "P for an unaligned wide target, or an address known late")
+REFILL_MAX = Constant(3, "cycle", "trm", "specified", "P by table 3-1; the reload after LDR PC by Load/store timings")
+REFILL_LATE = Constant(1, "cycle", "trm3", "derived", "CBZ, BX Rm: address in execute; B, BL, BX LR: in decode")
+REFILL_WIDE = Constant(1, "cycle", "trm", "derived", "a wide target off a word boundary: two fetches of 32 bits")
 DIVIDE_MIN = Constant(2, "cycle", "trm", "specified", "UDIV, SDIV: 2 to 12, by leading zeros and ones (early end)")
 DIVIDE_MAX = Constant(12, "cycle", "trm", "specified", "UDIV, SDIV: see DIVIDE_MIN")
 STATE_MIN = Constant(1, "cycle", "trm", "specified", "MRS, MSR, CPS: 1 or 2")
@@ -61,8 +65,13 @@ EXP_LOG_MIN = Constant(7, "cycle", "chip", "specified", "exponential/logarithm u
 EXP_LOG_MAX = Constant(22, "cycle", "chip", "specified", "exponential/logarithm unit, from operand to result")
 
 SINGLE = _exactly(ONE)
-REFILL = _between(REFILL_MIN, REFILL_MAX)
-"""P: what a taken branch costs more."""
+REFILL = Interval(REFILL_MIN.value, REFILL_MIN.value, REFILL_MAX.value)
+"""P, what a taken branch costs more, where the address is known in decode; central has REFILL_WIDE in addition."""
+REFILL_EXECUTE = Interval(REFILL_MIN.value, REFILL_MIN.value + REFILL_LATE.value, REFILL_MAX.value)
+"""P where the address is known in execute."""
+REFILL_LOADED = Interval(REFILL_MIN.value, REFILL_MAX.value, REFILL_MAX.value)
+"""P where the address is loaded."""
+TABLE_BRANCH = Interval(LOAD.value, LOAD.value + TABLE_ADD.value, LOAD.value + TABLE_ADD.value) + REFILL_LOADED
 DIVIDE = _between(DIVIDE_MIN, DIVIDE_MAX)
 STATE = _between(STATE_MIN, STATE_MAX)
 BARRIER = SINGLE + Interval(0, 0, BARRIER_MAX.value)

@@ -67,10 +67,9 @@ def decode(code: bytes, base: int, spans: Sequence[tuple[int, int]]) -> list[Ins
     Raises ConfigError without capstone; ProgramError for bytes that are no instruction, or one of unknown cost.
     """
     decoder = _decoder()
-    found: list[Instruction] = []
-    for begin, end in sorted(spans):
-        found += _with_cycles(list(_forms(decoder, code[begin - base : end - base], begin)))
-    return found
+    blocks = [list(_forms(decoder, code[begin - base : end - base], begin)) for begin, end in sorted(spans)]
+    wide = {form.address for block in blocks for form in block if form.address % 4 and not form.narrow}
+    return [instruction for block in blocks for instruction in _with_cycles(block, wide)]
 
 
 def _decoder() -> Any:
@@ -93,8 +92,9 @@ def _forms(decoder: Any, code: bytes, begin: int) -> Iterator[Form]:
         raise ProgramError(f"no instruction of a Cortex-M4 at {end:#x}: {rest}", address=end)
 
 
-def _with_cycles(forms: list[Form]) -> list[Instruction]:
-    """What each takes beside its neighbours."""
+def _with_cycles(forms: list[Form], wide: set[int]) -> list[Instruction]:
+    """What each takes beside its neighbours. `wide`: addresses of 32-bit instructions that are off a word boundary."""
+    forms = [_to_wide(form) if form.target in wide else form for form in forms]
     targets = {form.target for form in forms}
     pairs = list(zip(forms, [*forms[1:], None], strict=True))
     costs = [form.cycles if then is None else form.cycles + _beside(form, then) for form, then in pairs]
@@ -108,6 +108,14 @@ def _with_cycles(forms: list[Form]) -> list[Instruction]:
         Instruction(form.address, form.size, form.text, cost, form.taken, form.target)
         for form, cost in zip(forms, costs, strict=True)
     ]
+
+
+def _to_wide(form: Form) -> Form:
+    """A branch to an instruction that takes two fetches. high has the largest refill already."""
+    more = Interval(0, cycles.REFILL_WIDE.value, 0)
+    if form.taken == ZERO:
+        return form._replace(cycles=form.cycles + more)
+    return form._replace(taken=form.taken + more)
 
 
 def _beside(form: Form, then: Form) -> Interval:

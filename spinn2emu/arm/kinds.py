@@ -125,10 +125,10 @@ def _cycles(
     """By itself, if it does what it is for; and whether it is a branch."""
     words = sum(len(operand.registers) for operand in operands if not operand.memory)
     if name in _BASIC | _DSP:
-        return (cycles.SINGLE + cycles.REFILL, True) if to_pc else (cycles.SINGLE, False)
+        return (cycles.SINGLE + _refill(name, operands), True) if to_pc else (cycles.SINGLE, False)
     if name in _LOADS or (name == "vldr" and words == 1):
         if to_pc:
-            return cycles.LOADED + cycles.REFILL, True
+            return cycles.LOADED + cycles.REFILL_LOADED, True
         literal = Interval(0, 0, cycles.LITERAL.value if "[pc" in instruction.op_str else 0)
         return cycles.LOADED + literal, False
     if name in _STORES or (name == "vstr" and words == 1):
@@ -136,13 +136,13 @@ def _cycles(
     if name in _MULTIPLE_LOADS | _MULTIPLE_STORES | {"vldr", "vstr"}:
         base = name.startswith(("ldm", "stm", "vldm", "vstm"))
         moved = cycles.SINGLE * (cycles.MULTIPLE.value + words - base)
-        return (moved + cycles.REFILL, True) if to_pc else (moved, False)
+        return (moved + cycles.REFILL_LOADED, True) if to_pc else (moved, False)
     if name in _BRANCHES | _CONDITIONAL:
-        return cycles.SINGLE + cycles.REFILL, True
+        return cycles.SINGLE + _refill(name, operands), True
     if name in _TABLES:
-        return cycles.LOADED + Interval(0, 0, cycles.TABLE_ADD.value) + cycles.REFILL, True
+        return cycles.TABLE_BRANCH, True
     if name == "isb":
-        return cycles.SINGLE + cycles.REFILL, False
+        return cycles.SINGLE + cycles.REFILL_EXECUTE, False
     if name == "vmov":
         floats = all(_is_float(register) for operand in operands for register in operand.registers)
         return (cycles.SINGLE if floats else cycles.MOVED), False
@@ -154,6 +154,13 @@ def _cycles(
             address=instruction.address, instruction=instruction.mnemonic,
         )  # fmt: skip
     return cost, name in _EXCEPTIONS
+
+
+def _refill(name: str, operands: list[_Operand]) -> Interval:
+    """P of a branch whose address is not loaded."""
+    registers = {register for operand in operands for register in operand.registers} - {"pc"}
+    known = name in ("b", "bl") or (name in ("bx", "blx", "mov") and registers == {"lr"})
+    return cycles.REFILL if known else cycles.REFILL_EXECUTE
 
 
 def _split(instruction: Any, name: str, full: Interval, jumps: bool) -> tuple[Interval, Interval]:
