@@ -59,10 +59,12 @@ def rates(recipe: Recipe) -> Rates:
     return Rates(recipe.lr, recipe.gamma ** (1 / BATCHES), recipe.beta1, recipe.beta2)
 
 
-def open_network(chip: Chip | None, recipe: Recipe, samples: Samples, seed: int = 1) -> OnChip | OffChip:
-    """A network with fresh weights, on `chip` or, without one, off it."""
+def open_network(
+    chip: Chip | None, recipe: Recipe, samples: Samples, seed: int = 1, **deployment: Any
+) -> OnChip | OffChip:
+    """A network with fresh weights, on `chip` or, without one, off it. `deployment`: of `OnChip`."""
     weights = recipe.initial_weights(seed)
-    return OffChip(recipe, weights, samples) if chip is None else OnChip(chip, recipe, weights, samples)
+    return OffChip(recipe, weights, samples) if chip is None else OnChip(chip, recipe, weights, samples, **deployment)
 
 
 def assert_same(one: Outcome, other: Outcome) -> None:

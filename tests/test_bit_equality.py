@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,6 +128,66 @@ def test_buffers_that_do_not_fit_are_refilled(chip: Chip) -> None:
     steps = rates(recipe).take(40)
     assert_same(on.train(samples, steps), off.train(samples, steps))
     assert weights_sha256(on.weights()) == weights_sha256(off.weights())
+
+
+UPDATES: list[dict[str, Any]] = [
+    {"update_ticks": 2}, {"update_ticks": 3, "shares": [0.0, 0.7, 0.3]}, {"update_ticks": 7},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("preset", "layers", "batch"), [
+    ("full", (5, 3), 3), ("online", (5, 20, 3), 1), ("full", (5, 40, 30, 3), 7), ("full", (3, 7, 5, 9, 3), 2),
+], ids=str)  # fmt: skip
+def test_how_long_an_update_lasts_changes_no_bit(
+    chip: Chip, monkeypatch: pytest.MonkeyPatch, preset: str, layers: tuple[int, ...], batch: int
+) -> None:
+    recipe = small(preset, layers=layers, batch=batch, batches=9, patience=2 * batch, boost=0.1)
+    samples = yinyang_samples(recipe) if layers[0] == 5 else dense_samples(recipe, 0.2)
+    off, steps = open_network(None, recipe, samples), rates(recipe).take(9)
+    expected, evaluated = off.train(samples, steps), off.evaluate(samples)
+    for update in UPDATES:
+        for events in (1, 5 * 4 * batch, 10**9):  # how far inputs play ahead
+            monkeypatch.setattr(mapping, "AHEAD_EVENTS", events)
+            network = open_network(chip, recipe, samples, **update)
+            begin = chip.info()["tick"]
+            assert_same(network.train(samples, steps), expected)
+            assert chip.info()["tick"] - begin == 9 * (2 * recipe.T + update["update_ticks"]) + 1
+            assert_same(network.evaluate(samples), evaluated)
+            assert weights_sha256(network.weights()) == weights_sha256(off.weights())
+            for one, other in zip(network.gradients(), off.gradients(), strict=True):
+                np.testing.assert_array_equal(one.view(np.uint32), other.view(np.uint32))
+            assert chip.counters()["router"][Counter.UNROUTED : Counter.NOT_LIVE + 1].tolist() == [0, 0, 0]
+
+
+def test_each_tick_of_an_update_works_on_its_share(chip: Chip) -> None:
+    recipe = small(layers=(5, 3), batch=2, batches=1, patience=0)
+    samples, T = yinyang_samples(recipe), recipe.T
+    network = open_network(chip, recipe, samples, update_ticks=3, shares=[0.5, 0.0, 0.5])
+    assert isinstance(network, OnChip)
+    m = []
+
+    def run(self: Chip, ticks: int, report: object) -> None:
+        original(self, 2 * T + 1)
+        for _ in range(4):
+            m.append(self.read(network.optimizer, "m"))
+            original(self, 1)
+
+    original = Chip.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Chip, "run", run)
+        network.train(samples, rates(recipe).take(1))
+    assert [values.size for values in m] == [16] * 4  # 15 weights, and a place that stays 0
+    changed = [np.flatnonzero(after != before).tolist() for before, after in pairwise(m)]
+    assert changed[1] == [] and set(changed[0]) <= set(range(8)) and set(changed[2]) <= set(range(8, 15))
+    assert changed[0] and changed[2] and not m[0].any()
+
+
+def test_samples_ascend_with_pe_ids() -> None:
+    """Gradients are added in the order in which packets come, by ascending PE: that must be by sample, then layer."""
+    for layers, batch in (((5, 40, 3), 36), ((5, 40, 30, 3), 28), ((5, 3), 36)):
+        placement = mapping.place(len(layers) - 1, batch)
+        flat = [pe for chain in placement.chains for pe in chain]
+        assert flat == sorted(flat) and len(set(flat)) == batch * (len(layers) + 1)
 
 
 def test_what_a_chip_holds_does_not_depend_on_scheduling(chips: Chips) -> None:

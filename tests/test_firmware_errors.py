@@ -100,6 +100,13 @@ CASES: dict[str, Case] = {
     "adam: the end of the last gradient is missing, as it was not in the step before": adam_case(
         [*GRADIENTS, *NEXT_GRADIENTS[:3]], adam.MISSING, 1, train=2
     ),
+    "adam: gradients come in another order than by sample": adam_case(
+        [*GRADIENTS[2:], *GRADIENTS[:2]], adam.MISSING, 0
+    ),
+    "adam: layers come in another order": adam_case(
+        [gradient(UPDATE - 1, 0, 1 << LAYER_SHIFT), *GRADIENTS], adam.MISSING, 0, layers=[(2, 3), (3, 1)]
+    ),
+    "adam: a gradient too many": adam_case([*GRADIENTS, gradient(UPDATE - 1, 2, 0)], adam.MISSING, 2),
     "adam: no rate": adam_case([*GRADIENTS, *NEXT_GRADIENTS], adam.NO_RATE, train=2, rates=1),
     "adam: gradient": adam_case(
         [*GRADIENTS[:3], gradient(UPDATE - 1, 1, 1, np.nan, 1.0)], finite.GRADIENT

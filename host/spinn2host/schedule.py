@@ -28,7 +28,7 @@ def update_ticks(
     left = max(0.0, cycles_of_drain - cycles_per_tick)
     for ticks in range(1, MOST_TICKS + 1):
         room = [max(0.0, min(cycles_per_tick, (i + 1) * cycles_per_tick - left)) for i in range(ticks)]
-        room[-1] -= cycles_of_release
+        room[-1] = min(cycles_per_tick, ticks * cycles_per_tick - left) - cycles_of_release
         total = sum(room)
         if room[-1] >= 0 and total >= cycles_of_update:
             return ticks, [part / total for part in room] if total else [0.0] * (ticks - 1) + [1.0]

@@ -168,24 +168,27 @@ def expect_gradients(ram: Any) -> None:
 def add_gradients(pe: Any, ram: Any, rx: Any) -> int:
     """G += four entries of a packet, sample by sample; the packets must come in that order, none missing.
 
-    Unsigned numbers of 32 bits, since the PE has no more: an index that could be negative costs it a comparison.
+    Every gradient of a batch comes this way, so cycles count: numbers are unsigned and have 32 bits, since the PE has
+    no more and an index that could be negative costs a comparison; and all is read before anything is written.
     """
     s, G = ram.state[0], ram.G
     first_key = np.uint32(rx[0].key - np.uint32(packet_index(pe, rx[0])))  # of the port
     wanted, place, last = expected(ram, first_key), np.uint32(s.place), np.uint32(ram.layer[s.layer].last)
-    for packet in rx:
+    p, n, one = np.uint32(0), np.uint32(rx.shape[0]), np.uint32(1)
+    while p < n:
+        packet = rx[p]
         if packet.key != wanted:
             log(pe, MISSING, s.sample)
             return MISSING
         at = np.uint32(place << np.uint32(2))
-        G[at] += float_word(packet, 0)
-        G[at + np.uint32(1)] += float_word(packet, 1)
-        G[at + np.uint32(2)] += float_word(packet, 2)
-        G[at + np.uint32(3)] += float_word(packet, 3)
-        place = np.uint32(place + np.uint32(1))
-        wanted = np.uint32(wanted + np.uint32(1))
+        sum0, sum1 = G[at] + float_word(packet, 0), G[at + one] + float_word(packet, 1)
+        sum2, sum3 = G[at + np.uint32(2)] + float_word(packet, 2), G[at + np.uint32(3)] + float_word(packet, 3)
+        G[at] = sum0
+        G[at + one] = sum1
+        G[at + np.uint32(2)] = sum2
+        G[at + np.uint32(3)] = sum3
+        p, place, wanted = np.uint32(p + one), np.uint32(place + one), np.uint32(wanted + one)
         if place == last:
-            s.place = place
             next_layer(ram)
             wanted, place, last = expected(ram, first_key), np.uint32(s.place), np.uint32(ram.layer[s.layer].last)
     s.place = place
@@ -203,8 +206,9 @@ def expected(ram: Any, first_key: np.uint32) -> np.uint32:
 
 @kernel
 def next_layer(ram: Any) -> None:
-    """A layer's gradient of a sample is complete."""
+    """A layer's gradient of a sample is complete: the next layer's, or the first of the next sample, follows."""
     s = ram.state[0]
+    s.place = ram.layer[s.layer].last
     s.layer += 1
     if s.layer == s.layers:
         s.layer, s.place = 0, 0
