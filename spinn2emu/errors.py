@@ -84,6 +84,11 @@ class ChipStuck(Spinn2Error):
     exit_code = 5
 
 
+class TickOverrun(Spinn2Error):
+    """A tick's code ends after the timer's period. Fields: pe, name, program, population (None: of none), tick, phase
+    (None: the handler of FIFOs), cycles (until its end, central), period (in cycles), level."""
+
+
 class Mismatch(Spinn2Error):
     """A verification found a difference."""
 
@@ -98,7 +103,7 @@ _FAMILY: dict[str, type[Spinn2Error]] = {
     kind.__name__: kind
     for kind in (
         Spinn2Error, ConfigError, SramOverflow, ProgramError, NoSuchChip, DeadlineExceeded, PeDied, PeFailed,
-        ChipStuck, Mismatch, ProtocolError,
+        ChipStuck, TickOverrun, Mismatch, ProtocolError,
     )
 }  # fmt: skip
 

@@ -129,14 +129,15 @@ def own_symbols(memory: MemoryMap) -> list[Symbol]:
     return list(memory.symbols[len(system_regions()) :])
 
 
-def wake_up(sys: np.ndarray, tick: int) -> None:
-    """The PE goes on in `tick`: if it has slept since an earlier one, its phase is as much longer."""
+def wake_up(sys: np.ndarray, tick: int) -> bool:
+    """The PE goes on in `tick`: if it has slept since an earlier one, its phase is as much longer. Whether it has."""
     slept = tick - sys[Register.TICK]
     if slept > 0 and sys[Register.PHASE] != NO_PHASE:
         sys[Register.PHASE_START] += slept
         if sys[Register.PHASE_END] < FOREVER:
             sys[Register.PHASE_END] += slept
     sys[Register.TICK] = tick
+    return bool(slept > 0)
 
 
 def kiss_seed(number: int) -> list[int]:

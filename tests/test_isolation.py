@@ -13,7 +13,7 @@ from conftest import Chips
 from helpers import BOOTS, SPACE, alive, ring, sram, wait_until, write_program
 
 from spinn2emu import geometry, hostlink, spec
-from spinn2emu.chip.memory import GUARD_BYTES
+from spinn2emu.chip.memory import GUARD_BYTES, METER_BYTES
 from spinn2emu.errors import ChipStuck, PeDied, PeFailed, Spinn2Error
 from spinn2emu.frames import HEADER_PACKETS, VERSION, FrameKind, header, identity, new_buffer
 from spinn2emu.router.state import Counter
@@ -148,7 +148,7 @@ def test_all_of_its_own_sram_is_a_programs_to_damage(chip: Chip, wild: str) -> N
         assert int(chip.read(77, "n")[0]) == 10
 
 
-def test_a_pes_process_shares_nothing_but_its_sram_and_a_page_with_others(chip: Chip, wild: str) -> None:
+def test_a_pes_process_shares_nothing_but_its_sram_and_three_pages_with_others(chip: Chip, wild: str) -> None:
     chip.deploy([PeProgram(pe, wild) for pe in (1, 77, 152)], [])
     seen = set()
     for label, pid in chip.info()["pids"].items():
@@ -158,7 +158,7 @@ def test_a_pes_process_shares_nothing_but_its_sram_and_a_page_with_others(chip: 
         if label == "router":
             assert max(sizes) > SIZE
             continue
-        assert sizes == [mmap.PAGESIZE, SIZE]
+        assert sizes == [mmap.PAGESIZE, METER_BYTES, SIZE]
         seen |= {tuple(line[2:5]) for line in shared}  # offset in which mapping
         own = next(
             line[0] for line in shared if int(line[0].split("-")[1], 16) - int(line[0].split("-")[0], 16) == SIZE
@@ -168,7 +168,7 @@ def test_a_pes_process_shares_nothing_but_its_sram_and_a_page_with_others(chip: 
             low, high = (int(address, 16) for address in line[0].split("-"))
             near = low < end + GUARD_BYTES and high > begin - GUARD_BYTES
             assert not near or line[0] == own or line[1] == "---p", line
-    assert len(seen) == 6
+    assert len(seen) == 9
 
 
 # --- damage outside the SRAM -----------------------------------------------------------------------------------------

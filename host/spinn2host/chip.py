@@ -15,6 +15,7 @@ import numpy as np
 
 from spinn2emu import memory_map
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
+from spinn2emu.levels import DEFAULT_LEVEL
 from spinn2emu.memory_map import MemoryMap
 from spinn2host.connection import WAIT_S, check_descriptors, whole
 from spinn2host.counters import Counters
@@ -23,6 +24,7 @@ from spinn2host.live import Live, OnEvents
 from spinn2host.pe_program import PeProgram, ports_to_wire, search_path
 from spinn2host.recording import LOAD_DEADLINE_S, PeName, pe_id, pe_ids
 from spinn2host.start import STUCK_AFTER_S, await_supervisor, check_options, discard, start_supervisor
+from spinn2host.usage import PeUsage, rows_of
 
 if TYPE_CHECKING:
     from spinn2host.network import Network
@@ -58,7 +60,8 @@ class Chip(Live):
     def boot(
         cls, cores: Sequence[int] | None = None, loop: Literal["compiled", "python"] = "compiled", *,
         name: str | None = None, pes: Sequence[PeName] | int | None = None, strict: bool = False,
-        seed: int = 0, deadline: float = STUCK_AFTER_S, resident: bool = False, arm: Sequence[PeName] = (),
+        seed: int = 0, deadline: float = STUCK_AFTER_S, resident: bool = False, level: str = DEFAULT_LEVEL,
+        timing: bool = True, arm: Sequence[PeName] = (),
         record: tuple[Path, Sequence[PeName], int] | None = None,
     ) -> Chip:  # fmt: skip
         """Starts a chip's supervisor.
@@ -81,19 +84,23 @@ class Chip(Live):
 
         resident: it goes on when this process ends, until somebody halts it.
 
+        level: of PEs whose load does not say: "0.5V" (150 MHz) or "0.8V" (300 MHz). timing: whether PEs count what
+        their code does and how long that takes; without, all of a tick's packets are sent at its begin.
+
         arm: PEs that execute what is loaded on them as Cortex-M4 code, in unicorn: slow, the same results.
 
         record: a folder, PEs, and how many activations of each are recorded there (`spinn2emu.arm.activations`).
 
-        Results never depend on cores and loop.
+        Results never depend on cores, loop, level and timing.
 
         Raises ConfigError for a name that is taken and options that are none, PeDied or DeadlineExceeded if it does not
         come up; `load` raises ConfigError for cores that cannot be used.
         """
         check_descriptors()
         options = check_options(
-            cores=cores, loop=loop, strict=strict, pes=pes, seed=seed, deadline=deadline, arm=arm, record=record
-        )
+            cores=cores, loop=loop, strict=strict, pes=pes, seed=seed, deadline=deadline, level=level, timing=timing,
+            arm=arm, record=record,
+        )  # fmt: skip
         directory, lock = new_directory(name, private=not resident)
         process = None
         try:
@@ -154,7 +161,8 @@ class Chip(Live):
 
     def ps(self) -> list[dict[str, Any]]:
         """A row per PE: id, pe (name), state, program, pid, and with a program phase, tick, packets_in, packets_out,
-        dropped, discarded, sram_used, sram_free (bytes), activations.
+        dropped, discarded, sram_used, sram_free (bytes), activations, level, overruns (ticks longer than the timer's
+        period), slack_ns (the least that a tick has left of it; both None where no cycles are known).
 
         state: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive;
         unknown: it has overwritten its status.
@@ -167,18 +175,21 @@ class Chip(Live):
     def load(
         self, program: str | os.PathLike[str], pes: PeName | Iterable[PeName],
         parameters: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None, replace: bool = False,
+        level: str | None = None,
     ) -> None:  # fmt: skip
         """Loads a program (a module's name, or the path of a .py file) on PEs, which begin it in the present tick.
 
         pes: one PE, or several, which are a population in this order. parameters: of the program. data: region →
-        initial contents, of the region's whole shape. replace: also where another program runs. Its ports are not
-        connected yet: see `load_network`.
+        initial contents, of the region's whole shape. replace: also where another program runs. level: of its
+        clock and voltage, "0.5V" or "0.8V"; None: as the chip was booted. Its ports are not connected yet: see
+        `load_network`.
 
         Raises ConfigError, SramOverflow, ProgramError before anything changes.
         """
         ids, values = pe_ids(pes), dict(parameters or {})
         items = [
-            PeProgram(pe, program, values, data=data or {}, index=index, size=len(ids)) for index, pe in enumerate(ids)
+            PeProgram(pe, program, values, data=data or {}, index=index, size=len(ids), level=level)
+            for index, pe in enumerate(ids)
         ]
         self.load_programs(items, replace)
 
@@ -231,7 +242,7 @@ class Chip(Live):
 
     def run(
         self, ticks: int, progress: Callable[[int], None] | None = None, *, window: int | None = None,
-        on_events: OnEvents | None = None,
+        on_events: OnEvents | None = None, realtime_check: bool = False,
     ) -> None:  # fmt: skip
         """Lets the chip's time advance by `ticks` and waits for it; `progress` gets the slowest PE's tick.
 
@@ -242,22 +253,26 @@ class Chip(Live):
         on_events: gets all that PEs send, or what this handle's `events` listen to, at the end of each window, as an
         array (n,) of `packets.SENT` (see `Events.batches`); time goes on when it returns.
 
+        realtime_check: a tick that takes longer than the timer's period is an error, TickOverrun; the run ends with its
+        window, and the chip can go on. Only programs are checked whose cycles are known.
+
         Raises PeDied, PeFailed or ChipStuck. Ctrl-C (KeyboardInterrupt) ends the run.
         """
         with self._hearing(on_events is not None):
-            self.start(ticks, window=window)
+            self.start(ticks, window=window, realtime_check=realtime_check)
             try:
                 self._wait(progress, on_events)
             except KeyboardInterrupt:
                 self.interrupt()
                 raise
 
-    def start(self, ticks: int, *, window: int | None = None) -> None:
+    def start(self, ticks: int, *, window: int | None = None, realtime_check: bool = False) -> None:
         """As `run`, but does not wait."""
         self._listening()
         self._run = self.request(
-            "run", ticks=whole("ticks", ticks), window=None if window is None else whole("window", window, 1)
-        )["run"]
+            "run", ticks=whole("ticks", ticks), window=None if window is None else whole("window", window, 1),
+            realtime=realtime_check,
+        )["run"]  # fmt: skip
 
     def end_run(self) -> None:
         """Ends a run that somebody started, at the end of its present window."""
@@ -323,8 +338,19 @@ class Chip(Live):
     def counters(self) -> Counters:
         """What routers and PEs have counted since tick 0, as arrays and by name: see `Counters`."""
         reply = self.request("counters")
-        keys = ("router", "hits", "pes", "quads", "frames", "activations")
+        keys = ("router", "hits", "pes", "quads", "frames", "activations", "overruns")
         return Counters({key: np.array(reply[key], np.int64) for key in keys}, reply["names"])
+
+    def usage(self) -> list[PeUsage]:
+        """What the PEs have done with their time since their programs were loaded: a row per PE, phase and level in
+        which it ran, in the order of PEs."""
+        return rows_of(self.request("usage"))
+
+    def overruns(self) -> list[dict[str, Any]]:
+        """The first tick of each PE, in the present or the last run, that took longer than the timer's period: `text`,
+        and the fields of `TickOverrun`."""
+        late: list[dict[str, Any]] = self.request("overruns")["overruns"]
+        return late
 
     def routes(self) -> dict[str, Any]:
         """`entries`: [key, mask, PE ids, links, hits]; `ports` by PE id: inputs {name: [[key, mask]]}, outputs."""

@@ -11,6 +11,8 @@ from spinn2emu import geometry
 
 PE_COLUMNS = ("sent", "delivered", "discarded", "fifo_lost")
 """Of the table of PEs: packets that a PE sent, got, got for a port that was not live, and lost in its FIFO."""
+OVERRUNS = "overruns"
+"""Beside them: its ticks that took longer than the timer's period."""
 
 
 class Counters(dict[str, NDArray[np.int64]]):
@@ -22,6 +24,7 @@ class Counters(dict[str, NDArray[np.int64]]):
     quads        (38,)      copies that each quad got; quad i has the PEs 4 i + 1 … 4 i + 4
     frames       (2,)       frames that routers got and sent: effort, which differs from run to run
     activations  (153,)     by PE id; effort, too
+    overruns     (153,)     by PE id: ticks longer than the timer's period, since its program began
     """
 
     def __init__(self, arrays: dict[str, NDArray[np.int64]], names: Sequence[str]) -> None:
@@ -34,9 +37,11 @@ class Counters(dict[str, NDArray[np.int64]]):
         return dict(zip(self.names, self["router"].tolist(), strict=True))
 
     def of(self, pe: str | int) -> dict[str, int]:
-        """The counts of a PE (`qx.qy.p`, or its id), or of `host`, by the names in PE_COLUMNS. Raises ConfigError."""
+        """The counts of a PE (`qx.qy.p`, or its id), or of `host`, by the names in PE_COLUMNS and OVERRUNS. Raises
+        ConfigError."""
         number = 0 if pe == "host" else geometry.pe_id(pe) if isinstance(pe, str) else pe
-        return dict(zip(PE_COLUMNS, self["pes"][number].tolist(), strict=True))
+        counts = zip(PE_COLUMNS, self["pes"][number].tolist(), strict=True)
+        return {**dict(counts), OVERRUNS: int(self[OVERRUNS][number])}
 
     def __repr__(self) -> str:
         """What is not 0."""

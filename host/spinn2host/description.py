@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import pydantic
 
+from spinn2emu.levels import level_number
+
 KEYS_PER_PE = 1 << 16
 """Keys of an output port of a PE, if the file does not say otherwise."""
 WORD = 0xFFFFFFFF
@@ -40,11 +42,14 @@ class Population(Values):
     each: Each = Each()
     at: dict[int, Values] = {}
     keys: dict[str, KeyBlock] = {}
+    level: str | None = None
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Population:
-        if self.program is None and (self.set or self.data or self.each != Each() or self.at):
-            raise ValueError("set, data, each and at do nothing without a program")
+        if self.program is None and (self.set or self.data or self.each != Each() or self.at or self.level):
+            raise ValueError("set, data, each, at and level do nothing without a program")
+        if self.level is not None:
+            level_number(self.level)
         return self
 
 

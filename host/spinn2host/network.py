@@ -6,6 +6,7 @@
     set = { rate_hz = 20.0 }          # parameters
     data = { weights = "weights.npy" }  # initial contents of regions
     keys = { spikes = { first = 0x10000, count = 256 } }  # keys of a port, per PE; chosen if absent
+    level = "0.5V"                    # of its PEs' clock and voltage; absent: as the chip was booted
 
     [[connect]]
     from = "source.spikes"
@@ -104,7 +105,8 @@ def build_network(description: Description, folder: Path) -> Network:
         values = _values(name, population_, len(pes), folder)
         for index, (pe, (parameters, data)) in enumerate(zip(pes, values, strict=True)):
             ports = inputs[pe], outputs[pe]
-            item = PeProgram(pe, program, parameters, *ports, data, index, len(pes), bits, population=name)
+            item = PeProgram(pe, program, parameters, *ports, data, index, len(pes), bits, population=name,
+                             level=population_.level)  # fmt: skip
             network.pes.append(item)
     return network
 

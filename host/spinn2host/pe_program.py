@@ -28,7 +28,7 @@ class PeProgram:
     `index_bits`: by input port, the bits of a key that are a packet's index; if absent, those in which the keys of the
     port differ. `index`, `size`: the PE's number in its population, and how many PEs that has; the program can
     ask for them. `population`: its name, of which the chip keeps 64 characters; `first`: the number in it of the first
-    neuron that the PE holds.
+    neuron that the PE holds. `level`: "0.5V" or "0.8V"; None: as the chip was booted.
     """
 
     pe: int
@@ -42,6 +42,7 @@ class PeProgram:
     index_bits: Mapping[str, int] = field(default_factory=dict)
     population: str = ""
     first: int = 0
+    level: str | None = None
 
     def __post_init__(self) -> None:
         self.pe = pe_id(self.pe)  # a name will do, too
@@ -53,7 +54,7 @@ class PeProgram:
         program = hostlink.path_to_wire(os.path.abspath(program)) if program.endswith(".py") else program
         return {"pe": self.pe, "program": program, "parameters": _plain(self.parameters), "data": data,
                 "index": self.index, "size": self.size,
-                "population": short_name(self.population), "first": int(self.first),
+                "population": short_name(self.population), "first": int(self.first), "level": self.level,
                 **ports_to_wire(self.inputs, self.outputs, self.index_bits)}  # fmt: skip
 
 

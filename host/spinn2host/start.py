@@ -18,6 +18,7 @@ from typing import Any
 from spinn2emu import geometry
 from spinn2emu.descriptors import readable
 from spinn2emu.errors import ConfigError, DeadlineExceeded, PeDied, Spinn2Error
+from spinn2emu.levels import DEFAULT_LEVEL, level_number
 from spinn2emu.refused import explain
 from spinn2host.directories import log_tail
 from spinn2host.recording import PeName, pe_ids
@@ -53,6 +54,8 @@ def check_options(
     deadline: Any = STUCK_AFTER_S,
     arm: Any = (),
     record: tuple[Path, Sequence[PeName], int] | None = None,
+    level: Any = DEFAULT_LEVEL,
+    timing: bool = True,
 ) -> dict[str, Any]:
     """The options of `Chip.boot` as JSON has them. Raises ConfigError for what they cannot be."""
     if loop not in ("compiled", "python"):
@@ -69,9 +72,11 @@ def check_options(
         raise ConfigError(f"seed must be a whole number from 0 to 2^32 - 1, not {seed!r}")
     if not isinstance(deadline, int | float) or not 0 < deadline < math.inf:
         raise ConfigError(f"deadline must be seconds, more than 0, not {deadline!r}")
+    level_number(level)
     return {
         "cores": cores, "loop": loop, "strict": bool(strict), "pes": _choose_pes(pes), "seed": number,
-        "deadline": float(deadline), "arm": _choose_pes(arm) or [] if arm else [],
+        "deadline": float(deadline), "level": level, "timing": bool(timing),
+        "arm": _choose_pes(arm) or [] if arm else [],
         "record": [str(record[0].absolute()), pe_ids(record[1]), record[2]] if record else [],
     }  # fmt: skip
 

@@ -27,12 +27,13 @@ Place = Literal["chip", "offchip"]
 
 class Machine(NamedTuple):
     """How to run; results never depend on it. `cores`, `loop`: see `Chip.boot`; `threads`: off the chip; `trace`:
-    arguments of `Chip.start_trace`, to record all packets of training and evaluation."""
+    arguments of `Chip.start_trace`, to record all packets of training and evaluation; `timing`: see `Chip.boot`."""
 
     cores: Sequence[int] | None = None
     loop: Literal["compiled", "python"] = "compiled"
     threads: int = 1
     trace: Mapping[str, Any] | None = None
+    timing: bool = True
 
 
 class Backend(Protocol):
@@ -116,7 +117,7 @@ def open_backend(
     """
     if on not in ("chip", "offchip"):
         raise ConfigError(f"a network lives on the 'chip' or 'offchip', not {on!r}", on=on)
-    idle = ("cores", "loop") if on == "offchip" else ("threads",)
+    idle = ("cores", "loop", "timing") if on == "offchip" else ("threads",)
     for name in idle:
         if getattr(machine, name) != Machine._field_defaults[name]:
             raise ConfigError(f"{name} = {getattr(machine, name)!r} does nothing for a network {on}: leave it out")
@@ -125,7 +126,7 @@ def open_backend(
             raise ConfigError("off the chip there are no packets to record: leave out --trace, or train on the chip")
         yield OffChip(recipe, weights, largest, machine.threads, events)
         return
-    with Chip.boot(machine.cores, machine.loop) as chip:
+    with Chip.boot(machine.cores, machine.loop, timing=machine.timing) as chip:
         network = OnChip(chip, recipe, weights, largest, events)
         with nullcontext() if machine.trace is None else chip.trace(**machine.trace):
             yield network

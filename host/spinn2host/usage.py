@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
-from spinn2emu.cost import Interval
+import numpy as np
+from numpy.typing import NDArray
+
+from spinn2emu import memory_map
+from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost, Interval
+from spinn2emu.levels import NAMES
+from spinn2emu.pe.meter import AT_COUNTS, AT_IN, AT_SENT, AT_TICK, DRAIN_PHASE
 
 
 class PeUsage(NamedTuple):
@@ -28,3 +34,39 @@ class PeUsage(NamedTuple):
     worst: float | None
     worst_tick: int | None
     overruns: int
+
+
+def rows_of(reply: Mapping[str, Any]) -> list[PeUsage]:
+    """The rows of what a chip has answered; see `spinn2emu.chip.usage.read_meters`."""
+    rows = memory_map.from_wire(reply["rows"])
+    programs = [(program, None if cost is None else Cost.from_json(cost, "the chip's answer"))
+                for *program, cost in reply["programs"]]  # fmt: skip
+    return [
+        _row(pe, population, own, cost, level, phase, rows[place, level, phase])
+        for place, (pe, population, number) in enumerate(reply["pes"])
+        for own, cost in [programs[number]]
+        for level in range(rows.shape[1])
+        for phase in _used(rows[place, level])
+    ]
+
+
+def _used(rows: NDArray[np.void]) -> Iterator[int]:
+    """The phases that a PE was in."""
+    yield from np.flatnonzero(rows["sums"][:, AT_TICK]).tolist()
+
+
+def _row(
+    pe: int, population: str, program: list[Any], cost: Cost | None, level: int, phase: int, row: np.void
+) -> PeUsage:
+    name, phases, inputs, declared = program
+    text = DRAIN if phase == DRAIN_PHASE else phases[phase] if phase < len(phases) else str(phase)
+    sums = row["sums"].tolist()
+    counts = {TICK: sums[AT_TICK], **{IN + port: sums[AT_IN + i] for i, port in enumerate(inputs)}}
+    counts |= {SENT: sums[AT_SENT], **{count: sums[AT_COUNTS + i] for i, count in enumerate(declared)}}
+    formula = cost.phases.get(text) if cost is not None else None
+    cycles = formula.cycles(counts) if formula is not None else None
+    worst = None if cycles is None else float(row["worst"])
+    worst_tick = None if cycles is None else int(row["worst_tick"])
+    return PeUsage(
+        pe, name, population, text, NAMES[level], counts[TICK], counts, cycles, worst, worst_tick, int(row["overruns"])
+    )

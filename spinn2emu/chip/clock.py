@@ -13,8 +13,9 @@ from spinn2emu.chip.application import Application
 from spinn2emu.chip.exchange import Exchange, open_tick
 from spinn2emu.chip.failures import network_stopped, pe_failed
 from spinn2emu.chip.memory import ChipMemory
+from spinn2emu.chip.overruns import Overruns
 from spinn2emu.chip.tracing import Tracing
-from spinn2emu.errors import Spinn2Error
+from spinn2emu.errors import Spinn2Error, TickOverrun
 from spinn2emu.frames import SUPERVISOR, VERSION, FrameKind, header, new_buffer
 from spinn2emu.router.state import Fault
 
@@ -32,10 +33,16 @@ class Clock:
         self.runs = 0  # how often time has been let run, or begun anew
         self.loads = 0  # how often processes have been started
         self.tick, self.idle = 0, True
+        self.overruns, self._realtime = Overruns(memory), False
         self.exchange, self.held = Exchange(memory.tap), False
         self._begun, self._window, self._reached = 0, 0, 0  # of the window of time: begin, end, routers that are there
         self._window_ticks: int | None = None
         self._frame = new_buffer(0)
+
+    @property
+    def late(self) -> TickOverrun | None:
+        """Why a run that is to keep to real time has ended."""
+        return self.overruns.first if self._realtime else None
 
     @property
     def assignments(self) -> Mapping[int, loading.Assignment]:
@@ -47,9 +54,12 @@ class Clock:
         """Those that run."""
         return {assignment.pe: assignment for assignment in self.application.awake}
 
-    def run(self, ticks: int, window: int | None = None) -> None:
-        """Lets time run on by `ticks`, in windows of so many; `idle` becomes true when all PEs have run them."""
+    def run(self, ticks: int, window: int | None = None, realtime: bool = False) -> None:
+        """Lets time run on by `ticks`, in windows of so many; `idle` becomes true when all PEs have run them. realtime:
+        the run ends with the window in which a tick takes longer than the timer's period."""
         self.runs += 1
+        self._realtime = realtime
+        self.overruns.begin()
         self._window_ticks = window
         self._begin_run(ticks)
 
@@ -103,6 +113,9 @@ class Clock:
 
     def _end_window(self) -> None:
         self.exchange.end(self._begun, self._window)
+        self.overruns.look(self.assignments)
+        if self._realtime and self.overruns.found:
+            self.tick = self._window
         if self._window < self.tick:
             self.go_on()
         else:

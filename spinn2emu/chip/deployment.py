@@ -71,6 +71,7 @@ class Before:
         self.application, self.quads = application, quads
         self.system = {pe: memory.sram[pe, SYSTEM_BYTES].copy() for pe in application.pes}
         self.sram = {pe: memory.sram[pe].copy() for pe in fresh}
+        self.meters = {pe: memory.meter(pe).copy() for pe in application.pes}
         self.length, self.registers = memory.queues["length"].copy(), memory.registers.copy()
 
     def restore(self, memory: ChipMemory) -> None:
@@ -79,4 +80,6 @@ class Before:
             memory.sram[pe, SYSTEM_BYTES] = system
         for pe, sram in self.sram.items():
             memory.sram[pe] = sram
+        for pe, meter in self.meters.items():
+            memory.meter(pe)[...] = meter
         memory.queues["length"], memory.registers[:] = self.length, self.registers

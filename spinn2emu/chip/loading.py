@@ -13,8 +13,10 @@ from spinn2emu.chip.declare import Declaration
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.workshop import Loaded, Order, make_all
 from spinn2emu.errors import ConfigError
+from spinn2emu.levels import DEFAULT_LEVEL, level_number
 from spinn2emu.memory_map import MemoryMap, from_wire
 from spinn2emu.packets import varying_bits
+from spinn2emu.pe import meter
 from spinn2emu.pe.process import Image
 from spinn2emu.population import label
 from spinn2emu.program import fifo_of_ports
@@ -48,6 +50,8 @@ class Assignment(NamedTuple):
     """It is executed as Cortex-M4 code."""
     folders: tuple[str, ...] = ()
     """Where its modules are looked for."""
+    level: int = level_number(DEFAULT_LEVEL)
+    """At which it begins, by number."""
 
     @property
     def program(self) -> Declaration:
@@ -68,11 +72,12 @@ class Assignment(NamedTuple):
 
 def load_all(
     request: Sequence[Mapping[str, Any]], path: Sequence[str] = (), strict: bool = False,
-    report: Callable[[str], None] = tell,
+    report: Callable[[str], None] = tell, level: str = DEFAULT_LEVEL,
 ) -> list[Assignment]:  # fmt: skip
     """Links and compiles every program of the request, each set of parameters once; strict: as in `compiled_entry`.
 
     path: the folders where modules are looked for, beside those of the installation. report: see `workshop.make_all`.
+    level: of PEs whose item does not say.
 
     Raises ConfigError, SramOverflow or ProgramError; nothing has been started then.
     """
@@ -85,19 +90,20 @@ def load_all(
         seen.add(pe)
         orders.setdefault(_key(item), Order(pe, item["program"], item["parameters"]))
     made = dict(zip(orders, make_all(list(orders.values()), path, strict, report), strict=True))
-    return [_assign(item, made[_key(item)])._replace(folders=tuple(path)) for item in request]
+    return [_assign(item, made[_key(item)], level)._replace(folders=tuple(path)) for item in request]
 
 
 def _key(item: Mapping[str, Any]) -> str:
     return json.dumps([item["program"], item["parameters"]], sort_keys=True)
 
 
-def _assign(item: Mapping[str, Any], loaded: Loaded) -> Assignment:
+def _assign(item: Mapping[str, Any], loaded: Loaded, level: str) -> Assignment:
     pe = item["pe"]
     data = {name: _data(loaded, pe, name, wire) for name, wire in item.get("data", {}).items()}
     assignment = Assignment(
         pe, loaded, {}, {}, data, int(item.get("index", 0)), int(item.get("size", 1)),
         population=item.get("population", ""), first=item.get("first", 0), arm=bool(item.get("arm")),
+        level=level_number(item.get("level") or level),
     )  # fmt: skip
     return connect(assignment, item)
 
@@ -176,6 +182,16 @@ def initialise(assignment: Assignment, memory: ChipMemory, tick: int, seed: int 
     for name, value in (dict(program.initial) | assignment.data).items():
         views[name][...] = value
     write_keys(assignment, memory)
+
+
+def prepare_meter(assignment: Assignment, memory: ChipMemory, on: bool) -> None:
+    """The PE's meter begins at 0, with what is known of its program's cycles."""
+    program = assignment.program
+    memory.metered |= on and program.cost is not None
+    phases = [phase.name for phase in program.phases]
+    meter.prepare_meter(
+        memory.meter(assignment.pe), program.cost, phases, program.inputs, program.counts, assignment.level, on
+    )
 
 
 def write_keys(assignment: Assignment, memory: ChipMemory) -> None:

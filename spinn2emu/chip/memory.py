@@ -19,6 +19,7 @@ from spinn2emu.errors import ConfigError, DeadlineExceeded
 from spinn2emu.frames import MAX_ROUTERS
 from spinn2emu.memory_map import DATA_BASE
 from spinn2emu.pe.guard import GUARD, HOLD, RELEASE, guarded
+from spinn2emu.pe.meter import METER
 from spinn2emu.registers import SYSTEM, Register
 from spinn2emu.router.state import MAX_IDS, QUEUES, REGISTERS
 from spinn2emu.router.tap import TAP
@@ -33,6 +34,7 @@ GUARD_BYTES = 1 << 20
 """On both sides of a PE's SRAM nothing lies for at least so many bytes, as its process sees it."""
 _TICK = DATA_BASE + SYSTEM.fields["sys"][1] + 8 * Register.TICK  # type: ignore[index]
 _PAGE = mmap.PAGESIZE
+METER_BYTES = -(-METER.itemsize // _PAGE) * _PAGE
 _PROT_NONE, _MAP_FIXED, _MAP_NORESERVE = 0, 0x10, 0x4000
 _mmap = ctypes.CDLL(None, use_errno=True).mmap
 _mmap.restype = ctypes.c_void_p
@@ -42,8 +44,8 @@ _mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, 
 class ChipMemory:
     """`sram`: uint8 (153, 131072), row = PE id. `guards` (153,) of `guard.GUARD`. `registers` (MAX_ROUTERS,) of
     `router.state.REGISTERS`, by router process. `notes`: uint8 (153, NOTE_BYTES), what PEs that failed have to say
-    beyond their code, UTF-8. `queues`: a record `router.state.QUEUES`, what waits for each PE. `tap`: a record
-    `router.tap.TAP`, what a host listens to. `captures`: what routers record.
+    beyond their code, UTF-8. `meters` (153,) of `meter.METER`. `queues`: a record `router.state.QUEUES`, what waits for
+    each PE. `tap`: a record `router.tap.TAP`, what a host listens to. `captures`: what routers record.
     """
 
     def __init__(self) -> None:
@@ -55,6 +57,9 @@ class ChipMemory:
         self.sram = np.frombuffer(self._sram, np.uint8, MAX_IDS * size, GUARD_BYTES).reshape(MAX_IDS, size)
         self.guards = np.ndarray(MAX_IDS, GUARD, self._control, 0, (_PAGE,))
         self.notes = np.ndarray((MAX_IDS, NOTE_BYTES), np.uint8, self._control, GUARD.itemsize, (_PAGE, 1))
+        self._meters = mmap.mmap(-1, MAX_IDS * METER_BYTES)
+        self.meters = np.ndarray(MAX_IDS, METER, self._meters, 0, (METER_BYTES,))
+        self.metered = False  # whether any is on
         self.queues = np.frombuffer(self._queues, QUEUES, 1).reshape(())
         self.registers = np.frombuffer(self._registers, REGISTERS)
         self._tap = mmap.mmap(-1, TAP.itemsize)
@@ -63,7 +68,7 @@ class ChipMemory:
 
     def clear(self) -> None:
         """All bytes 0, as after a reset."""
-        for mapping in (self._sram, self._control, self._queues, self._registers, self._tap):
+        for mapping in (self._sram, self._control, self._meters, self._queues, self._registers, self._tap):
             mapping.madvise(mmap.MADV_REMOVE)
 
     def clear_sram(self, pe: int) -> None:
@@ -75,19 +80,25 @@ class ChipMemory:
         """The guard of a PE, a record."""
         return self.guards[pe : pe + 1].reshape(())
 
+    def meter(self, pe: int) -> np.ndarray:
+        """The meter of a PE, a record."""
+        return self.meters[pe : pe + 1].reshape(())
+
     def of_router(self, number: int) -> np.ndarray:
         """The registers of a router process, a record."""
         return self.registers[number : number + 1].reshape(())
 
     def keep_only(self, pe: int) -> None:
-        """In the process of a PE: nothing of all this remains but its own SRAM, guard and note. Where the others' were,
-        an access is a fault. Raises OSError.
+        """In the process of a PE: nothing of all this remains but its own SRAM, guard, note and meter. Where the
+        others' were, an access is a fault. Raises OSError.
         """
         size, own = spec.SRAM_BYTES.value, GUARD_BYTES + pe * spec.SRAM_BYTES.value
         _close(self._sram, 0, own)
         _close(self._sram, own + size, len(self._sram))
         _close(self._control, 0, pe * _PAGE)
         _close(self._control, (pe + 1) * _PAGE, len(self._control))
+        _close(self._meters, 0, pe * METER_BYTES)
+        _close(self._meters, (pe + 1) * METER_BYTES, len(self._meters))
         for mapping in (self._queues, self._registers, self._tap, self.captures.mapping):
             _close(mapping, 0, len(mapping))
 

@@ -27,7 +27,9 @@ from spinn2emu.errors import ConfigError
 from spinn2emu.frames import SUPERVISOR, identity
 from spinn2emu.jit import prepare
 from spinn2emu.jit.build import Build
+from spinn2emu.levels import DEFAULT_LEVEL
 from spinn2emu.pe import debug as pe_debug
+from spinn2emu.pe import meter
 from spinn2emu.pe import process as pe_process
 from spinn2emu.pe.guard import guarded
 from spinn2emu.pe.note import put_note
@@ -65,6 +67,10 @@ class Options(NamedTuple):
     """PEs that execute whatever is loaded on them as Cortex-M4 code, beside those of which the load says so."""
     record: Sequence[Any] = ()
     """A folder, PEs and a number: of each of these PEs, so many activations are recorded there (`arm.activations`)."""
+    timing: bool = True
+    """Whether PEs count what their code does, and when."""
+    level: str = DEFAULT_LEVEL
+    """Of PEs whose load does not say."""
 
 
 class Network(Clock):
@@ -202,7 +208,7 @@ class Network(Clock):
         try:
             memory.keep_only(pe)
             image = execution.instead(assignment, memory, self.codes.get(pe), self.options.record)
-            serve(image, memory.sram[pe], memory.guard(pe), memory.notes[pe], endpoint)
+            serve(image, memory.sram[pe], memory.guard(pe), memory.notes[pe], memory.meter(pe), endpoint)
             put_note(memory.notes[pe], "it cannot exchange frames with its router any more")
         except Exception as error:
             put_note(memory.notes[pe], refusal(error) or f"{type(error).__name__}: {error}")
@@ -223,10 +229,11 @@ class Network(Clock):
         for pe, assignment in application.pes.items():
             if pe in fresh:
                 loading.initialise(assignment, self.memory, self.tick, self.options.seed)
+                loading.prepare_meter(assignment, self.memory, self.options.timing)
             else:
                 loading.write_keys(assignment, self.memory)
-            if pe not in application.asleep:
-                wake_up(assignment.memory["sys"].view(self.memory.sram[pe]), self.tick)
+            if pe not in application.asleep and wake_up(assignment.memory["sys"].view(self.memory.sram[pe]), self.tick):
+                meter.rest(self.memory.meter(pe))
 
     def stop(self) -> None:
         """Ends all processes: PEs first, routers last."""
@@ -275,6 +282,7 @@ class Network(Clock):
             "quads": self._quads().tolist(),
             "frames": [int(total("frames")), int(total("grants"))],
             "activations": self.memory.activations.tolist(),
+            "overruns": self.memory.meters["rows"]["overruns"].sum(axis=(1, 2)).tolist(),
         }
 
     def _quads(self) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spinn2emu import geometry, hostlink, memory_map
-from spinn2emu.chip import loading, logs, processes
+from spinn2emu.chip import loading, logs, processes, usage
 from spinn2emu.chip.application import SIGNALS, Application
 from spinn2emu.chip.live import Live
 from spinn2emu.chip.memory import ChipMemory
@@ -43,7 +43,8 @@ class Operations:
         self._known: dict[str, Callable[[Request], Answer]] = {
             "info": self.info, "ps": self.ps, "load": self.load, "signal": self.signal, "run": self.run,
             "state": self.state, "end_run": self.end_run, "read": self.read, "write": self.write, "memory": self.maps,
-            "log": self.log, "counters": self.counters, "routes": self.routes, "halt": self.halt,
+            "log": self.log, "counters": self.counters, "usage": self.usage,
+            "overruns": self.overruns, "routes": self.routes, "halt": self.halt,
             "trace_start": self.trace_start, "trace_stop": self.trace_stop, **self.live.known,
         }  # fmt: skip
 
@@ -62,7 +63,7 @@ class Operations:
             "name": self.name, "pid": os.getpid(), "owner": self.owner, "since": self.since, "tick": self._tick(),
             "idle": network.idle, "failure": None if network.failure is None else network.failure.message,
             "pes": self._available(), "programs": programs, "loop": options.loop, "strict": options.strict,
-            "seed": options.seed, "cores": options.cores,
+            "seed": options.seed, "cores": options.cores, "timing": options.timing, "level": options.level,
             "pids": {child.label: child.pid for child in network.children},
             "trace": None if tracing is None else tracing.state(), "host": self.live.state(),
         }  # fmt: skip
@@ -92,7 +93,7 @@ class Operations:
             "packets_in": int(sys[Register.PACKETS_IN]), "packets_out": int(sys[Register.PACKETS_OUT]),
             "dropped": int(counts[PeCounter.FIFO_LOST]), "discarded": int(counts[PeCounter.DISCARDED]),
             "sram_used": program.memory.used, "sram_free": program.memory.free,
-            "activations": int(self.memory.activations[pe]),
+            "activations": int(self.memory.activations[pe]), **usage.of_pe(self.memory.meters[pe]),
         }  # fmt: skip
 
     def _state_of(self, pe: int, pid: int | None) -> str:
@@ -119,7 +120,7 @@ class Operations:
         items = [item | {"program": hostlink.path_from_wire(item["program"])} for item in request["pes"]]
         folders = [hostlink.path_from_wire(folder) for folder in request.get("path") or ()]
         assignments = loading.load_all(
-            items, folders, options.strict, network.report,
+            items, folders, options.strict, network.report, options.level,
         )  # fmt: skip
         fresh = {assignment.pe for assignment in assignments}
         self._check_available(fresh)
@@ -168,7 +169,10 @@ class Operations:
         if not network.assignments:
             raise ConfigError("no program is loaded: load one first")
         self.watch.begin()
-        network.run(ticks, request.get("window"))
+        realtime = bool(request.get("realtime"))
+        if realtime:
+            self._check_metered()
+        network.run(ticks, request.get("window"), realtime)
         return {"tick": network.tick, "run": network.runs}
 
     def end_run(self, request: Request) -> Answer:
@@ -187,6 +191,8 @@ class Operations:
             )  # fmt: skip
         if network.failure is not None:
             raise network.failure
+        if network.idle and network.late is not None and request.get("run") is not None:
+            raise network.late
         return {"idle": network.idle, "tick": self._tick(), "run": network.runs}
 
     # --- memory -----------------------------------------------------------------------------------------------------
@@ -236,6 +242,15 @@ class Operations:
     def counters(self, request: Request) -> Answer:
         """All counters."""
         return {"tick": self._tick(), **self.network.counters()}
+
+    def usage(self, request: Request) -> Answer:
+        """What the meters of PEs say; see `usage.read_meters`."""
+        with self.memory.held(self.network.awake):
+            return usage.read_meters(self.network.assignments, self.memory)
+
+    def overruns(self, request: Request) -> Answer:
+        """The first tick of each PE, in the present or the last run, that took longer than the timer's period."""
+        return {"overruns": self.network.overruns.to_wire()}
 
     def routes(self, request: Request) -> Answer:
         """Routing entries with their hits, and the ports of the PEs with their keys."""
@@ -289,6 +304,19 @@ class Operations:
                 f"reset --all`), that begins at tick 0. It said: {self.network.failure.message}",
             )
         self._check_idle()
+
+    def _check_metered(self) -> None:
+        if not self.network.options.timing:
+            raise ConfigError(
+                "the chip was booted without its timing model (`--no-timing`): it cannot tell whether its ticks are "
+                "shorter than the timer's period"
+            )
+        programs = {a.program.name: a.program.cost for a in self.network.awake.values()}
+        if not any(programs.values()):
+            raise ConfigError(
+                f"no formula of cycles is known for {', '.join(programs) or 'any program'}: nobody can tell whether a "
+                "tick is shorter than the timer's period. Let a program declare its `costs`", programs=list(programs),
+            )  # fmt: skip
 
     def _tick(self) -> int:
         network = self.network

@@ -60,6 +60,7 @@ class _Item(_Ports):
     size: int = 1
     population: _Name = ""
     first: _Bits = 0
+    level: str | None = None
 
 
 class _Load(_Request):
@@ -79,6 +80,7 @@ class _Signal(_Request):
 class _Run(_Request):
     ticks: int
     window: Annotated[int, pydantic.Field(ge=1)] | None = None
+    realtime: bool = False
 
 
 class _Inject(_Request):
@@ -138,6 +140,7 @@ class _Trace(_Request):
 
 _KNOWN: dict[str, type[_Request]] = {
     "info": _Request, "ps": _Request, "state": _Request, "end_run": _Request, "counters": _Request, "routes": _Request,
+    "usage": _Request, "overruns": _Request,
     "halt": _Request, "trace_stop": _Request, "load": _Load, "signal": _Signal, "run": _Run, "wait": _Wait,
     "read": _Read, "write": _Write, "memory": _OfPe, "log": _Log, "trace_start": _Trace,
     "inject": _Inject, "listen": _Listen, "fetch": _Fetch, "hush": _Hush,

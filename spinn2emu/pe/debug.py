@@ -16,6 +16,7 @@ from spinn2emu.packets import NO_PORT, PACKET, PHASE_BEGINS, PORT_BITS
 from spinn2emu.pe.check import Entry
 from spinn2emu.pe.guard import ENTER, LEAVE, guarded
 from spinn2emu.pe.note import put_note
+from spinn2emu.pe.plain_meter import PlainMeter
 from spinn2emu.pe.process import Image, build_context, connected
 from spinn2emu.pe.replay import where_it_fails
 from spinn2emu.program import load_program
@@ -27,13 +28,15 @@ class PeLoop:
     """One PE. `serve` is its life, `run_tick` what happens in a tick."""
 
     def __init__(
-        self, image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, socket: zmq.Socket[bytes]
-    ) -> None:
+        self, image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, meter: np.ndarray,
+        socket: zmq.Socket[bytes],
+    ) -> None:  # fmt: skip
         self.pe, self.socket, self.guard = image.pe, socket, guard
         self.image, self.sram, self.note = image, sram, note
         self.rx, self.tx = new_buffer(spec.FRAME_PACKETS.value), new_buffer(TX_BUFFER)
         spare = np.empty(0, PACKET)  # this loop takes packets apart by itself
         self.context = build_context(image, sram, self.rx, self.tx, spare)
+        self.meter = PlainMeter(meter, self.context)
         self.sys, self.phases = (image.memory[name].view(sram) for name in ("sys", "phases"))
         entry = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
         self.kernels = {"tick": entry(image.tick_address), "drain": entry(image.drain_address)}
@@ -84,10 +87,14 @@ class PeLoop:
             mine = ports >> packets["port"] & 1 == 1
             drained, packets = packets[mine], packets[~mine]
             while len(drained) and not code and not sys[Register.FAULT]:
+                self.meter.begin_drain(drained[:level])
                 code = self.call("drain", drained[:level])
+                self.meter.end_drain(tick - 1)
                 drained = drained[level:]
         if not code and not sys[Register.FAULT]:
+            self.meter.begin_code(phase, packets)
             code = self.call("tick", packets, tick)
+            self.meter.end_code(phase, tick)
         wanted = int(sys[Register.NEXT_PHASE])
         if wanted != NO_PHASE:
             exists = 0 <= wanted < len(phases) and phases[wanted, PhaseWord.TICKS] >= 0
@@ -161,7 +168,7 @@ class PeLoop:
         self.context["tx_count"] = 0
 
 
-def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, endpoint: str) -> None:
+def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, meter: np.ndarray, endpoint: str) -> None:
     """Body of a PE's process."""
     with connected(image.pe, endpoint) as socket:
-        PeLoop(image, sram, guard, note, socket).serve()
+        PeLoop(image, sram, guard, note, meter, socket).serve()

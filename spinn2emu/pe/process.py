@@ -16,6 +16,7 @@ from spinn2emu.libzmq import EINTR, zmq_errno, zmq_recv, zmq_send
 from spinn2emu.memory_map import DATA_BASE, MemoryMap
 from spinn2emu.packets import PACKET
 from spinn2emu.pe.guard import GUARD, enter, leave
+from spinn2emu.pe.meter import METER, begin_code, begin_drain, end_code, end_drain
 from spinn2emu.pe.ticks import Stop, begin_tick, end_tick, enter_phase, promise, set_until
 from spinn2emu.program import FIFOS
 from spinn2emu.registers import NO_PHASE, SYSTEM, PhaseWord, Status, own_symbols
@@ -84,7 +85,7 @@ def _to_front(context, rx, low, high, ports):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _drain(drain_address, sram, context, rx, low, high):  # type: ignore[no-untyped-def]
+def _drain(drain_address, sram, context, meter, rx, low, high):  # type: ignore[no-untyped-def]
     """What a tick's packets, number low to high - 1, do before it: interrupts let the program's `drain` empty FIFOs,
     one after the other, with a FIFO's fill level of packets at a time. Returns its code; the others are due then.
     """
@@ -95,7 +96,9 @@ def _drain(drain_address, sram, context, rx, low, high):  # type: ignore[no-unty
             while low < end:
                 context.due_packets = context.rx_packets + low * _PACKET_BYTES
                 context.due_count = min(level, end - low)
+                begin_drain(meter, context, rx, low, low + context.due_count)
                 code = call_address(drain_address, address_of(context))
+                end_drain(meter, context, sram.sys.tick - 1)
                 if code != 0 or sram.sys.fault != 0:
                     return code
                 low += context.due_count
@@ -105,7 +108,7 @@ def _drain(drain_address, sram, context, rx, low, high):  # type: ignore[no-unty
 
 
 @inlined
-def _run_ticks(tick_address, drain_address, sram, context):  # type: ignore[no-untyped-def]
+def _run_ticks(tick_address, drain_address, sram, context, meter):  # type: ignore[no-untyped-def]
     """Runs the program's ticks, each with the packets that are due in it, until it has to ask or to send, or fails."""
     sys, low, t, stop = sram.sys, context.rx_next, sram.sys.tick, np.int64(_GO_ON)
     rx = array_at(context.rx_packets, (context.rx_count,), PACKET)
@@ -119,9 +122,11 @@ def _run_ticks(tick_address, drain_address, sram, context):  # type: ignore[no-u
         begin_tick(sram, context, t)
         code = np.int64(0)
         if drain_address != 0:  # in the tick before this one, on the chip
-            code = _drain(drain_address, sram, context, rx, low, high)
+            code = _drain(drain_address, sram, context, meter, rx, low, high)
         if code == 0 and sys.fault == 0:
+            begin_code(meter, context, sys.phase, rx, high - context.due_count, high)
             code = call_address(tick_address, address_of(context))
+            end_code(meter, context, sys.phase, t)
         stop = end_tick(sram, context, t, code)
         low = high
         t += 1
@@ -129,8 +134,8 @@ def _run_ticks(tick_address, drain_address, sram, context):  # type: ignore[no-u
     return stop
 
 
-@native(int, int, int, SYSTEM, CONTEXT, FRAME, FRAME, GUARD)
-def run(socket, tick_address, drain_address, sram, context, grant, report, guard):  # type: ignore[no-untyped-def]
+@native(int, int, int, SYSTEM, CONTEXT, FRAME, FRAME, GUARD, METER)
+def run(socket, tick_address, drain_address, sram, context, grant, report, guard, meter):  # type: ignore[no-untyped-def]
     """Serves grants until a signal arrives (INTERRUPTED) or the network is gone (BROKEN).
 
     `tick_address`, `drain_address`: of the program's compiled code, 0 if it has no `drain`; `grant`, `report`: headers
@@ -160,11 +165,11 @@ def run(socket, tick_address, drain_address, sram, context, grant, report, guard
         enter(guard)
         set_until(sram, context)
         sys.status = _RUNNING
-        stop = _run_ticks(tick_address, drain_address, sram, context)
+        stop = _run_ticks(tick_address, drain_address, sram, context, meter)
         while stop == _FLUSH:
             if _send(socket, _PART, sram, context, report):
                 return BROKEN
-            stop = _run_ticks(tick_address, drain_address, sram, context)
+            stop = _run_ticks(tick_address, drain_address, sram, context, meter)
         kind = _REPORT if stop == _ASK else _FAILED_FRAME
         if stop == _ASK:
             sys.status = _WAITING
@@ -207,7 +212,7 @@ def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray
     return context
 
 
-def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, endpoint: str) -> None:
+def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, meter: np.ndarray, endpoint: str) -> None:
     """Body of a PE's process; returns only if the network is gone."""
     rx = np.empty(HEADER_PACKETS + spec.FRAME_PACKETS.value, PACKET)
     tx = new_buffer(TX_BUFFER)
@@ -216,7 +221,7 @@ def main(image: Image, sram: np.ndarray, guard: np.ndarray, note: np.ndarray, en
     system = sram[DATA_BASE:][: SYSTEM.itemsize].view(SYSTEM)
     with connected(image.pe, endpoint) as socket:
         entries = image.tick_address, image.drain_address
-        arguments = (socket.underlying, *entries, system, context, header(rx), header(tx), guard)
+        arguments = (socket.underlying, *entries, system, context, header(rx), header(tx), guard, meter)
         while run(*arguments) == INTERRUPTED:
             pass
 

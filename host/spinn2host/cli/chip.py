@@ -11,10 +11,11 @@ from rich.cells import cell_len, set_cell_size
 from rich.table import Table
 
 from spinn2emu.errors import ConfigError
+from spinn2emu.levels import DEFAULT_LEVEL
 from spinn2emu.population import column_label
 from spinn2host.chip import Chip
 from spinn2host.chip import discover as find_chips
-from spinn2host.cli.common import Pes, attach, cores_option, existing_file, given, pass_chip_name
+from spinn2host.cli.common import Pes, attach, cores_option, existing_file, given, pass_chip_name, slack, timing_option
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.files import read_toml
 from spinn2host.start import STUCK_AFTER_S, check_options
@@ -27,6 +28,8 @@ CHIP_KEYS = {
     "strict": bool,
     "seed": int,
     "deadline": (int, float),
+    "level": str,
+    "timing": bool,
 }
 """What a CHIP.toml may say, and of which type."""
 
@@ -43,14 +46,19 @@ CHIP_KEYS = {
     "--deadline", type=click.FloatRange(0, min_open=True), default=STUCK_AFTER_S, show_default=True, metavar="SECONDS",
     help="A run without progress for so long has failed; more for kernels that compute for long.",
 )  # fmt: skip
+@click.option(
+    "--level", default=DEFAULT_LEVEL, show_default=True,
+    help="Voltage of the PEs, unless a load says: 0.5V (150 MHz) or 0.8V (300 MHz).",
+)  # fmt: skip
+@timing_option
 @cores_option()
 @json_option
 @click.pass_context
 def boot(context: click.Context, file: Path | None, as_json: bool, **options: Any) -> None:
     """Start a chip that runs until `halt`.
 
-    A CHIP.toml may set name, pes (a number, or a list of PEs), cores (a list), loop, strict, seed and deadline. Options
-    win over it.
+    A CHIP.toml may set name, pes (a number, or a list of PEs), cores (a list), loop, strict, seed, deadline, level and
+    timing. Options win over it.
 
     \b
     Examples:
@@ -133,9 +141,10 @@ def ps(
     name: str | None, pes: tuple[list[int], ...], states: tuple[str, ...], program: str | None, everything: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Show the PEs: state, program, tick, packets, SRAM.
+    """Show the PEs: state, program, tick, packets, SRAM, level and slack.
 
-    A PE is written qx.qy.p; qx.qy means all four PEs of a quad.
+    A PE is written qx.qy.p; qx.qy means all four PEs of a quad. Slack: what its longest tick has left of the timer's
+    period, in ms; below 0, its code took longer. Only of programs whose cycles are known.
 
     States: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive;
     unknown: it has overwritten its status.
@@ -166,7 +175,7 @@ def ps(
         stdout.print(f"{len(kept) - len(shown)} PEs have no program; tick {reply['tick']}")
 
 
-TITLES = ["PE", "id", "state", "program", "phase", "tick", "in", "out", "lost", "SRAM", "process"]
+TITLES = ["PE", "id", "state", "program", "phase", "tick", "in", "out", "lost", "SRAM", "level", "slack", "process"]
 LEFT = ("PE", "state", "program", "population", "phase")
 COLOURS = {"waiting": "green", "running": "cyan", "paused": "yellow", "stopped": "yellow", "idle": "bright_black"}
 
@@ -193,11 +202,11 @@ def _print_rows(rows: list[list[str]], populations: list[str]) -> None:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     if row["program"] is None:
-        return [""] * 7
+        return [""] * 9
     used = f"{row['sram_used'] / 1024:.1f} kB"
     program = Path(row["program"]).name if row["program"].endswith(".py") else row["program"]
     numbers = (row["tick"], row["packets_in"], row["packets_out"], row["dropped"] + row["discarded"])
-    return [program, row["phase"] or "", *(f"{n:,}" for n in numbers), used]
+    return [program, row["phase"] or "", *(f"{n:,}" for n in numbers), used, row["level"], slack(row)]
 
 
 @click.command()

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,19 @@ def cores_option(default: str = "auto") -> Callable[[Callable[..., Any]], Callab
         return command
 
     return decorate
+
+
+def timing_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Whether the chip counts cycles."""
+    return click.option(
+        "--timing/--no-timing", default=True,
+        help="Count what the PEs' code does, and how long that takes. The results are the same.",
+    )(command)  # fmt: skip
+
+
+def slack(row: Mapping[str, Any]) -> str:
+    """Of a row of `ps`: what the longest tick has left of the timer's period, in ms."""
+    return "" if row.get("slack_ns") is None else f"{row['slack_ns'] / 1e6:.3f} ms"
 
 
 class Cores(click.ParamType):

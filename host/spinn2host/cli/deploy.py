@@ -17,6 +17,8 @@ from spinn2host.cli.trace_options import take_capture, trace_option
 from spinn2host.files import writing
 from spinn2host.progress_bar import progress_bar
 
+MOST_LATE = 4
+"""PEs whose ticks took too long of which a run says so."""
 TEMPLATE = Path(__file__).with_name("template.py")
 
 
@@ -55,11 +57,14 @@ def new_program(name: str) -> None:
     help="Set the initial contents of a region; may be repeated.",
 )
 @click.option("--replace", is_flag=True, help="Replace programs that the PEs run already.")
+@click.option(
+    "--level", help="Voltage of the PEs: 0.5V (150 MHz) or 0.8V (300 MHz).  [default: as the chip was booted]"
+)
 @json_option
 @pass_chip_name
 def load(
     name: str | None, program: str, pes: tuple[list[int], ...], parameters: tuple[tuple[str, str], ...],
-    data: tuple[tuple[str, str], ...], replace: bool, as_json: bool,
+    data: tuple[tuple[str, str], ...], replace: bool, level: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Load a program on PEs, or a network described in a TOML file.
 
@@ -75,8 +80,8 @@ def load(
     from spinn2host.network import load_array, read_network
 
     if program.endswith(".toml"):
-        if pes or parameters or data:
-            raise ConfigError("a network names its PEs, parameters and data itself")
+        if pes or parameters or data or level:
+            raise ConfigError("a network names its PEs, parameters, data and levels itself")
         network = read_network(Path(program))
         ids = [pe for several in network.populations.values() for pe in several]
         with attach(name) as chip:
@@ -90,7 +95,7 @@ def load(
         values = {key: parse_value(value) for key, value in parameters}
         arrays = {region: load_array(Path(file)) for region, file in data}
         with attach(name) as chip:
-            chip.load(program, ids, values, arrays, replace)
+            chip.load(program, ids, values, arrays, replace, level)
             memory = chip.maps[ids[0]]
             text = f"{len(ids)} PEs run {program}: {memory.used:,} bytes of SRAM each, {memory.free:,} free"
     if as_json:
@@ -108,13 +113,17 @@ def load(
     help="All PEs wait for each other, and for the host, after so many ticks.  [default: 2048, 64 for `events`]",
 )  # fmt: skip
 @click.option("--detach", is_flag=True, help="Start the run, and do not wait for its end.")
+@click.option(
+    "--realtime-check", is_flag=True,
+    help="It is an error if a tick of a PE takes longer than the timer's period; the run ends with its window.",
+)  # fmt: skip
 @click.option("--stop", is_flag=True, help="End a run that was started elsewhere, and wait for its end.")
 @trace_option
 @json_option
 @pass_chip_name
 def run(
-    name: str | None, ticks: int, window: int | None, detach: bool, stop: bool, as_json: bool, trace_file: Path | None,
-    **options: Any,
+    name: str | None, ticks: int, window: int | None, detach: bool, realtime_check: bool, stop: bool, as_json: bool,
+    trace_file: Path | None, **options: Any,
 ) -> None:  # fmt: skip
     """Advance the chip's time, and wait for the end.
 
@@ -136,7 +145,7 @@ def run(
             chip.end_run()
         try:
             if not stop and (ticks or chip.info()["idle"]):
-                chip.start(ticks, window=window)
+                chip.start(ticks, window=window, realtime_check=realtime_check)
             if detach:
                 tick = chip.info()["tick"]
             else:
@@ -148,8 +157,13 @@ def run(
             stderr.print(f"the run has ended in tick {tick}; the chip is ready for another")
             raise
         seconds = time.monotonic() - begin
+        late = [] if detach else chip.overruns()
+    for first in late[:MOST_LATE]:
+        stderr.print(first["text"], style="yellow", markup=False)
+    if len(late) > MOST_LATE:
+        stderr.print(f"… and {len(late) - MOST_LATE} more PEs: see `spinn2emu ps`", style="yellow")
     if as_json:
-        print_json({"chip": chip.name, "tick": tick, "wall_s": seconds})
+        print_json({"chip": chip.name, "tick": tick, "wall_s": seconds, "overruns": late})
     else:
         stdout.print(f"tick {tick}" + ("" if detach else f", after {seconds:.2f} s"))
 

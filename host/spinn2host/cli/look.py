@@ -17,7 +17,7 @@ from spinn2emu.memory_map import DATA_BASE, DATA_END
 from spinn2host.chip import Chip
 from spinn2host.cli.common import Address, Pes, attach, one_pe, parse_value, pass_chip_name, run_with_chip
 from spinn2host.cli.output import json_option, jsonable, print_json, stderr, stdout
-from spinn2host.counters import PE_COLUMNS
+from spinn2host.counters import OVERRUNS, PE_COLUMNS
 from spinn2host.files import writing
 
 torn_option = click.option("--torn", is_flag=True, help="Do not wait until the PE has left its kernel.")
@@ -242,10 +242,11 @@ def counters(name: str | None, command: tuple[str, ...], by_pe: bool, as_json: b
             table.add_row(register, f"{value:,}")
     stdout.print(table if table.rows else "nothing has been counted")
     if by_pe:
-        table = Table("PE", *PE_COLUMNS, box=None, pad_edge=False)
+        columns = (*PE_COLUMNS, OVERRUNS)
+        table = Table("PE", *columns, box=None, pad_edge=False)
         for who, counts in now["pes"].items():
             if any(counts.values()):
-                table.add_row(who, *(f"{counts[column]:,}" for column in PE_COLUMNS))
+                table.add_row(who, *(f"{counts[column]:,}" for column in columns))
         stdout.print(table)
     return code
 

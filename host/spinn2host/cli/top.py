@@ -15,7 +15,7 @@ from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2emu.population import column_label
 from spinn2host.chip import Chip
-from spinn2host.cli.common import attach, pass_chip_name
+from spinn2host.cli.common import attach, pass_chip_name, slack
 from spinn2host.cli.output import stdout
 
 GLYPHS = {"idle": "·", "waiting": "○", "running": "◐", "paused": "‖", "stopped": "□"}
@@ -87,14 +87,14 @@ def _shade(rate: float) -> str:
 
 def _busiest(rows: Sequence[dict[str, Any]], by_pe: dict[int, float], count: int = 10) -> Table:
     named = any(row.get("population") for row in rows)
-    titles = ("PE", "state", "program", *(["population"] if named else []), "tick", "packets/s")
+    titles = ("PE", "state", "program", *(["population"] if named else []), "tick", "packets/s", "slack")
     table = Table(*titles, box=None, pad_edge=False)
     wrong = [row for row in rows if row["state"] not in GLYPHS]
     busy = sorted((row for row in rows if row["program"] and row not in wrong), key=lambda r: -by_pe[r["id"]])
     for row in (wrong + busy)[:count]:
         colour = "bold red" if row in wrong else ""
         population = [Text(column_label(row.get("population") or "", row.get("first", 0)))] if named else []
-        numbers = (f"{row['tick']:,}", f"{by_pe[row['id']]:,.0f}")
+        numbers = (f"{row['tick']:,}", f"{by_pe[row['id']]:,.0f}", slack(row))
         table.add_row(row["pe"], row["state"], Text(row["program"]), *population, *numbers, style=colour)
     return table
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from spinn2emu import __version__
 from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2host import training
-from spinn2host.cli.common import cores_option, given
+from spinn2host.cli.common import cores_option, given, timing_option
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.cli.trace_options import take_capture, trace_option
 from spinn2host.recipe import PRESETS, Recipe, make_recipe
@@ -54,7 +54,7 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="Threads of the simulator, with --on offchip.",
     )
-    return cores_option()(threads(command))
+    return timing_option(cores_option()(threads(command)))
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,7 +107,8 @@ def train() -> None:
 @click.pass_context
 def yinyang(
     context: click.Context, preset: str, place: training.Place, seed: int, file: Path | None, out: Path | None,
-    as_json: bool, cores: list[int] | None, loop: Any, threads: int, trace_file: Path | None, **changes: Any,
+    as_json: bool, cores: list[int] | None, loop: Any, threads: int, timing: bool, trace_file: Path | None,
+    **changes: Any,
 ) -> None:  # fmt: skip
     """Train on the Yin-Yang data set, and evaluate on its test set.
 
@@ -137,7 +138,7 @@ def yinyang(
     run = RunDirectory(directory, config, initial)
     about = _about(preset, seed, recipe, place)
     try:
-        result = _train(recipe, data, place, seed, run, training.Machine(cores, loop, threads, capture))
+        result = _train(recipe, data, place, seed, run, training.Machine(cores, loop, threads, capture, timing))
     except ConfigError:
         run.discard()
         raise
@@ -158,7 +159,7 @@ def yinyang(
 
 
 def _refuse_idle_options(context: click.Context, place: training.Place) -> None:
-    for name, where in (("cores", "chip"), ("loop", "chip"), ("threads", "offchip")):
+    for name, where in (("cores", "chip"), ("loop", "chip"), ("timing", "chip"), ("threads", "offchip")):
         if place != where and given(context, name):
             raise click.UsageError(f"--{name} does nothing with --on {place}: it is for --on {where}")
 

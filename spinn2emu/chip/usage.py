@@ -1,0 +1,42 @@
+"""What the meters of PEs say, as the host gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spinn2emu import memory_map, spec
+from spinn2emu.chip.loading import Assignment
+from spinn2emu.chip.memory import ChipMemory
+from spinn2emu.levels import NAMES
+
+
+def read_meters(assignments: Mapping[int, Assignment], memory: ChipMemory) -> dict[str, Any]:
+    """`pes`: [PE, its population, number of its program] each; `programs`: [name, phases, inputs, counts, `Cost` in
+    JSON or None]; `rows`: an array of `meter.ROW` (PEs, levels, phases)."""
+    programs: dict[int, int] = {}
+    described: list[list[Any]] = []
+    pes: list[tuple[int, str, int]] = []
+    for pe, assignment in sorted(assignments.items()):
+        program = assignment.program
+        if id(program) not in programs:
+            programs[id(program)] = len(described)
+            cost = None if program.cost is None else program.cost.to_json()
+            phases = [phase.name for phase in program.phases]
+            described.append([program.name, phases, list(program.inputs), list(program.counts), cost])
+        pes.append((pe, assignment.population, programs[id(program)]))
+    rows = memory.meters["rows"][[pe for pe, *_ in pes]]
+    return {"pes": pes, "programs": described, "rows": memory_map.to_wire(rows)}
+
+
+def of_pe(meter: np.ndarray) -> dict[str, Any]:
+    """For `ps`: its level, its overruns, and the smallest time that any tick has left of its period, in ns; None where
+    nothing is known of it."""
+    known = bool(meter["on"] and meter["known"])
+    return {
+        "level": NAMES[int(meter["level"]) % len(NAMES)],
+        "overruns": int(meter["rows"]["overruns"].sum()) if known else None,
+        "slack_ns": int(np.floor(float(meter["slack"]) * spec.TICK_NS.value)) if known else None,
+    }
