@@ -7,8 +7,8 @@ to the sample's first tick (the one in which its release is processed):
     i           forward step i = 1 … T-1; spikes of step i are sent in tick i
     T           loss
     2T-1-i      backward step i = T-2 … 0; the error of a spike of step i is sent here and used in step i-1
-    2T-1        gradients leave
-    2T          Adam; the next release
+    2T-1        gradients leave, and are added as they arrive
+    2T          Adam, for U ticks; the next release in tick 2T+U-1
 
-Evaluation stops after tick T. Sources: Béna et al., arXiv:2412.15021, and this project's design.
+U is 1 if the update fits a tick; no weight depends on it. Evaluation stops after tick T. Sources: Béna et al., arXiv:2412.15021, and this project's design.
 """
