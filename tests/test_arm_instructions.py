@@ -41,18 +41,20 @@ CODE = {
     "vstr d0, [r0]": "80ed000b", "vldmia r0!, {s0, s1, s2}": "b0ec030a", "vstmia r0, {d0, d1}": "80ec040b",
     "vpush {d8, d9}": "2ded048b", "vpop {s16, s17}": "bdec028a", "ldr r1, [r2]": "1168", "ldr r0, [r1, r5]": "4859",
     "ldr r2, [r3, #4]": "5a68", "ldr r0, [r1, r2]": "8858", "str r1, [r3, r2]": "9950", "str r0, [r3, #20]": "5861",
-    "vldr s1, [r1]": "d1ed000a", "vstr s0, [r1]": "81ed000a", "ldr r2, [r0]": "0268", "ldr r0, [r1], #4": "51f8040b",
-    "ldr r2, [r1]": "0a68", "ldr r2, [r3]": "1a68", "ldr r4, [r3]": "1c68", "vldr d1, [r1]": "91ed001b",
-    "add r0, r0, r0": "0044", "ldr r3, [r0]": "0368", "str r3, [r1, r0]": "0b50", "add r3, r1, r2": "01eb0203",
-    "str r3, [r1, #4]": "4b60", "sub sp, #8": "82b0", "push {r0, r1}": "03b4", "ldm r0, {r1, r2}": "90e80600",
+    "vldr s1, [r1]": "d1ed000a", "ldr r3, [r1]": "0b68", "ldr r4, [r5]": "2c68", "vstr s0, [r1]": "81ed000a",
+    "ldr r2, [r0]": "0268", "ldr r0, [r1], #4": "51f8040b", "ldr r2, [r1]": "0a68", "ldr r2, [r3]": "1a68",
+    "ldr r4, [r3]": "1c68", "vldr d1, [r1]": "91ed001b", "vstr d1, [r1]": "81ed001b", "add r0, r0, r0": "0044",
+    "ldr r3, [r0]": "0368", "str r3, [r1, r0]": "0b50", "add r3, r1, r2": "01eb0203", "str r3, [r1, #4]": "4b60",
+    "sub sp, #8": "82b0", "push {r0, r1}": "03b4", "add sp, #8": "02b0", "ldm r0, {r1, r2}": "90e80600",
     "vmul.f32 s3, s0, s0": "60ee001a", "vmul.f32 s3, s4, s4": "62ee021a", "vcvt.s32.f32 s0, s0": "bdeec00a",
-    "vadd.f32 s1, s2, s3": "71ee210a", "vstmia r0, {s0, s1}": "80ec020a", "vadd.f32 s2, s0, s0": "30ee001a",
-    "vmla.f32 s0, s3, s4": "01ee820a", "vmla.f32 s3, s0, s4": "40ee021a", "vmla.f32 s0, s0, s4": "00ee020a",
-    "vdiv.f32 s0, s1, s2": "80ee810a", "vmul.f32 s3, s4, s5": "62ee221a", "vmul.f32 s3, s0, s5": "60ee221a",
-    "vsqrt.f32 s0, s1": "b1eee00a", "vadd.f32 s3, s4, s5": "72ee221a", "adds r0, r0, #1": "0130", "it eq": "08bf",
-    "moveq r1, #2": "0221", "add.w r8, r8, #1": "08f10108", "ldreq r0, [r1]": "0868", "popeq {r4, pc}": "10bd",
-    "pop {r4, pc}": "10bd", "bne . - 4": "fcd1", "b . + 6": "01e0", "bne . - 2": "fdd1", "ldr r0, [pc, #4]": "0148",
-    "b . + 8": "02e0", "cbz r0, . + 16": "30b1", "pld [r0]": "90f800f0",
+    "vadd.f32 s1, s2, s3": "71ee210a", "vadd.f32 s3, s2, s3": "71ee211a", "vmov r0, r1, d1": "51ec110b",
+    "vstmia r0, {s0, s1}": "80ec020a", "vadd.f32 s2, s0, s0": "30ee001a", "vmla.f32 s0, s3, s4": "01ee820a",
+    "vmla.f32 s3, s0, s4": "40ee021a", "vmla.f32 s0, s0, s4": "00ee020a", "vdiv.f32 s0, s1, s2": "80ee810a",
+    "vmul.f32 s3, s4, s5": "62ee221a", "vmul.f32 s3, s0, s5": "60ee221a", "vsqrt.f32 s0, s1": "b1eee00a",
+    "vadd.f32 s3, s4, s5": "72ee221a", "adds r0, r0, #1": "0130", "it eq": "08bf", "moveq r1, #2": "0221",
+    "add.w r8, r8, #1": "08f10108", "ldreq r0, [r1]": "0868", "popeq {r4, pc}": "10bd", "pop {r4, pc}": "10bd",
+    "bne . - 4": "fcd1", "b . + 6": "01e0", "bne . - 2": "fdd1", "ldr r0, [pc, #4]": "0148", "b . + 8": "02e0",
+    "cbz r0, . + 16": "30b1", "pld [r0]": "90f800f0",
 }  # fmt: skip
 
 
@@ -168,6 +170,7 @@ TOGETHER = {
     # the manual's example: three; footnote of table 3-1: each may take one
     "ldr r0, [r1, r2]; str r0, [r3, #20]": (2, 3, 4),
     "vldr s0, [r0]; vldr s1, [r1]": (3, 3, 4),
+    "ldr r3, [r1]; strex r0, r1, [r2]; ldr r4, [r5]": (4, 4, 6),
     "vldr s0, [r0]; vstr s0, [r1]": (2, 3, 4),
     # not if the first one's result is the next one's address, nor behind a store, nor with two words
     "ldr r0, [r1]; ldr r2, [r0]": (4, 4, 4),
@@ -177,12 +180,14 @@ TOGETHER = {
     "ldrd r0, r1, [r2]; ldr r4, [r3]": (5, 5, 5),
     "ldr r4, [r3]; ldrd r0, r1, [r2]": (5, 5, 5),
     "vldr d0, [r0]; vldr d1, [r1]": (6, 6, 6),
+    "vldr s0, [r0]; vstr d1, [r1]": (5, 5, 5),
     "ldr r0, [r1]; add r0, r0, r0": (3, 3, 3),
     # an address that data processing has just made
     "add r0, r1, r2; ldr r3, [r0]": (3, 4, 4),
     "add r0, r1, r2; str r3, [r1, r0]": (3, 4, 4),
     "add r3, r1, r2; str r3, [r1, #4]": (2, 2, 3),
     "sub sp, #8; push {r0, r1}": (4, 5, 5),
+    "add sp, #8; vpop {s16, s17}": (4, 5, 5),
     "add r0, r1, r2; ldm r0, {r1, r2}": (4, 5, 5),
     "add r0, r1, r2; nop; ldr r3, [r0]": (4, 4, 4),
     # FPU arithmetic takes a cycle longer if the next instruction needs its result
@@ -192,6 +197,7 @@ TOGETHER = {
     "vadd.f32 s0, s1, s2; vstr s0, [r0]": (3, 3, 4),
     "vcvt.s32.f32 s0, s0; vmov r0, s0": (4, 4, 4),
     "vadd.f32 s1, s2, s3; vmov r0, r1, d0": (4, 4, 4),
+    "vadd.f32 s3, s2, s3; vmov r0, r1, d1": (4, 4, 4),
     "vadd.f32 s1, s2, s3; vstmia r0, {s0, s1}": (5, 5, 5),
     "vneg.f32 s0, s1; vadd.f32 s2, s0, s0": (2, 2, 2),
     # a multiply-add takes its addend a cycle later
@@ -210,6 +216,7 @@ TOGETHER = {
     "adds r0, r0, #1; it eq; moveq r1, #2": (2, 2, 3),
     "add.w r8, r8, #1; it eq; moveq r1, #2": (3, 3, 3),
     "it eq; ldreq r0, [r1]": (2, 3, 3),
+    "beq . + 64; it eq; moveq r1, #2": (3, 3, 3),
     "it eq; popeq {r4, pc}": (2, 2, 2),
 }
 
@@ -272,7 +279,7 @@ def test_a_wide_instruction_is_counted_once_though_it_has_two_halfwords() -> Non
 
 def test_constants_between_spans_are_no_instructions() -> None:
     code = assemble("ldr r0, [pc, #4]; bx lr") + b"\xff\xff\xff\xff" + assemble("bx lr")
-    found = decode(code, BASE, [(BASE, BASE + 4), (BASE + 8, BASE + 10)])
+    found = decode(code, BASE, [(BASE + 8, BASE + 10), (BASE, BASE + 4)])
     assert [(i.address, i.size, i.text) for i in found] == [
         (BASE, 2, "ldr r0, [pc, #4]"), (BASE + 2, 2, "bx lr"), (BASE + 8, 2, "bx lr")
     ]  # fmt: skip

@@ -29,9 +29,9 @@ _DSP = _names(
 )
 """Table 3-2, all with 1 cycle."""
 _COMPUTES = _BASIC | _DSP | {"udiv", "sdiv"}
-_LOADS = _names("ldr ldrb ldrbt ldrex ldrexb ldrexh ldrh ldrht ldrsb ldrsbt ldrsh ldrsht ldrt")
+_LOADS = _names("ldr ldrb ldrbt ldrex ldrexb ldrexh ldrh ldrht ldrsb ldrsbt ldrsh ldrsht ldrt strex strexb strexh")
+"""STREX is "treated more like an LDR" by the manual."""
 _STORES = _names("str strb strbt strh strht strt")
-_STORES_EXCLUSIVE = _names("strex strexb strexh")
 _MULTIPLE_LOADS = _names("ldm ldmdb ldrd pop vldmia vldmdb vpop")
 _MULTIPLE_STORES = _names("push stm stmdb strd vpush vstmia vstmdb")
 _FP_ARITHMETIC = _names("vadd vsub vmul vnmul vcvt vcvtb vcvtt vcvtr")
@@ -107,7 +107,7 @@ def form_of(instruction: Any) -> Form:
         addresses = {listed[0]}
     immediate = memory is not None and not memory.indexed
     loads = name in _LOADS or (name == "vldr" and len(listed) == 1)
-    stores = name in _STORES | _STORES_EXCLUSIVE or (name == "vstr" and len(listed) == 1)
+    stores = name in _STORES or (name == "vstr" and len(listed) == 1)
     full, jumps = _cycles(instruction, name, operands, "pc" in writes, immediate)
     first, taken = _split(instruction, name, full, jumps)
     needs = reads - ({listed[0]} if name in _FP_MULTIPLY_ADD and listed[0] not in listed[1:] else set())
@@ -115,7 +115,7 @@ def form_of(instruction: Any) -> Form:
     text = f"{instruction.mnemonic} {instruction.op_str}".strip()
     return Form(
         instruction.address, instruction.size, text, name, first, taken, target, frozenset(writes), frozenset(needs),
-        frozenset(addresses - {"pc"}), jumps, loads, stores, stores and immediate,
+        frozenset(addresses), jumps, loads, stores, stores and immediate,
     )  # fmt: skip
 
 
@@ -178,7 +178,6 @@ def _split(instruction: Any, name: str, full: Interval, jumps: bool) -> tuple[In
 
 
 _OTHERS = {
-    **dict.fromkeys(_STORES_EXCLUSIVE, cycles.LOADED),
     **dict.fromkeys(_FP_BASIC | {"it"}, cycles.SINGLE),
     **dict.fromkeys(_FP_MULTIPLY_ADD, cycles.MULTIPLIED_ADDED),
     **dict.fromkeys(_FP_DIVIDE, cycles.DIVIDED),
