@@ -156,13 +156,15 @@ class Chip(Live):
 
     def info(self) -> dict[str, Any]:
         """name, pid, tick, idle, failure (text), pes (ids), programs by PE id, process ids by label, options,
-        host (`waiting`: packets of the host that wait for their tick; `listener`: process that listens)."""
+        host (`waiting`: packets of the host that wait for their tick; `listener`: process that listens), arm (ids of
+        the PEs that execute Cortex-M4 code)."""
         return self.request("info")
 
     def ps(self) -> list[dict[str, Any]]:
         """A row per PE: id, pe (name), state, program, pid, and with a program phase, tick, packets_in, packets_out,
         dropped, discarded, sram_used, sram_free (bytes), activations, level, overruns (ticks longer than the timer's
-        period), slack_ns (the least that a tick has left of it; both None where no cycles are known).
+        period), slack_ns (the least that a tick has left of it; both None where no cycles are known), arm (whether it
+        executes Cortex-M4 code).
 
         state: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive;
         unknown: it has overwritten its status.
@@ -175,20 +177,20 @@ class Chip(Live):
     def load(
         self, program: str | os.PathLike[str], pes: PeName | Iterable[PeName],
         parameters: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None, replace: bool = False,
-        level: str | None = None,
+        level: str | None = None, *, arm: bool = False,
     ) -> None:  # fmt: skip
         """Loads a program (a module's name, or the path of a .py file) on PEs, which begin it in the present tick.
 
         pes: one PE, or several, which are a population in this order. parameters: of the program. data: region →
         initial contents, of the region's whole shape. replace: also where another program runs. level: of its
-        clock and voltage, "0.5V" or "0.8V"; None: as the chip was booted. Its ports are not connected yet: see
-        `load_network`.
+        clock and voltage, "0.5V" or "0.8V"; None: as the chip was booted. arm: the PEs execute it as Cortex-M4 code, in
+        unicorn: slow, the same results. Its ports are not connected yet: see `load_network`.
 
         Raises ConfigError, SramOverflow, ProgramError before anything changes.
         """
         ids, values = pe_ids(pes), dict(parameters or {})
         items = [
-            PeProgram(pe, program, values, data=data or {}, index=index, size=len(ids), level=level)
+            PeProgram(pe, program, values, data=data or {}, index=index, size=len(ids), level=level, arm=arm)
             for index, pe in enumerate(ids)
         ]
         self.load_programs(items, replace)

@@ -35,7 +35,8 @@ class Each(pydantic.BaseModel, extra="forbid"):
 
 
 class Population(Values):
-    """PEs that run one program. `each` wins over `set` and `data`, `at` (by the PE's index) over both."""
+    """PEs that run one program. `each` wins over `set` and `data`, `at` (by the PE's index) over both; `arm`: they
+    execute it as Cortex-M4 code."""
 
     pes: int | list[str]
     program: str | None = None
@@ -43,11 +44,13 @@ class Population(Values):
     at: dict[int, Values] = {}
     keys: dict[str, KeyBlock] = {}
     level: str | None = None
+    arm: bool = False
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Population:
-        if self.program is None and (self.set or self.data or self.each != Each() or self.at or self.level):
-            raise ValueError("set, data, each, at and level do nothing without a program")
+        own = self.set or self.data or self.each != Each() or self.at or self.level or self.arm
+        if self.program is None and own:
+            raise ValueError("set, data, each, at, level and arm do nothing without a program")
         if self.level is not None:
             level_number(self.level)
         return self

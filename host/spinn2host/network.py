@@ -7,6 +7,7 @@
     data = { weights = "weights.npy" }  # initial contents of regions
     keys = { spikes = { first = 0x10000, count = 256 } }  # keys of a port, per PE; chosen if absent
     level = "0.5V"                    # of its PEs' clock and voltage; absent: as the chip was booted
+    arm = true                        # the PEs execute the program as Cortex-M4 code; false if absent
 
     [[connect]]
     from = "source.spikes"
@@ -106,7 +107,7 @@ def build_network(description: Description, folder: Path) -> Network:
         for index, (pe, (parameters, data)) in enumerate(zip(pes, values, strict=True)):
             ports = inputs[pe], outputs[pe]
             item = PeProgram(pe, program, parameters, *ports, data, index, len(pes), bits, population=name,
-                             level=population_.level)  # fmt: skip
+                             level=population_.level, arm=population_.arm)  # fmt: skip
             network.pes.append(item)
     return network
 

@@ -28,7 +28,8 @@ class PeProgram:
     `index_bits`: by input port, the bits of a key that are a packet's index; if absent, those in which the keys of the
     port differ. `index`, `size`: the PE's number in its population, and how many PEs that has; the program can
     ask for them. `population`: its name, of which the chip keeps 64 characters; `first`: the number in it of the first
-    neuron that the PE holds. `level`: "0.5V" or "0.8V"; None: as the chip was booted.
+    neuron that the PE holds. `level`: "0.5V" or "0.8V"; None: as the chip was booted. `arm`: it is executed as
+    Cortex-M4 code, in unicorn: slow, the same results.
     """
 
     pe: int
@@ -43,6 +44,7 @@ class PeProgram:
     population: str = ""
     first: int = 0
     level: str | None = None
+    arm: bool = False
 
     def __post_init__(self) -> None:
         self.pe = pe_id(self.pe)  # a name will do, too
@@ -55,6 +57,7 @@ class PeProgram:
         return {"pe": self.pe, "program": program, "parameters": _plain(self.parameters), "data": data,
                 "index": self.index, "size": self.size,
                 "population": short_name(self.population), "first": int(self.first), "level": self.level,
+                "arm": bool(self.arm),
                 **ports_to_wire(self.inputs, self.outputs, self.index_bits)}  # fmt: skip
 
 

@@ -29,7 +29,7 @@ START_DEADLINE_S = 60.0
 """For the supervisor to say that it is ready."""
 
 
-def _choose_pes(pes: Sequence[PeName] | int | None) -> list[int] | None:
+def _choose_pes(pes: Sequence[PeName] | int | None, what: str = "pes") -> list[int] | None:
     most = len(geometry.PE_IDS)
     if pes is None:
         return None
@@ -37,11 +37,26 @@ def _choose_pes(pes: Sequence[PeName] | int | None) -> list[int] | None:
         chosen = sorted(set(pe_ids(pes)))
         wrong = [pe for pe in chosen if pe not in geometry.PE_IDS]
         if wrong or not chosen:
-            raise ConfigError(f"pes: PEs have ids 1 to {most}, not {wrong or 'none at all'}", pes=wrong)
+            raise ConfigError(f"{what}: PEs have ids 1 to {most}, not {wrong or 'none at all'}", pes=wrong)
         return chosen
     if not 1 <= pes <= most:
         raise ConfigError(f"a chip has 1 to {most} PEs, not {pes}", pes=pes)
     return sorted([*geometry.APPLICATION_IDS, *geometry.RESERVED_IDS][:pes])
+
+
+def _choose_arm(arm: Any, pes: list[int] | None) -> list[int]:
+    """The PEs that execute Cortex-M4 code, of those that the chip has. Raises ConfigError, also without unicorn."""
+    if isinstance(arm, str | int):
+        raise ConfigError(f"arm is a list of PEs, not {arm!r}")
+    if not len(arm):
+        return []
+    from spinn2emu.arm.machine import engine
+
+    engine()
+    chosen = _choose_pes(arm, "arm") or []
+    if pes is not None and (missing := sorted(set(chosen) - set(pes))):
+        raise ConfigError(f"arm: PE {geometry.name(missing[0])} is not part of the chip, which has {len(pes)} PEs")
+    return chosen
 
 
 def check_options(
@@ -73,10 +88,10 @@ def check_options(
     if not isinstance(deadline, int | float) or not 0 < deadline < math.inf:
         raise ConfigError(f"deadline must be seconds, more than 0, not {deadline!r}")
     level_number(level)
+    chosen = _choose_pes(pes)
     return {
-        "cores": cores, "loop": loop, "strict": bool(strict), "pes": _choose_pes(pes), "seed": number,
-        "deadline": float(deadline), "level": level, "timing": bool(timing),
-        "arm": _choose_pes(arm) or [] if arm else [],
+        "cores": cores, "loop": loop, "strict": bool(strict), "pes": chosen, "seed": number,
+        "deadline": float(deadline), "level": level, "timing": bool(timing), "arm": _choose_arm(arm, chosen),
         "record": [str(record[0].absolute()), pe_ids(record[1]), record[2]] if record else [],
     }  # fmt: skip
 

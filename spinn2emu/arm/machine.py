@@ -116,7 +116,8 @@ class Machine:
         self.uc.mem_map(0, DATA_BASE, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
         self.uc.mem_write(0, image.filled(memory))
         read_write = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE
-        self.uc.mem_map_ptr(DATA_BASE, DATA_END - DATA_BASE, read_write, data.ctypes.data)
+        used = min(-(-memory.used // _PAGE) * _PAGE, DATA_END - DATA_BASE)
+        self.uc.mem_map_ptr(DATA_BASE, used, read_write, data.ctypes.data)
         self.uc.mem_map(DATA_END, _STACK_END - DATA_END, read_write)
         self.uc.mem_map_ptr(PACKETS, len(self.packets), unicorn.UC_PROT_READ, self.packets.ctypes.data)
         self.uc.mmio_map(PERIPHERALS, BLOCKS * PERIPHERAL_BYTES, self._read, None, self._write, None)

@@ -6,6 +6,9 @@ Both stand where the compiled tick is called, a C function of the context's addr
 from __future__ import annotations
 
 import ctypes
+import os
+import sys
+import traceback
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +22,7 @@ from spinn2emu.chip.loading import Assignment
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.pe.note import put_note
 from spinn2emu.pe.process import Image
+from spinn2emu.refused import refusal
 
 _ENTRY = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
 _kept: list[Any] = []
@@ -81,13 +85,23 @@ def instead(assignment: Assignment, memory: ChipMemory, code: Code | None, recor
     else:
         return image
     return image._replace(
-        tick_address=_address(make("tick", image.tick_address)),
-        drain_address=image.drain_address and _address(make("drain", image.drain_address)),
+        tick_address=_address(make("tick", image.tick_address), note),
+        drain_address=image.drain_address and _address(make("drain", image.drain_address), note),
     )
 
 
-def _address(call: Callable[[int], int]) -> int:
-    """Of a C function that calls a function of Python."""
-    function = _ENTRY(call)
+def _address(call: Callable[[int], int], note: Callable[[str], None]) -> int:
+    """Of a C function that calls a function of Python. If that raises, the process ends, with a note: C would go on."""
+
+    def checked(address: int) -> int:
+        try:
+            return call(address)
+        except BaseException as error:
+            note(refusal(error) or f"{type(error).__name__}: {error}")
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+
+    function = _ENTRY(checked)
     _kept.append(function)
     return ctypes.cast(function, ctypes.c_void_p).value or 0

@@ -64,6 +64,7 @@ class Operations:
             "idle": network.idle, "failure": None if network.failure is None else network.failure.message,
             "pes": self._available(), "programs": programs, "loop": options.loop, "strict": options.strict,
             "seed": options.seed, "cores": options.cores, "timing": options.timing, "level": options.level,
+            "arm": sorted(network.codes),
             "pids": {child.label: child.pid for child in network.children},
             "trace": None if tracing is None else tracing.state(), "host": self.live.state(),
         }  # fmt: skip
@@ -94,6 +95,7 @@ class Operations:
             "dropped": int(counts[PeCounter.FIFO_LOST]), "discarded": int(counts[PeCounter.DISCARDED]),
             "sram_used": program.memory.used, "sram_free": program.memory.free,
             "activations": int(self.memory.activations[pe]), **usage.of_pe(self.memory.meters[pe]),
+            "arm": pe in self.network.codes,
         }  # fmt: skip
 
     def _state_of(self, pe: int, pid: int | None) -> str:

@@ -118,7 +118,7 @@ class PeLoop:
         self.context["due_packets"], self.context["due_count"] = self.context["rx_packets"], len(packets)
         before = self.sram.copy()
         code: int = self.kernels[entry](self.context.ctypes.data)
-        if self.sys[Register.FAULT] == SystemError.EXCEPTION:
+        if self.sys[Register.FAULT] == SystemError.EXCEPTION and not self.note.any():  # Cortex-M4 code has said why
             function = getattr(load_program(self.image.program), entry)
             rx, tx = self.rx[HEADER_PACKETS : HEADER_PACKETS + len(packets)], self.tx[HEADER_PACKETS:]
             memory, context = self.image.memory, self.context.copy()

@@ -30,6 +30,7 @@ CHIP_KEYS = {
     "deadline": (int, float),
     "level": str,
     "timing": bool,
+    "arm": list,
 }
 """What a CHIP.toml may say, and of which type."""
 
@@ -51,21 +52,27 @@ CHIP_KEYS = {
     help="Voltage of the PEs, unless a load says: 0.5V (150 MHz) or 0.8V (300 MHz).",
 )  # fmt: skip
 @timing_option
+@click.option(
+    "--arm", multiple=True, type=Pes(), metavar="PE",
+    help="Execute what is loaded on this PE, or quad, as Cortex-M4 code (extra arm); may be repeated.",
+)  # fmt: skip
 @cores_option()
 @json_option
 @click.pass_context
 def boot(context: click.Context, file: Path | None, as_json: bool, **options: Any) -> None:
     """Start a chip that runs until `halt`.
 
-    A CHIP.toml may set name, pes (a number, or a list of PEs), cores (a list), loop, strict, seed, deadline, level and
-    timing. Options win over it.
+    A CHIP.toml may set name, pes (a number, or a list of PEs), cores (a list), loop, strict, seed, deadline, level,
+    timing and arm (a list of PEs). Options win over it.
 
     \b
     Examples:
       spinn2emu boot
       spinn2emu boot --name desk --pes 16 --strict
+      spinn2emu boot --arm 1.1.0 --arm 1.1.1
     """
     chosen = _read_chip(file) if file else {}
+    options["arm"] = [pe for several in options["arm"] for pe in several]
     chosen |= {name: value for name, value in options.items() if given(context, name)}
     begin = time.monotonic()
     chip = Chip.boot(resident=True, **chosen)
@@ -144,7 +151,8 @@ def ps(
     """Show the PEs: state, program, tick, packets, SRAM, level and slack.
 
     A PE is written qx.qy.p; qx.qy means all four PEs of a quad. Slack: what its longest tick has left of the timer's
-    period, in ms; below 0, its code took longer. Only of programs whose cycles are known.
+    period, in ms; below 0, its code took longer. Only of programs whose cycles are known. Programs that run as
+    Cortex-M4 code are marked (arm).
 
     States: idle (no program), waiting, running, paused, stopped, runtime_error, dead, unresponsive;
     unknown: it has overwritten its status.
@@ -205,6 +213,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         return [""] * 9
     used = f"{row['sram_used'] / 1024:.1f} kB"
     program = Path(row["program"]).name if row["program"].endswith(".py") else row["program"]
+    program += " (arm)" * row["arm"]
     numbers = (row["tick"], row["packets_in"], row["packets_out"], row["dropped"] + row["discarded"])
     return [program, row["phase"] or "", *(f"{n:,}" for n in numbers), used, row["level"], slack(row)]
 

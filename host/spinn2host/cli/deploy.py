@@ -60,11 +60,12 @@ def new_program(name: str) -> None:
 @click.option(
     "--level", help="Voltage of the PEs: 0.5V (150 MHz) or 0.8V (300 MHz).  [default: as the chip was booted]"
 )
+@click.option("--arm", is_flag=True, help="Execute the program as Cortex-M4 code (extra arm): slow, the same results.")
 @json_option
 @pass_chip_name
 def load(
     name: str | None, program: str, pes: tuple[list[int], ...], parameters: tuple[tuple[str, str], ...],
-    data: tuple[tuple[str, str], ...], replace: bool, level: str | None, as_json: bool,
+    data: tuple[tuple[str, str], ...], replace: bool, level: str | None, arm: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Load a program on PEs, or a network described in a TOML file.
 
@@ -83,6 +84,8 @@ def load(
         if pes or parameters or data or level:
             raise ConfigError("a network names its PEs, parameters, data and levels itself")
         network = read_network(Path(program))
+        for item in network.pes:
+            item.arm |= arm
         ids = [pe for several in network.populations.values() for pe in several]
         with attach(name) as chip:
             chip.load_network(network, replace)
@@ -95,7 +98,7 @@ def load(
         values = {key: parse_value(value) for key, value in parameters}
         arrays = {region: load_array(Path(file)) for region, file in data}
         with attach(name) as chip:
-            chip.load(program, ids, values, arrays, replace, level)
+            chip.load(program, ids, values, arrays, replace, level, arm=arm)
             memory = chip.maps[ids[0]]
             text = f"{len(ids)} PEs run {program}: {memory.used:,} bytes of SRAM each, {memory.free:,} free"
     if as_json:
