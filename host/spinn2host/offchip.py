@@ -21,6 +21,7 @@ from spinn2host.checks import check_losses, check_rates, check_samples, max_even
 from spinn2host.events import Samples
 from spinn2host.onchip import Outcome, Progress
 from spinn2host.recipe import Recipe, check_weights
+from spinn2host.usage import PeUsage
 
 
 class _Net:
@@ -67,7 +68,7 @@ class OffChip:
     """
 
     on = "offchip"
-    processes = 0
+    processes, step_ticks = 0, 0
 
     def __init__(
         self, recipe: Recipe, weights: Sequence[NDArray[np.float32]], largest: Samples, threads: int = 1,
@@ -77,6 +78,7 @@ class OffChip:
         cores = len(os.sched_getaffinity(0))
         if not 1 <= threads <= cores:
             raise ConfigError(f"{threads} threads: this machine has 1 to {cores}", threads=threads, limit=cores)
+        self.roles: dict[int, str] = {}
         self.recipe, self.threads = recipe, threads
         check_samples(recipe, largest)
         self.events_per_sample = events or max_events(largest)
@@ -162,6 +164,10 @@ class OffChip:
     def packets(self) -> dict[str, int]:
         """There are none off the chip."""
         return {}
+
+    def usage(self) -> list[PeUsage]:
+        """There are no PEs off the chip."""
+        return []
 
     def _unpack(self, flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         parts = np.split(flat, self.net.arrays["first_weight"][1:-1])

@@ -18,6 +18,7 @@ from spinn2host.chip import Chip
 from spinn2host.events import Samples
 from spinn2host.mapping import Buffers, deploy
 from spinn2host.recipe import Recipe, check_weights
+from spinn2host.usage import PeUsage
 
 Progress = Callable[[int], None]
 """Called with the number of samples of a quad that are done."""
@@ -98,6 +99,17 @@ class OnChip:
     def processes(self) -> int:
         """PE processes."""
         return self.deployment.placement.processes
+
+    @property
+    def roles(self) -> dict[int, str]:
+        """What each PE is for, by id."""
+        names = ["input", *(f"layer {i}" for i in range(1, len(self.recipe.shapes) + 1)), "loss"]
+        roles = {pe: name for chain in self.chains for pe, name in zip(chain, names, strict=True)}
+        return roles | {self.optimizer: "optimizer"}
+
+    def usage(self) -> list[PeUsage]:
+        """What the PEs have done since they were loaded: see `Chip.usage`."""
+        return self.chip.usage()
 
     def train(self, samples: Samples, rates: NDArray[np.float32], progress: Progress | None = None) -> Outcome:
         """One Adam step per batch of consecutive samples; `rates` (batches, 2) from `recipe.Rates`.

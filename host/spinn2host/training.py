@@ -17,10 +17,13 @@ from spinn2emu.errors import ConfigError, PeFailed
 from spinn2host import yinyang
 from spinn2host.checks import check_samples
 from spinn2host.chip import Chip
+from spinn2host.energy.collect import Tally
+from spinn2host.energy.model import Usage
 from spinn2host.events import Samples
 from spinn2host.offchip import OffChip
 from spinn2host.onchip import OnChip, Outcome, Progress
 from spinn2host.recipe import Rates, Recipe
+from spinn2host.usage import PeUsage
 
 Place = Literal["chip", "offchip"]
 
@@ -40,6 +43,7 @@ class Backend(Protocol):
     """Where a network lives: `OnChip` or `OffChip`."""
 
     on: str
+    step_ticks: int
 
     @property
     def processes(self) -> int: ...
@@ -48,6 +52,9 @@ class Backend(Protocol):
     def weights(self) -> list[NDArray[np.float32]]: ...
     def gradients(self) -> list[NDArray[np.float32]]: ...
     def packets(self) -> dict[str, int]: ...
+    def usage(self) -> list[PeUsage]: ...
+    @property
+    def roles(self) -> dict[int, str]: ...
 
 
 class Epoch(NamedTuple):
@@ -61,7 +68,9 @@ class Epoch(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a training run came to. `wall_s`: training alone, without start-up and evaluation."""
+    """What a training run came to. `wall_s`: training alone, without start-up and evaluation. `usage`,
+    `evaluation`: what the PEs did in all batches of each; None off the chip, and where nothing was counted.
+    """
 
     epochs: list[Epoch]
     test_accuracy: float
@@ -70,6 +79,8 @@ class Result(NamedTuple):
     wall_s: float
     pe_processes: int
     packets: dict[str, int]
+    usage: Usage | None = None
+    evaluation: Usage | None = None
 
 
 class Data(NamedTuple):
@@ -158,24 +169,31 @@ def train(
     largest = max(data, key=lambda part: len(part) if part is not data.train else batches * recipe.batch)
     epochs: list[Epoch] = []
     with open_backend(on, recipe, recipe.initial_weights(seed), largest, machine, events) as backend:
+        trained, evaluated = Tally(backend.roles), Tally(backend.roles)
         for number in range(1, recipe.epochs + 1):
             order = shuffle.permutation(len(data.train))[: batches * recipe.batch]
             part = data.train.take(order)
             report = progress and partial(progress, number)
             with _in_epoch(number):
-                begin = time.perf_counter()
-                outcome = backend.train(part, rates.take(batches), report)
-                wall = time.perf_counter() - begin
+                with trained.during(backend.usage):
+                    begin = time.perf_counter()
+                    outcome = backend.train(part, rates.take(batches), report)
+                    wall = time.perf_counter() - begin
                 loss, accuracy = float(outcome.loss.mean(dtype=np.float64)), _accuracy(outcome, part)
-                validation = _accuracy(backend.evaluate(data.validation), data.validation)
+                with evaluated.during(backend.usage):
+                    validation = _accuracy(backend.evaluate(data.validation), data.validation)
             epochs.append(Epoch(number, loss, accuracy, validation, wall))
             if on_epoch:
                 on_epoch(epochs[-1], backend.weights())
-        with _in_epoch(recipe.epochs):
+        with _in_epoch(recipe.epochs), evaluated.during(backend.usage):
             test = _accuracy(backend.evaluate(data.test), data.test)
         wall_s = sum(epoch.wall_s for epoch in epochs)
-        weights = backend.weights()
-        return Result(epochs, test, weights, batches * recipe.epochs, wall_s, backend.processes, backend.packets())
+        rows = [-(-len(part) // recipe.batch) for part in (data.validation, data.test)]
+        return Result(
+            epochs, test, backend.weights(), batches * recipe.epochs, wall_s, backend.processes, backend.packets(),
+            trained.usage(backend.step_ticks, batches * recipe.epochs, recipe.batch),
+            evaluated.usage(recipe.T + 1, rows[0] * recipe.epochs + rows[1], recipe.batch),
+        )  # fmt: skip
 
 
 @contextmanager

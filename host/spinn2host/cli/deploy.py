@@ -14,6 +14,8 @@ from spinn2emu.errors import ConfigError
 from spinn2host.cli.common import Assignment, Pes, attach, parse_value, pass_chip_name
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.cli.trace_options import take_capture, trace_option
+from spinn2host.energy import report
+from spinn2host.energy.collect import Tally
 from spinn2host.files import writing
 from spinn2host.progress_bar import progress_bar
 
@@ -143,6 +145,8 @@ def run(
     if capture is not None and (detach or stop):
         raise click.UsageError("a trace ends with the run: --trace goes with neither --detach nor --stop")
     with attach(name) as chip, nullcontext() if capture is None else chip.trace(**capture):
+        tally, first = Tally(), chip.info()["tick"]
+        before = None if detach or stop else chip.usage()
         begin = time.monotonic()
         if stop:
             chip.end_run()
@@ -161,14 +165,20 @@ def run(
             raise
         seconds = time.monotonic() - begin
         late = [] if detach else chip.overruns()
-    for first in late[:MOST_LATE]:
-        stderr.print(first["text"], style="yellow", markup=False)
+        if before is not None:
+            tally.add(before, chip.usage())
+    for each in late[:MOST_LATE]:
+        stderr.print(each["text"], style="yellow", markup=False)
     if len(late) > MOST_LATE:
         stderr.print(f"… and {len(late) - MOST_LATE} more PEs: see `spinn2emu ps`", style="yellow")
+    usage = tally.usage(tick - first)
+    about = {} if usage is None else report.chip(usage)
     if as_json:
-        print_json({"chip": chip.name, "tick": tick, "wall_s": seconds, "overruns": late})
+        print_json({"chip": {"name": chip.name} | about, "tick": tick, "wall_s": seconds, "overruns": late})
     else:
         stdout.print(f"tick {tick}" + ("" if detach else f", after {seconds:.2f} s"))
+        if about:
+            stdout.print(f"on the chip {report.in_a_line(about)}", markup=False)
 
 
 @click.command()

@@ -18,6 +18,7 @@ from spinn2host import training
 from spinn2host.cli.common import cores_option, given, timing_option
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.cli.trace_options import take_capture, trace_option
+from spinn2host.energy import report
 from spinn2host.recipe import PRESETS, Recipe, make_recipe
 from spinn2host.rundir import RunDirectory, free_name
 
@@ -203,6 +204,7 @@ def _summary(result: Result) -> dict[str, Any]:
         "train_loss": training.finite(result.epochs[-1].train_loss),
         "wall_s": result.wall_s, "ms_per_batch": 1000 * result.wall_s / result.batches, "packets": result.packets,
         "weights_sha256": training.weights_sha256(result.weights), "failure": None,
+        "chip": None if result.usage is None else report.chip(result.usage, result.evaluation),
     }  # fmt: skip
 
 
@@ -218,6 +220,8 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
     if summary["packets"]:
         counts = ", ".join(f"{count:,} {name}" for name, count in summary["packets"].items())
         table.add_row("packets", counts)
+    if summary["chip"]:
+        table.add_row("on the chip", f"{report.in_a_line(summary['chip'])} (`spinn2emu energy {directory}`)")
     table.add_row("weights", f"sha256 {summary['weights_sha256'][:16]}…")
     table.add_row("run directory", str(directory))
     if "trace" in summary:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from spinn2emu.cost import DRAIN, Interval
 from spinn2host.energy.model import UNKNOWN, Row, Usage
@@ -34,6 +35,13 @@ class Tally:
                 row = row._replace(ticks=row.ticks + known.ticks, cycles=row.cycles + known.cycles)
             self._rows[key] = row
 
+    @contextmanager
+    def during(self, look: Callable[[], Iterable[PeUsage]]) -> Iterator[None]:
+        """Adds what is counted in the block; `look` is `Chip.usage`."""
+        before = list(look())
+        yield
+        self.add(before, look())
+
     def _row(self, now: PeUsage, then: PeUsage | None) -> Row:
         ticks, cycles = now.ticks, UNKNOWN if now.cycles is None else now.cycles
         if then is not None:
@@ -49,10 +57,17 @@ class Tally:
 
     def usage(
         self, ticks: int, batches: int = 0, samples: int = 0, ticks_at: Mapping[str, int] | None = None
-    ) -> Usage:  # fmt: skip
-        """Of a batch of `ticks` and `samples` if there are batches, or of a run of `ticks`."""
-        rows = [row for row in self._rows.values() if row.ticks or row.cycles.high]
-        return Usage(rows, ticks, batches, samples, ticks_at or {})
+    ) -> Usage | None:
+        """Of a batch of `ticks` and `samples` if there are batches, or of a run of `ticks`; None if nothing was
+        counted: no time passed, or the chip has no timing model.
+        """
+        if not self._rows or not ticks:
+            return None
+        used = [row for row in self._rows.values() if row.ticks or row.cycles.high]
+        others = {row.pe: row for row in self._rows.values()}  # a PE that was paused is not off
+        for row in used:
+            others.pop(row.pe, None)
+        return Usage([*used, *others.values()], ticks, batches, samples, ticks_at or {})
 
 
 def _key(usage: PeUsage) -> Key:

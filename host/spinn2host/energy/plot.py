@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
 from matplotlib.patches import Patch
+from matplotlib.transforms import Bbox
 
 from spinn2emu import geometry, spec
 from spinn2emu.cost import Interval
@@ -27,6 +28,8 @@ MOST_BARS = 12
 """Roles or phases that have a bar, or an area, of their own; the others are one together."""
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILLION, style.PURPLE, style.SKY, *style.OTHER_COLOURS)
 OTHERS = "others"
+PLACES = 3
+"""Decimals of places in the figure, whose width is 1."""
 SMALL = 5.5
 """Points, of names on the die."""
 
@@ -53,8 +56,21 @@ def profile(run: Run, configuration: Configuration) -> plots.TraceFigure:
     _bars(right, "Energy by role", unit, roles, colours)
     if usage.batches:
         _over_a_batch(parts[2].subplots(), usage, configuration, colours)
+    _fix_layout(figure)
     figure.contents = report.figures(result, usage)
     return figure
+
+
+def _fix_layout(figure: plots.TraceFigure) -> None:
+    """The layout's last digits differ from time to time, and with them the files: it is made once, and rounded."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for text in figure.texts:
+        text.set_y(round(text.get_position()[1], PLACES))
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), PLACES))
+        for axes in part.axes:
+            axes.set_position(Bbox(np.round(axes.get_position(original=True).get_points(), PLACES)))
 
 
 def _what(usage: Usage) -> str:

@@ -46,15 +46,34 @@ def worth_reporting(usage: Usage) -> list[Configuration]:
     return [each for each in CONFIGURATIONS.values() if mixed or each.name != AS_RUN]
 
 
-def chip(usage: Usage) -> dict[str, Any]:
+def chip(usage: Usage, evaluation: Usage | None = None) -> dict[str, Any]:
     """The `chip` of a report: `configuration` and its figures (see `figures`), `configurations`, `unknown_costs`
-    (programs, whose cycles only have bounds), `absent` (what is not in the figures), `usage`."""
+    (programs, whose cycles only have bounds), `absent` (what is not in the figures), `usage`. Of training also
+    `evaluation`: the same figures of a batch that is evaluated, in `configuration`.
+    """
     estimates = {each.name: figures(estimate(usage, each), usage) for each in worth_reporting(usage)}
-    name = usual(usage).name
+    of = usual(usage)
+    more = {} if evaluation is None else {"evaluation": figures(estimate(evaluation, of), evaluation)}
     return {
-        "configuration": name, **estimates[name], "configurations": estimates, "unknown_costs": usage.unknown,
-        "absent": list(ABSENT), "usage": usage_to_json(usage),
+        "configuration": of.name, **estimates[of.name], **more, "configurations": estimates,
+        "unknown_costs": usage.unknown, "absent": list(ABSENT), "usage": usage_to_json(usage),
     }  # fmt: skip
+
+
+def in_a_line(of: Mapping[str, Any]) -> str:
+    """A `chip` in words: `0.8V-off: 61 ms, 363 mW, 22.2 mJ per batch, 1.01 mJ per sample`."""
+    per = " per batch" if "mj_per_batch" in of else ""
+    ms, mj = ("ms_per_batch", "mj_per_batch") if per else ("ms", "mj")
+    parts = [f"{of[ms]['central']:g} ms", f"{_digits(of['power_w'], 1000)} mW", f"{_digits(of[mj])} mJ{per}"]
+    if per:
+        parts.append(f"{_digits(of['mj_per_sample'])} mJ per sample")
+    return f"{of['configuration']}: {', '.join(parts)}"
+
+
+def _digits(of: Mapping[str, float | None], factor: float = 1) -> str:
+    """Three digits of the central figure, or both bounds if it is not known."""
+    low, central, high = (value if value is None else f"{value * factor:.3g}" for value in of.values())
+    return f"{low} – {high}" if central is None else central
 
 
 def figures(result: Estimate, usage: Usage) -> dict[str, Any]:

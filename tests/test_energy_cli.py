@@ -1,0 +1,241 @@
+"""`spinn2emu energy`, and what `train` and `run` say of power and energy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spinn2emu import spec
+from spinn2emu.cost import DRAIN, Interval
+from spinn2host.cli.main import run
+from spinn2host.energy import configurations, model, report
+from spinn2host.energy.collect import Tally
+from spinn2host.energy.read import read_run
+from spinn2host.usage import PeUsage
+from tests.test_energy import usage_of_timing
+
+Capture = pytest.CaptureFixture[str]
+
+
+def summary(**more: Any) -> dict[str, Any]:
+    return {"preset": "full", "on": "chip", "test_accuracy": 0.9, "chip": report.chip(usage_of_timing()), **more}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "summary.json").write_text(json.dumps(summary()))
+    return tmp_path / "mine"
+
+
+def answer(capsys: Capture, *arguments: str) -> dict[str, Any]:
+    assert run([*arguments, "--json"]) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def refused(capsys: Capture, *arguments: str) -> str:
+    assert run(["energy", *arguments]) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and "Traceback" not in output.err
+    return output.err
+
+
+def test_a_run_is_tabulated_beside_what_was_measured(capsys: Capture, folder: Path) -> None:
+    assert run(["energy", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line for line in lines if line}
+    assert "170 (169 – 172)" in rows["0.5V-off"] and "-62%" in rows["0.5V-off"]
+    assert "364 (362 – 367)" in rows["0.8V-off"] and "22.2 (22.1 – 22.4)" in rows["0.8V-off"]
+    assert rows["measured"].split()[2:] == ["61", "450", "27", "1.22"] or "450" in "".join(lines)
+    assert any("optimizer: its longest tick takes 1.67 ms of 1 ms" in line for line in lines)
+    assert sum("not in these figures" in line for line in lines) == len(report.ABSENT) >= 3
+
+
+def test_json_has_all_configurations_and_the_difference_to_the_poster(capsys: Capture, folder: Path) -> None:
+    said = answer(capsys, "energy", str(folder))
+    assert said["configuration"] == "0.8V-off" and said["samples"] == 22
+    assert set(said["configurations"]) == set(configurations.CONFIGURATIONS) - {configurations.AS_RUN}
+    assert said["poster"] == {"ms_per_batch": 61, "power_w": 0.45, "mj_per_batch": 27, "mj_per_sample": 1.22}
+    for name, mw in (("0.5V-off", 170), ("0.8V-asleep-0.5V", 430)):
+        of = said["configurations"][name]
+        assert 1000 * of["power_w"]["central"] == pytest.approx(mw, abs=0.6)
+        assert of["to_poster_percent"]["power_w"]["central"] == pytest.approx(100 * (mw / 450 - 1), abs=0.2)
+        assert of["to_poster_percent"]["ms_per_batch"] == {"low": 0, "central": 0, "high": 0}
+        for parts in (of["by_role"], of["by_phase"]):
+            assert sum(part["mj_per_batch"]["central"] for part in parts.values()) == pytest.approx(
+                of["mj_per_batch"]["central"], rel=1e-5
+            )
+
+
+def test_configurations_can_be_chosen(capsys: Capture, folder: Path) -> None:
+    said = answer(capsys, "energy", str(folder), "--configuration", "0.5V-all-busy", "--configuration", "0.5V-off")
+    assert list(said["configurations"]) == ["0.5V-all-busy", "0.5V-off"] and said["configuration"] == "0.5V-all-busy"
+
+
+def test_a_file_of_json_says_the_same_as_the_folder(capsys: Capture, folder: Path) -> None:
+    a, b = (answer(capsys, "energy", str(path)) for path in (folder, folder / "summary.json"))
+    assert {**a, "run": ""} == {**b, "run": ""}
+
+
+def test_usage_in_json_is_the_usage(folder: Path) -> None:
+    usage = usage_of_timing()
+    read = read_run(folder).usage
+    assert (read.ticks, read.batches, read.samples) == (61, 1, 22) and len(read.rows) == len(usage.rows)
+    for a, b in zip(read.rows, usage.rows, strict=True):
+        assert a[:5] == b[:5] and a.cycles == pytest.approx(b.cycles, abs=0.001)
+
+
+def test_of_unknown_costs_there_are_bounds(capsys: Capture, tmp_path: Path) -> None:
+    rows = [model.Row(5, "mine [x]", "mine.py", "run", "0.8V", 10, model.UNKNOWN, float("nan"))]
+    usage = model.Usage(rows, 10)
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps({"chip": {"name": "desk", **report.chip(usage)}, "tick": 10, "wall_s": 1}))
+    said = answer(capsys, "energy", str(file))
+    of = said["configurations"]["0.8V-off"]
+    assert said["unknown_costs"] == ["mine.py"] and said["poster"] is None
+    assert of["mj"]["central"] is None and of["mj"]["low"] < of["mj"]["high"] and of["ms"]["central"] == 10
+    assert report.in_a_line(report.chip(usage)) == "0.8V-off: 10 ms, 78.4 – 87.5 mW, 0.784 – 0.875 mJ"
+    assert run(["energy", str(file), "--plot", str(tmp_path / "a.svg")]) == 0
+    output = capsys.readouterr()
+    assert "no cost is known of mine.py" in output.out and "mine [x]" in output.out and "mW" in output.out
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_the_profile_is_drawn_and_equal_runs_give_equal_files(capsys: Capture, folder: Path, suffix: str) -> None:
+    files = [folder / f"{name}{suffix}" for name in "ab"]
+    for file in files:
+        assert answer(capsys, "energy", str(folder), "--plot", str(file))["plot"] == str(file)
+    assert files[0].read_bytes() == files[1].read_bytes() and files[0].stat().st_size > 10_000
+
+
+def test_the_figure_shows_all_parts(folder: Path) -> None:
+    from spinn2host.energy.plot import profile
+
+    figure = profile(read_run(folder), configurations.configuration("0.8V-asleep-0.5V"))
+    axes = [axes for part in figure.subfigs for axes in part.axes]
+    titles = [each.get_title(loc="left") for each in axes]
+    wanted = {"Configurations", "Power of the quads", "Energy by phase", "Energy by role", "Power over a batch"}
+    assert wanted <= set(titles)
+    die = axes[titles.index("Power of the quads")]
+    assert sum(text.get_text().replace(".", "").isdigit() for text in die.texts) >= 2 * spec.QUADS.value
+    assert figure.contents["mj_per_batch"]["central"] == pytest.approx(26.2, abs=0.05)
+
+
+def test_power_over_a_batch_is_its_energy(folder: Path) -> None:
+    from spinn2host.energy.timeline import power_over_batch
+
+    usage = read_run(folder).usage
+    for each in configurations.CONFIGURATIONS.values():
+        power = power_over_batch(usage, each)
+        mj = sum(float(mw.sum()) for mw in power.values()) * spec.TICK_NS.value / 1e9
+        assert mj == pytest.approx(model.estimate(usage, each).mj.central, rel=1e-3), each.name
+        assert all(len(mw) == 61 for mw in power.values())
+
+
+# --- bad input -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_run_is_refused(capsys: Capture, tmp_path: Path) -> None:
+    assert "nowhere: No such file or directory" in refused(capsys, str(tmp_path / "nowhere"))
+    assert "has no summary.json" in refused(capsys, str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    assert "did not come to its end" in refused(capsys, str(tmp_path))
+    broken = tmp_path / "broken.json"
+    for text, words in (
+        ("{", "is no JSON"),
+        ("", "is no JSON"),
+        ("[1]", "not what `train --json`"),
+        ("\xff", "no JSON"),
+    ):
+        broken.write_bytes(text.encode("latin-1"))
+        assert words in refused(capsys, str(broken))
+
+
+def test_a_run_without_usage_is_refused_with_the_reason(capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "old.json"
+    for content, words in (
+        ({"test_accuracy": 0.9, "on": "chip"}, "older version"),
+        (summary(on="offchip", chip=None), "train with `--on chip`"),
+        ({"on": "chip", "failure": {"message": "x"}}, "run that failed"),
+        ({"chip": {"name": "desk"}, "wall_s": 1}, "without timing model"),
+    ):
+        file.write_text(json.dumps(content))
+        assert words in refused(capsys, str(file))
+
+
+def change(**of: Any) -> dict[str, Any]:
+    return {**report.usage_to_json(usage_of_timing()), **of}
+
+
+ROW = ["1.1.0", "a", "a", "run", "0.8V", 1, 1, 1, 1, 1]
+BROKEN = {
+    "a list": [], "no rows": {"columns": list(report.COLUMNS)}, "other columns": change(columns=["pe"]),
+    "no ticks": change(ticks=0), "half a tick": change(ticks=1.5), "no samples": change(samples=0),
+    "a short row": change(rows=[ROW[:-1]]), "no PE": change(rows=[["9.9.9", *ROW[1:]]]),
+    "no level": change(rows=[[*ROW[:4], "0.6V", *ROW[5:]]]), "negative": change(rows=[[*ROW[:5], -1, *ROW[6:]]]),
+    "text": change(rows=[[*ROW[:5], "x", *ROW[6:]]]), "not a number": change(rows=[[*ROW[:6], 2e308, *ROW[7:]]]),
+    "a role that is none": change(rows=[["1.1.0", 1, *ROW[2:]]]), "ticks at": change(ticks_at={"0.5V": 0}),
+    "true": change(batches=True), "no row": change(rows=[3]), "upside down": change(rows=[[*ROW[:6], 9, 9, 1, 1]]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_usage_that_was_changed_is_refused(capsys: Capture, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "changed.json"
+    file.write_text(json.dumps({"on": "chip", "chip": {"usage": BROKEN[name]}}))
+    words = refused(capsys, str(file))
+    assert "its usage of PEs cannot be read" in words and "again" in words
+
+
+def test_unknown_configuration_and_suffix_are_refused(capsys: Capture, folder: Path) -> None:
+    assert "take one of 0.5V-off" in refused(capsys, str(folder), "--configuration", "turbo")
+    assert ".gif" in refused(capsys, str(folder), "--plot", "energy.gif")
+
+
+# --- from what PEs count ---------------------------------------------------------------------------------------------
+
+
+def counted(ticks: int, cycles: float | None, phase: str = "run", program: str = "my/mine.py", **more: Any) -> PeUsage:
+    each = None if cycles is None else Interval(cycles, cycles, cycles)
+    row = PeUsage(5, program, "", phase, "0.8V", ticks, {"tick": ticks}, each, cycles and 9.0, None, 0)
+    return row._replace(**more)
+
+
+def test_a_tally_adds_differences() -> None:
+    tally = Tally()
+    tally.add([], [counted(10, 100.0)])
+    tally.add([counted(10, 100.0)], [counted(15, 150.0)])
+    tally.add([counted(20, 150.0)], [counted(3, 30.0)])  # loaded anew in between
+    usage = tally.usage(18)
+    assert usage is not None
+    (row,) = usage.rows
+    assert (row.role, row.ticks, row.cycles, row.longest) == ("mine", 18, (180, 180, 180), 9)
+
+
+def test_roles_are_given_or_populations_or_programs() -> None:
+    tally = Tally({5: "layer 1"})
+    tally.add([], [counted(1, 1.0), counted(1, 1.0, pe=6, population="exc"), counted(1, 1.0, pe=7)])
+    usage = tally.usage(1)
+    assert usage is not None and [row.role for row in usage.rows] == ["layer 1", "exc", "mine"]
+
+
+def test_drains_take_no_time_and_pes_that_paused_are_not_off() -> None:
+    tally = Tally()
+    before = [counted(10, 100.0), counted(4, 8.0, phase=DRAIN), counted(7, None, pe=6)]
+    tally.add(before, [counted(12, 120.0), counted(8, 16.0, phase=DRAIN), counted(7, None, pe=6)])
+    usage = tally.usage(2)
+    assert usage is not None and usage.unknown == []
+    assert [(row.pe, row.phase, row.ticks) for row in usage.rows] == [(5, "run", 2), (5, DRAIN, 0), (6, "run", 0)]
+    result = model.estimate(usage, configurations.configuration("0.8V-off"))
+    assert result.pe_mw[6] == pytest.approx(489.5 / 152) and result.pe_mw[7] == 0
+
+
+def test_without_usage_or_time_there_is_none() -> None:
+    tally = Tally()
+    assert tally.usage(10) is None
+    tally.add([], [counted(1, 1.0)])
+    assert tally.usage(0) is None
