@@ -18,7 +18,7 @@ from spinn2host import yinyang
 from spinn2host.checks import check_samples
 from spinn2host.chip import Chip
 from spinn2host.energy.collect import Tally
-from spinn2host.energy.model import Usage
+from spinn2host.energy.model import WAITING, Usage
 from spinn2host.events import Samples
 from spinn2host.offchip import OffChip
 from spinn2host.onchip import OnChip, Outcome, Progress
@@ -26,6 +26,12 @@ from spinn2host.recipe import Rates, Recipe
 from spinn2host.usage import PeUsage
 
 Place = Literal["chip", "offchip"]
+
+PHASES = {
+    "idle": WAITING, "start": "forward", "go on": "forward", "forward": "forward", "backward": "backward",
+    "training": WAITING, "evaluating": WAITING, "update": "update",
+}  # fmt: skip
+"""What the phases of the programs are of a training step, in their order: the optimizer waits while samples pass."""
 
 
 class Machine(NamedTuple):
@@ -169,7 +175,7 @@ def train(
     largest = max(data, key=lambda part: len(part) if part is not data.train else batches * recipe.batch)
     epochs: list[Epoch] = []
     with open_backend(on, recipe, recipe.initial_weights(seed), largest, machine, events) as backend:
-        trained, evaluated = Tally(backend.roles), Tally(backend.roles)
+        trained, evaluated = Tally(backend.roles, PHASES), Tally(backend.roles, PHASES)
         for number in range(1, recipe.epochs + 1):
             order = shuffle.permutation(len(data.train))[: batches * recipe.batch]
             part = data.train.take(order)

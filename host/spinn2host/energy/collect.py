@@ -16,11 +16,12 @@ Key = tuple[int, str, str, str]
 
 class Tally:
     """Adds up what PEs did in several stretches of time. `roles`: of PEs, by id; others have their population as role,
-    or else their program's name.
+    or else their program's name. `phases`: what phases of programs are called in reports, in the order in which they
+    come; others keep their names.
     """
 
-    def __init__(self, roles: Mapping[int, str] | None = None) -> None:
-        self.roles = roles or {}
+    def __init__(self, roles: Mapping[int, str] | None = None, phases: Mapping[str, str] | None = None) -> None:
+        self.roles, self.phases = roles or {}, phases or {}
         self._rows: dict[Key, Row] = {}
 
     def add(self, before: Iterable[PeUsage], after: Iterable[PeUsage]) -> None:
@@ -53,7 +54,8 @@ class Tally:
         role = self.roles.get(now.pe) or now.population or short_program(now.program)
         time = 0 if now.phase == DRAIN else ticks
         longest = math.nan if now.worst is None else now.worst
-        return Row(now.pe, role, now.program, now.phase, now.level, time, cycles, longest)
+        phase = self.phases.get(now.phase, now.phase)
+        return Row(now.pe, role, now.program, phase, now.level, time, cycles, longest)
 
     def usage(
         self, ticks: int, batches: int = 0, samples: int = 0, ticks_at: Mapping[str, int] | None = None
@@ -63,8 +65,10 @@ class Tally:
         """
         if not self._rows or not ticks:
             return None
-        used = [row for row in self._rows.values() if row.ticks or row.cycles.high]
-        others = {row.pe: row for row in self._rows.values()}  # a PE that was paused is not off
+        order = {phase: place for place, phase in enumerate(self.phases)}
+        rows = [self._rows[key] for key in sorted(self._rows, key=lambda key: (key[0], order.get(key[2], len(order))))]
+        used = [row for row in rows if row.ticks or row.cycles.high]
+        others = {row.pe: row for row in rows}  # a PE that was paused is not off
         for row in used:
             others.pop(row.pe, None)
         return Usage([*used, *others.values()], ticks, batches, samples, ticks_at or {})

@@ -155,7 +155,7 @@ def _add_pe(result: Estimate, pe: int, rows: Sequence[Row], ticks: int, batches:
     spans = [row.ticks / batches * share * TICK_S for row in rows]
     levels = [LEVELS[result.configuration.level or row.level] for row in rows]
     busy = [
-        _busy(row, batches, level, s, ticks * TICK_S, result.configuration.busy)
+        _busy(row, batches, level, s, result.configuration.busy)
         for row, level, s in zip(rows, levels, spans, strict=True)
     ]
     rest = max(0.0, ticks * TICK_S - sum(spans))
@@ -177,19 +177,21 @@ def _add_pe(result: Estimate, pe: int, rows: Sequence[Row], ticks: int, batches:
     result.pe_mw[pe] = mean / (result.ms / 1000)
 
 
-def _busy(row: Row, batches: int, level: Level, s: float, most: float, always: bool) -> Interval:
-    """Seconds, of `s`, in which a PE is busy with a row; always: in all of them. A handler, which has no time of its
-    own, may take `most` if its cost is not known.
-    """
+def _busy(row: Row, batches: int, level: Level, s: float, always: bool) -> Interval:
+    """Seconds, of `s`, in which a PE is busy with a row; always: in all of them."""
     if always:
         return Interval(s, s, s)
     if math.isinf(row.cycles.high):
-        return Interval(0.0, math.nan, s or most)
+        return Interval(0.0, math.nan, s or math.inf)
     return row.cycles * (1 / (batches * level.clock_hz))
 
 
 def _at_most(busy: Sequence[Interval], s: float) -> list[Interval]:
-    """No PE is busy for longer than the time: if it were, all its phases have less."""
+    """No PE is busy for longer than the time: if it were, all its phases have less. What has no bound of its own, as
+    handlers whose cost is not known, may take what the others leave.
+    """
+    left = max(0.0, s - sum(each.high for each in busy if math.isfinite(each.high)))
+    busy = [each if math.isfinite(each.high) else each._replace(high=left) for each in busy]
     total = sum(busy, ZERO)
     factor = [min(1.0, s / each) if each > 0 else 1.0 for each in total]  # nan stays
     return [Interval(*(value * f for value, f in zip(each, factor, strict=True))) for each in busy]

@@ -72,8 +72,12 @@ def in_a_line(of: Mapping[str, Any]) -> str:
 
 def _digits(of: Mapping[str, float | None], factor: float = 1) -> str:
     """Three digits of the central figure, or both bounds if it is not known."""
-    low, central, high = (value if value is None else f"{value * factor:.3g}" for value in of.values())
+    low, central, high = (value if value is None else _three(value * factor) for value in of.values())
     return f"{low} – {high}" if central is None else central
+
+
+def _three(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def figures(result: Estimate, usage: Usage) -> dict[str, Any]:
