@@ -17,6 +17,7 @@ __all__ = [
 address_of, array_at, record_at = Late("address_of"), Late("array_at"), Late("record_at")
 atomic_exchange, atomic_load, call_address = Late("atomic_exchange"), Late("atomic_load"), Late("call_address")
 as_code, prefetch, put_uint64 = Late("as_code"), Late("prefetch"), Late("put_uint64")
+divide_words, leading_zeros = Late("divide_words"), Late("leading_zeros")
 load_word, store_word = Late("load_word"), Late("store_word")
 usleep = External("usleep", "int32", "uint32")
 sched_yield = External("sched_yield", "int32")

@@ -151,3 +151,24 @@ def load_word(typingctx: Any, address: Any) -> Any:
         return builder.load_atomic(builder.inttoptr(args[0], ir.IntType(32).as_pointer()), "monotonic", 4)
 
     return types.uint32(types.int64), codegen
+
+
+@intrinsic
+def leading_zeros(typingctx: Any, value: Any) -> Any:
+    """How many bits of an int64 are 0 before its first 1; 64 of 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctlz(args[0], ir.IntType(1)(0))
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def divide_words(typingctx: Any, dividend: Any, divisor: Any) -> Any:
+    """The quotient of the lower 32 bits of two int64, unsigned, by one instruction; the divisor must not be 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(32)
+        return builder.zext(builder.udiv(builder.trunc(args[0], word), builder.trunc(args[1], word)), _WORD)
+
+    return types.int64(types.int64, types.int64), codegen
