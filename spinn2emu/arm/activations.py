@@ -98,10 +98,11 @@ class Recorder:
         context = Context(address)
         tick, phase = int(sys[Register.TICK]), int(sys[Register.PHASE])
         before, packets, first = data.tobytes(), context.due().tobytes(), int(context.record["tx_count"])
+        counted = context.record["counts"].copy()
         code = function(address)
         sent = context.sent(first).tobytes()
         parts = [zlib.compress(part, 1) for part in (before, packets, data.tobytes(), sent)]
-        counts = context.record["counts"].tolist()
+        counts = (context.record["counts"] - counted).tolist()
         self.file.write(msgpack.packb([entry, tick, phase, *parts, counts, code]))
         return code
 

@@ -14,7 +14,18 @@ import pydantic
 
 from spinn2emu import spec
 from spinn2emu.program import Fifo, Phase, Program, Region
-from spinn2emu.sdk import current_phase, float_word, kernel, log, packet_index, phase_tick, send, send_array, set_phase
+from spinn2emu.sdk import (
+    count,
+    current_phase,
+    float_word,
+    kernel,
+    log,
+    packet_index,
+    phase_tick,
+    send,
+    send_array,
+    set_phase,
+)
 from spinn2emu.sram import align
 from spinn2fw.kernels import adam, finite
 from spinn2fw.kernels.keys import (
@@ -35,6 +46,10 @@ CONTROL, WEIGHTS = 0, 1  # the weights of layer l leave on port l
 IDLE, TRAINING, UPDATE, EVALUATING = range(4)
 MISSING, NO_RATE = 1, 2
 BITS = 128  # neurons in a packet of silent neurons
+COUNTS = ("released", "cleared", "layers", "weights", "checked", "neurons", "raised")
+"""What cycles depend on: samples that are released; words that a batch begins with cleared; layers, weights, and their
+neurons in an update; numbers that are looked at whether they are finite; weights of neurons that are woken."""
+RELEASED, CLEARED, LAYERS, STEPPED, CHECKED, NEURONS, RAISED = range(len(COUNTS))
 
 STATE = np.dtype(
     [("layers", "i4"), ("batch", "i4"), ("to_train", "i4"), ("to_evaluate", "i4"), ("step", "i4"), ("rates", "i4"),
@@ -146,9 +161,10 @@ def release(pe: Any, ram: Any) -> None:
     if s.released % s.ahead == 0:
         send(pe, CONTROL, TO_INPUTS | kind)
     s.released += 1
+    count(pe, RELEASED, 1)
     if kind == RELEASE_TRAIN:
         s.to_train -= 1
-        expect_gradients(ram)
+        expect_gradients(pe, ram)
         set_phase(pe, TRAINING)
     else:
         s.to_evaluate -= 1
@@ -156,10 +172,11 @@ def release(pe: Any, ram: Any) -> None:
 
 
 @kernel
-def expect_gradients(ram: Any) -> None:
+def expect_gradients(pe: Any, ram: Any) -> None:
     """A batch begins: nothing is summed yet, and all were silent."""
     s = ram.state[0]
     s.sample, s.layer, s.place = 0, 0, 0
+    count(pe, CLEARED, ram.G.size + ram.silent.size)
     ram.G[:] = 0
     ram.silent[:] = 0xFFFFFFFF
 
@@ -237,6 +254,7 @@ def update(pe: Any, ram: Any, i: int) -> int:
         if s.sample < s.batch:
             log(pe, MISSING, s.sample)
             return MISSING
+        count(pe, CHECKED, ram.G.size)
         if not finite.all_finite(ram.G):
             return finite.GRADIENT
     step_size, scale = ram.rates[s.step]
@@ -246,6 +264,8 @@ def update(pe: Any, ram: Any, i: int) -> int:
         first = max(low, WORDS * layer.first)
         last = min(high, WORDS * layer.first + layer.n_in * layer.n_out)
         if first < last:
+            count(pe, LAYERS, 1)
+            count(pe, STEPPED, last - first)
             W, m, v, G = ram.W[first:last], ram.m[first:last], ram.v[first:last], ram.G[first:last]
             adam.adam_step(W, m, v, G, step_size, scale, s.beta1, s.beta2, rest1, rest2, s.eps, s.weight_decay)
     if i < ram.ends.shape[0] - 1:
@@ -253,23 +273,26 @@ def update(pe: Any, ram: Any, i: int) -> int:
     s.step += 1
     s.fresh = 1
     if s.patience > 0:
-        wake(ram)
+        wake(pe, ram)
+    count(pe, CHECKED, 3 * ram.W.size)
     return finite.check_step(ram.W, ram.m, ram.v)
 
 
 @kernel
-def wake(ram: Any) -> None:
+def wake(pe: Any, ram: Any) -> None:
     """Wakes the neurons of all layers that were silent too long."""
     s, neuron = ram.state[0], 0
     for number in range(s.layers):
         n_in, n_out, bits = ram.layer[number].n_in, ram.layer[number].n_out, 32 * WORDS * ram.layer[number].first_silent
+        count(pe, NEURONS, n_out)
         for j in range(n_out):
             silent = ram.silent[(bits + j) // 32] >> np.uint32(j & 31) & np.uint32(1)
             ram.spoke[neuron + j] = 1 - silent
         first = WORDS * ram.layer[number].first
         W = ram.W[first : first + n_in * n_out].reshape(n_in, n_out)
         silence, spoke = ram.silence[neuron : neuron + n_out], ram.spoke[neuron : neuron + n_out]
-        adam.wake_silent(W, silence, spoke, s.batch, s.patience, s.boost)
+        woken = adam.wake_silent(W, silence, spoke, s.batch, s.patience, s.boost)
+        count(pe, RAISED, woken * n_in)
         neuron += n_out
 
 
@@ -292,6 +315,7 @@ program = Program(
     regions=regions,
     inputs=("gradients", "silent"),
     outputs=OUTPUTS,
+    counts=COUNTS,
     phases=phases,
     fifo=(Fifo(64, 16, drain="interrupt", ports=("gradients",)), Fifo(16, 16, drain="interrupt")),
     errors={

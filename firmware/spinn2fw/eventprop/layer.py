@@ -9,6 +9,7 @@ import pydantic
 
 from spinn2emu.program import Fifo, Phase, Program, Region
 from spinn2emu.sdk import (
+    count,
     current_phase,
     float_word,
     kernel,
@@ -40,6 +41,11 @@ CONTROL, _, SPIKES, ERRORS = range(4)
 OUT_SPIKES, OUT_ERRORS, OUT_GRADIENTS, OUT_SILENT = range(4)
 RECORD_FULL, INPUT_FULL, BAD_INPUT = 1, 2, 3
 BITS = 128  # neurons in a packet of silent neurons
+COUNTS = ("cleared", "steps", "neurons", "rows", "synapses", "spikes", "sums", "scanned")
+"""What cycles depend on: words that a sample begins with cleared; steps, forward or backward, and their neurons; input
+spikes, each a row of weights or of the gradient, and their synapses; own spikes in a backward step; products in the
+errors of input spikes; neurons that are looked at for silence."""
+CLEARED, STEPS, NEURONS, ROWS, SYNAPSES, SPIKES_BACK, SUMS, SCANNED = range(len(COUNTS))
 
 STATE = np.dtype(
     [("T", "i4"), ("evaluating", "i4"), ("running", "i4"), ("send_errors", "i4"), ("send_silent", "i4"),
@@ -121,6 +127,7 @@ def begin(pe: Any, ram: Any, rx: Any) -> int:
         set_phase(pe, FORWARD)
         return 0
     ram.state[0].evaluating = release == RELEASE_EVALUATE
+    count(pe, CLEARED, ram.G.size + 5 * ram.I.size + 2 * ram.in_start.size)
     ram.G[:] = 0
     for state in (ram.I, ram.V, ram.lI, ram.lV, ram.e):
         state[:] = 0
@@ -152,14 +159,25 @@ def forward(pe: Any, ram: Any, rx: Any, i: int) -> int:
     ram.in_start[i] = high
     first = ram.out_start[i]
     ids, distances = ram.out_id[first:], ram.out_d[first:]
-    count = lif.step(ram.W, ram.I, ram.V, s.alpha, s.beta, s.one_minus_beta, ram.in_id[low:high], ids, distances)
-    if count == lif.FULL:
+    note_work(pe, ram, high - low)
+    spikes = lif.step(ram.W, ram.I, ram.V, s.alpha, s.beta, s.one_minus_beta, ram.in_id[low:high], ids, distances)
+    if spikes == lif.FULL:
         log(pe, RECORD_FULL, ram.out_id.shape[0])
         return RECORD_FULL
-    ram.out_start[i + 1] = first + count
-    for q in range(count):
+    ram.out_start[i + 1] = first + spikes
+    for q in range(spikes):
         send(pe, OUT_SPIKES, ids[q])
     return 0
+
+
+@kernel
+def note_work(pe: Any, ram: Any, rows: int) -> None:
+    """Counts a step with so many input spikes."""
+    n = ram.I.shape[0]
+    count(pe, STEPS, 1)
+    count(pe, NEURONS, n)
+    count(pe, ROWS, rows)
+    count(pe, SYNAPSES, rows * n)
 
 
 @kernel
@@ -172,8 +190,11 @@ def backward(pe: Any, ram: Any, rx: Any, i: int) -> int:
     inputs = ram.in_id[ram.in_start[i] : ram.in_start[i + 1]]
     if s.send_errors:
         for k in inputs:
+            count(pe, SUMS, ram.I.shape[0])
             send_float(pe, OUT_ERRORS, k, lif.input_error(ram.W, ram.lI, ram.lV, np.int64(k)))
     own = slice(ram.out_start[i + 1], ram.out_start[i + 2])
+    note_work(pe, ram, inputs.shape[0])
+    count(pe, SPIKES_BACK, ram.out_start[i + 2] - ram.out_start[i + 1])
     lif.adjoint_step(ram.lI, ram.lV, s.alpha, s.one_minus_alpha, s.beta, ram.e, ram.out_id[own], ram.out_d[own])
     lif.add_gradient(ram.G, ram.lI, s.tau_s, inputs)
     if i == 0:
@@ -187,6 +208,7 @@ def backward(pe: Any, ram: Any, rx: Any, i: int) -> int:
 def report_silent(pe: Any, ram: Any) -> None:
     """Sends which neurons stayed silent in this sample: bit j of packet p is neuron 128 p + j."""
     n = ram.V.shape[0]
+    count(pe, SCANNED, n)
     spoke = ram.e  # all 0 after the last step; borrowed as scratch
     mark(spoke, ram.out_id[: ram.out_start[ram.out_start.shape[0] - 1]])
     for p in range((n + BITS - 1) // BITS):
@@ -221,6 +243,7 @@ program = Program(
     regions=regions,
     inputs=INPUTS,
     outputs=OUTPUTS,
+    counts=COUNTS,
     phases=phases,
     fifo=lambda p: (Fifo(32, 16, drain="interrupt", ports=("weights",)), Fifo(64 + max(p.n_in, p.n_out))),
     errors={

@@ -8,7 +8,7 @@ import numpy as np
 import pydantic
 
 from spinn2emu.program import Fifo, Program, Region
-from spinn2emu.sdk import current_phase, kernel, packet_index, phase_tick, send_float, set_phase
+from spinn2emu.sdk import count, current_phase, kernel, packet_index, phase_tick, send_float, set_phase
 from spinn2emu.sram import align
 from spinn2fw.eventprop.common import (
     FORWARD,
@@ -23,6 +23,9 @@ from spinn2fw.kernels.loss import NO_LABEL, classify, note_first, sample_loss
 CONTROL, SPIKES = range(2)
 ERRORS = 0  # output port
 EMPTY = 1
+COUNTS = ("begun", "classes", "scanned")
+"""What cycles depend on: samples that begin; classes in the loss, and those that are looked at for errors to send."""
+BEGUN, CLASSES, SCANNED = range(len(COUNTS))
 
 STATE = np.dtype(
     [("T", "i4"), ("samples", "i4"), ("next", "i4"), ("current", "i4"), ("evaluating", "i4"),
@@ -74,7 +77,7 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
                 note_first(ram.first[s.current], packet_index(pe, packet), i - 1)
         if i < s.T:
             return 0
-        finish(ram)
+        finish(pe, ram)
         if s.evaluating:  # what is not finite then, the host finds: quads do not wait for each other
             set_phase(pe, FORWARD)
             return 0
@@ -93,6 +96,7 @@ def begin(pe: Any, ram: Any, rx: Any) -> int:
     if release == NOT_RELEASED:
         set_phase(pe, FORWARD)
         return 0
+    count(pe, BEGUN, 1)
     s.evaluating = release == RELEASE_EVALUATE
     s.current = s.next
     s.next += 1
@@ -103,9 +107,10 @@ def begin(pe: Any, ram: Any, rx: Any) -> int:
 
 
 @kernel
-def finish(ram: Any) -> None:
+def finish(pe: Any, ram: Any) -> None:
     """Tick T: all spikes are in."""
     s = ram.state[0]
+    count(pe, CLASSES, ram.e.shape[0])
     first, label = ram.first[s.current], ram.label[s.current]
     ram.predicted[s.current] = classify(first)
     ce, loss = sample_loss(first, label, s.xi, s.a, s.b, s.batch, ram.probability, ram.e)
@@ -119,6 +124,7 @@ def send_errors(pe: Any, ram: Any, i: int) -> None:
     s = ram.state[0]
     if ram.label[s.current] == NO_LABEL:
         return
+    count(pe, SCANNED, ram.e.shape[0])
     for k in range(ram.e.shape[0]):
         if ram.first[s.current, k] == i:
             send_float(pe, ERRORS, k, ram.e[k])
@@ -130,6 +136,7 @@ program = Program(
     regions=regions,
     inputs=("control", "spikes"),
     outputs=("errors",),
+    counts=COUNTS,
     phases=lambda p: sample_phases(p.T, ("control", "spikes"), (), ("errors",), ("errors",)),
     fifo=lambda p: Fifo(8 + p.classes, 0),
     errors={

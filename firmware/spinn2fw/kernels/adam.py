@@ -37,8 +37,9 @@ def wake_silent(W, silence, spoke, samples, patience, boost):  # type: ignore[no
 
     W (n_in, n_out); `spoke` (n_out,) uint8: 1 if the neuron spiked in any of this batch's `samples`; `silence`
     (n_out,) int32 counts consecutive samples without a spike. At `patience` samples: W[:,j] += boost |W[:,j]|, and
-    the count starts anew.
+    the count starts anew. Returns how many neurons were woken.
     """
+    woken = 0
     for j in range(silence.shape[0]):
         if spoke[j]:
             silence[j] = 0
@@ -46,5 +47,7 @@ def wake_silent(W, silence, spoke, samples, patience, boost):  # type: ignore[no
         silence[j] += samples
         if silence[j] >= patience:
             silence[j] = 0
+            woken += 1
             for k in range(W.shape[0]):
                 W[k, j] += boost * np.abs(W[k, j])
+    return woken
