@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from spinn2emu import spec
-from spinn2emu.cost import DRAIN, Interval
+from spinn2emu import geometry, spec
+from spinn2emu.cost import DRAIN, Cost, Interval, PhaseCost
+from spinn2emu.trace.file import Trace
+from spinn2emu.trace.schema import EVENT, PHASE, Event, Meta, PeInfo
+from spinn2host import Chip
 from spinn2host.cli.main import run
 from spinn2host.energy import configurations, model, report
+from spinn2host.energy import trace as from_trace
 from spinn2host.energy.collect import Tally
 from spinn2host.energy.read import read_run
 from spinn2host.usage import PeUsage
@@ -101,7 +107,7 @@ def test_of_unknown_costs_there_are_bounds(capsys: Capture, tmp_path: Path) -> N
     assert report.in_a_line(report.chip(usage)) == "0.8V-off: 10 ms, 78.4 – 87.5 mW, 0.784 – 0.875 mJ"
     assert run(["energy", str(file), "--plot", str(tmp_path / "a.svg")]) == 0
     output = capsys.readouterr()
-    assert "no cost is known of mine.py" in output.out and "mine [x]" in output.out and "mW" in output.out
+    assert "the cycles are not known of mine.py" in output.out and "mine [x]" in output.out and "mW" in output.out
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
@@ -194,6 +200,80 @@ def test_a_usage_that_was_changed_is_refused(capsys: Capture, tmp_path: Path, na
 def test_unknown_configuration_and_suffix_are_refused(capsys: Capture, folder: Path) -> None:
     assert "take one of 0.5V-off" in refused(capsys, str(folder), "--configuration", "turbo")
     assert ".gif" in refused(capsys, str(folder), "--plot", "energy.gif")
+
+
+# --- from a trace ---------------------------------------------------------------------------------------------------
+
+
+def trace_of_two(**more: Any) -> Trace:
+    """PE 5 is in phase a for 2 ticks and b for 4, and sends PE 6 a packet in each of ticks 0 to 4."""
+    one, two = PeInfo("one", [], ["out"], ["a", "b"]), PeInfo("two", ["x", "y"], [], ["run"])
+    meta = Meta({"6.5.0": one, "6.5.1": two}, began={"6.5.0": (0, 0), "6.5.1": (0, 0)}, **more)
+    events = np.zeros(10, EVENT)
+    for tick in range(5):
+        for kind in (Event.SENT, Event.RECEIVED):
+            event = events[2 * tick + kind]
+            event["tick"], event["source"], event["event"], event["phase"] = tick, 13, kind, tick >= 2
+            event["target"], event["port"], event["time"] = 14 * kind, 1, tick * 1_000_000
+    phases = np.array([(13, 2, 1)], PHASE)
+    return Trace(events, meta, phases=phases, name="two.pcapng")
+
+
+def known(monkeypatch: pytest.MonkeyPatch, **terms: dict[str, dict[str, float]]) -> None:
+    def cost(program: str) -> Cost | None:
+        if program not in terms:
+            return None
+        phases = {phase: {term: Interval(n, n, n) for term, n in of.items()} for phase, of in terms[program].items()}
+        return Cost(program, "", 0, {phase: PhaseCost(of) for phase, of in phases.items()})
+
+    monkeypatch.setattr(from_trace, "known_cost", cost)
+
+
+def test_packets_and_phases_of_a_trace_are_what_formulas_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    known(
+        monkeypatch,
+        one={"a": {"tick": 10, "sent": 1}, "b": {"tick": 20, "sent": 2}},
+        two={"run": {"tick": 1, "in.y": 5}},
+    )
+    usage = from_trace.usage_of(trace_of_two())
+    assert geometry.name(13) == "6.5.0" and usage.ticks == 5 and usage.unknown == []
+    assert [(row.pe, row.phase, row.ticks, row.cycles.central) for row in usage.rows] == [
+        (13, "a", 2, 2 * 10 + 2 * 1), (13, "b", 3, 3 * 20 + 3 * 2), (14, "run", 5, 5 * 1 + 4 * 5),
+    ]  # fmt: skip
+
+
+def test_what_no_trace_tells_leaves_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    known(monkeypatch, one={"a": {"tick": 10, "rows": 3}, "b": {"tick": 20}})
+    usage = from_trace.usage_of(trace_of_two())
+    assert usage.unknown == ["one", "two"]
+    a, b, two = (row.cycles for row in usage.rows)
+    assert (a.low, a.high) == (20, math.inf) and math.isnan(a.central) and b == (60, 60, 60) and two.low == 0
+    result = model.estimate(usage, configurations.configuration("0.8V-off"))
+    assert result.by_phase["a"].busy_ms.low == pytest.approx(20 / 3e5)
+    assert result.by_phase["a"].busy_ms.high == pytest.approx(2)
+    known(monkeypatch, one={"a": {"tick": 10}, "b": {"tick": 20}}, two={"run": {"tick": 1}})
+    assert from_trace.usage_of(trace_of_two(filter={"ticks": [0, 4]})).unknown == []
+    assert from_trace.usage_of(trace_of_two(filter={"types": ["spike"]})).unknown == ["one", "two"]
+
+
+def test_energy_of_a_recorded_trace(capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "ring.pcapng"
+    with Chip.boot() as chip:
+        chip.load_network(Path(__file__).parent.parent / "docs" / "examples" / "synfire.toml")
+        chip.write("1.1.0", "kick", 20)
+        with chip.trace(file):
+            chip.run(50)
+    said = answer(capsys, "energy", str(file))
+    of = said["configurations"]["0.8V-off"]
+    assert of["by_role"]["group"]["pes"] == 4 and of["by_phase"]["run"]["pes"] == 4 and said["batches"] == 0
+    assert of["ms"]["central"] == 50 and "a trace tells packets and phases" in said["notes"][0]
+    assert run(["energy", str(file), "--plot", str(tmp_path / "ring.png")]) == 0
+    assert "ring.png" in capsys.readouterr().out
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) * 3 // 4])
+    assert "only what comes before it is counted" in answer(capsys, "energy", str(file))["notes"][1]
+    file.write_bytes(data[:100])
+    assert "pcapng: " in refused(capsys, str(file))
 
 
 # --- from what PEs count ---------------------------------------------------------------------------------------------

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.markup import escape
 from rich.table import Column, Table
 
 from spinn2emu import spec
+from spinn2emu.cost import Interval
 from spinn2host.cli.common import existing_file
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
 from spinn2host.energy import report
@@ -35,8 +35,9 @@ from spinn2host.energy.read import Run, read_run
 def energy(run: Path, names: tuple[str, ...], plot: Path | None, as_json: bool) -> None:
     """Show power and energy of a run, in each configuration of the chip, beside what was measured.
 
-    RUN is a folder of `train --out`, or a file with what `train --json` or `run --json` printed. Figures are intervals:
-    the central one, and in brackets how low and how high it can be as far as the sources say.
+    RUN is a folder of `train --out`, or a file with what `train --json` or `run --json` printed; of a TRACE it is known
+    as much as packets and phases tell. Figures are intervals: the central one, and in brackets how low and how high it
+    can be as far as the sources say.
 
     A configuration is the level of the PEs (0.5 V and 150 MHz, or 0.8 V and 300 MHz), those without a program off or
     asleep, and PEs asleep or waiting busily between ticks. Which one the published figures are of, no source says.
@@ -85,7 +86,8 @@ def _print_json(run: Run, main: Configuration, shown: Sequence[Configuration], p
         "run": run.name, "configuration": main.name, "configurations": of,
         "descriptions": {each.name: each.text for each in shown}, "batches": run.usage.batches,
         "samples": run.usage.samples, "poster": report.poster() if run.usage.batches else None,
-        "unknown_costs": run.usage.unknown, "absent": list(report.ABSENT), "plot": str(plot) if plot else None,
+        "unknown_costs": run.usage.unknown, "notes": run.notes, "absent": list(report.ABSENT),
+        "plot": None if plot is None else str(plot),
     })  # fmt: skip
 
 
@@ -110,10 +112,12 @@ def _print(run: Run, main: Configuration, shown: Sequence[Configuration]) -> Non
             )
     if run.usage.unknown:
         programs = ", ".join(run.usage.unknown)
+        advice = "" if run.notes else "; `spinn2emu cost PROGRAM` counts them"
         stdout.print(
-            f"no cost is known of {programs}: it sleeps all the time (low) or is busy all the time (high); "
-            "`spinn2emu cost PROGRAM` counts it", markup=False,
-        )  # fmt: skip
+            f"the cycles are not known of {programs}: at most they take all the time (high){advice}", markup=False
+        )
+    for note in run.notes:
+        stdout.print(note, markup=False)
     for absent in report.ABSENT:
         stdout.print(f"not in these figures: {absent}", style="dim")
 
@@ -156,7 +160,9 @@ def _parts(title: str, parts: Mapping[str, Part], result: Estimate) -> Table:
     return table
 
 
-def _range(of: Any, digits: int) -> str:
-    """`22.2 (22.1 – 22.4)`; one number if all three look the same, ? for what is not known."""
+def _range(of: Interval, digits: int) -> str:
+    """`22.2 (22.1 – 22.4)`; one number if all three look the same, ? for what is not known. digits: decimals, less of
+    large numbers."""
+    digits = min(digits, 0 if of.high >= 1000 else 1 if of.high >= 100 else 3)
     low, central, high = (f"{value:.{digits}f}" if value == value else "?" for value in of)
     return low if low == central == high else f"{central} ({low} – {high})"

@@ -182,7 +182,8 @@ def _busy(row: Row, batches: int, level: Level, s: float, always: bool) -> Inter
     if always:
         return Interval(s, s, s)
     if math.isinf(row.cycles.high):
-        return Interval(0.0, math.nan, s or math.inf)
+        low = row.cycles.low / (batches * level.clock_hz)
+        return Interval(min(low, s), math.nan, s or math.inf)
     return row.cycles * (1 / (batches * level.clock_hz))
 
 

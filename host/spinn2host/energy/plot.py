@@ -40,7 +40,7 @@ def profile(run: Run, configuration: Configuration) -> plots.TraceFigure:
     usage, result = run.usage, estimate(run.usage, configuration)
     notes = [configuration.text]
     if usage.unknown:
-        notes.append(f"no cost is known of {', '.join(usage.unknown)}: dots and areas as if it slept all the time")
+        notes.append(f"cycles are not known of {', '.join(usage.unknown)}: dots and areas are lower bounds")
     height = 8.0 if usage.batches else 5.8
     figure = style.figure_of(style.WIDTH, height, [f"{run.name}: {_what(usage)}"], notes)
     rows = [1.45, 1.0, 1.0] if usage.batches else [1.45, 1.0]

@@ -1,4 +1,4 @@
-"""What `spinn2emu energy` is asked about: the folder of a run, or a file of `--json`."""
+"""What `spinn2emu energy` is asked about: the folder of a run, a file of `--json`, or a trace."""
 
 from __future__ import annotations
 
@@ -7,22 +7,32 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spinn2emu.errors import ConfigError
+from spinn2emu.trace import pcapng
+from spinn2emu.trace.file import ZSTD_MAGIC, read_trace
 from spinn2host.energy.model import Usage
 from spinn2host.energy.report import usage_from_json
 
 SUMMARY = "summary.json"
 
 
+FROM_TRACE = (
+    "a trace tells packets and phases, but not what programs count besides: where a formula of cycles needs that, only "
+    "bounds are known. `train --out` and `run --json` keep all"
+)
+
+
 class Run(NamedTuple):
-    """`about`: what the summary of a training run says of it, for the reader."""
+    """A run's name, what its PEs did, and what to say of where that is from."""
 
     name: str
     usage: Usage
-    about: dict[str, Any]
+    notes: list[str]
 
 
 def read_run(path: Path) -> Run:
     """The usage of PEs that a run has left. Raises ConfigError, with what to do, if there is none."""
+    if path.is_file() and _is_trace(path):
+        return _of_trace(path)
     file = path
     if path.is_dir():
         file = path / SUMMARY
@@ -42,7 +52,25 @@ def read_run(path: Path) -> Run:
     usage = chip.get("usage") if isinstance(chip, dict) else None
     if usage is None:
         raise ConfigError(f"{file} {_why_no_usage(about)}", path=str(file))
-    return Run(str(path), usage_from_json(usage, str(file)), about)
+    return Run(str(path), usage_from_json(usage, str(file)), [])
+
+
+def _is_trace(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) in (pcapng.SECTION.to_bytes(4, "little"), ZSTD_MAGIC)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", path=str(path)) from error
+
+
+def _of_trace(path: Path) -> Run:
+    from spinn2host.energy.trace import usage_of
+
+    trace = read_trace(path)
+    notes = [FROM_TRACE]
+    if trace.problem is not None:
+        notes.append(f"{trace.problem.text}, at byte {trace.problem.position:,}: only what comes before it is counted")
+    return Run(str(path), usage_of(trace), notes)
 
 
 def _why_no_summary(path: Path) -> str:

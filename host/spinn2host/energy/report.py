@@ -173,9 +173,9 @@ def _row(row: Sequence[Any]) -> Row:
     if not all(isinstance(text, str) for text in (role, program, phase)) or level not in LEVELS:
         raise ValueError(f"{name}: role {role!r}, program {program!r}, phase {phase!r}, level {level!r}")
     low, central, high, longest = (None if value is None else float(value) for value in numbers)
-    cycles = UNKNOWN
-    if low is not None and central is not None and high is not None:
-        cycles = Interval(low, central, high)
+    cycles = UNKNOWN._replace(low=low or 0.0)
+    if central is not None and high is not None:
+        cycles = Interval(low or 0.0, central, high)
     known = [value for value in (ticks, low, central, high, longest) if value is not None]
     if not all(math.isfinite(value) and value >= 0 for value in known) or not cycles.low <= cycles.high:
         raise ValueError(f"{name}: {row[5:]} are no ticks and cycles")
