@@ -10,5 +10,6 @@ to the sample's first tick (the one in which its release is processed):
     2T-1        gradients leave, and are added as they arrive
     2T          Adam, for U ticks; the next release in tick 2T+U-1
 
-U is 1 if the update fits a tick; no weight depends on it. Evaluation stops after tick T. Sources: Béna et al., arXiv:2412.15021, and this project's design.
+U is 1 if the update fits a tick; no weight depends on it. Evaluation stops after tick T. Sources: Béna et al.,
+arXiv:2412.15021, and this project's design.
 """
