@@ -259,23 +259,46 @@ def test_lengths_of_paths_count_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_turns_come_in_order() -> None:
-    turns, order = Turns(), []
-    assert turns.take()
+    turns, order, mine = Turns(), [], threading.Lock()
 
     def wait(number: int) -> None:
-        with turns:
+        turn = threading.Lock()
+        with turn:
+            assert turns.come(turn, 20)
             order.append(number)
 
-    threads = []
-    for number in range(5):
-        threads.append(threading.Thread(target=wait, args=(number,)))
-        threads[-1].start()
-        wait_until("it waits", lambda: len(turns._queue) == number + 2, 20)  # noqa: B023
-    assert not turns.take(0.01)  # gives up, and is forgotten
-    turns.give()
+    with mine:
+        assert turns.come(mine)
+        threads = []
+        for number in range(5):
+            threads.append(threading.Thread(target=wait, args=(number,)))
+            threads[-1].start()
+            wait_until("it waits", lambda: len(turns._queue) == number + 2, 20)  # noqa: B023
+        impatient = threading.Lock()
+        with impatient:
+            assert not turns.come(impatient, 0.01)
+        assert order == []
     for thread in threads:
         thread.join(20)
-    assert order == [0, 1, 2, 3, 4] and turns.take(0)
+    last = threading.Lock()
+    with last:
+        assert order == [0, 1, 2, 3, 4] and turns.come(last, 0)
+
+
+def test_a_handle_is_of_use_whenever_ctrl_c_comes(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while it takes its turn, or lets the next one have it: little else is done here."""
+    monkeypatch.setattr(chip, "_exchange", lambda *_: {})
+    monkeypatch.setattr(chip, "_turns", Turns())  # or a failure would go on where the chip is emptied
+    before = signal.signal(signal.SIGVTALRM, signal.default_int_handler)
+    try:
+        for _ in range(100):
+            with pytest.raises(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_VIRTUAL, 1e-4)
+                while True:
+                    chip.request("info")
+            chip.request("info", 1.0)
+    finally:
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def test_a_handle_is_not_for_a_forked_child(chip: Chip) -> None:

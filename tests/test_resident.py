@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,16 @@ def shown(capsys: Capture, *arguments: str) -> str:
     capsys.readouterr()
     assert run(arguments) == 0, capsys.readouterr().err
     return capsys.readouterr().out
+
+
+@contextlib.contextmanager
+def started(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A command in a process of its own, which ends with the block at the latest."""
+    with subprocess.Popen([*COMMAND, *arguments], text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 # --- a session -------------------------------------------------------------------------------------------------------
@@ -176,10 +188,10 @@ def test_a_detached_run_is_looked_into_and_ended(capsys: Capture, blink: str) ->
 @pytest.mark.usefixtures("desk")
 def test_ctrl_c_ends_a_run_and_the_chip_stays(capsys: Capture, blink: str) -> None:
     run(["load", blink, "1.1.0"])
-    process = subprocess.Popen([*COMMAND, "run", "--ticks", "1000000000"], stderr=subprocess.PIPE, text=True)
-    wait_until("time passes", lambda: answer(capsys, "ps", "1.1.0")["pes"][0]["tick"] > 1000)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    with started("run", "--ticks", "1000000000", stderr=subprocess.PIPE) as process:
+        wait_until("time passes", lambda: answer(capsys, "ps", "1.1.0")["pes"][0]["tick"] > 1000)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, "Traceback" in err) == (130, False)
     chip = answer(capsys, "info")["chip"]
     assert chip["idle"] and f"the run has ended in tick {chip['tick']}" in err
@@ -458,18 +470,16 @@ def test_the_command_starts_fast_enough_to_be_used() -> None:
 @pytest.mark.usefixtures("desk")
 def test_log_follows(blink: str) -> None:
     run(["load", blink, "1.1.0", "--set", "period=1"])
-    process = subprocess.Popen([*COMMAND, "log", "1.1.0", "-f"], stdout=subprocess.PIPE, text=True, bufsize=1)
-    assert process.stdout is not None
     lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(process.stdout or []))
-    reader.start()
-    for printed in (5, 10, 15):
-        run(["run", "--ticks", "5"])
-        wait_until("all is printed", lambda printed=printed: len(lines) > printed)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    reader.join(60)
-    process.stdout.close()
+    with started("log", "1.1.0", "-f", stdout=subprocess.PIPE, bufsize=1) as process:
+        reader = threading.Thread(target=lambda: lines.extend(process.stdout or []))
+        reader.start()
+        for printed in (5, 10, 15):
+            run(["run", "--ticks", "5"])
+            wait_until("all is printed", lambda printed=printed: len(lines) > printed)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        reader.join(60)
     assert lines[0].split() == ["tick", "code", "values", "text"]
     assert [line.split() for line in lines[1:]] == [
         [str(t), "1", str(t + 1), str(t + 1), "packets", "sent", "so", "far"] for t in range(15)

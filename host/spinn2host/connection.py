@@ -9,6 +9,7 @@ import signal as signals
 import socket as sockets
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +79,9 @@ class Connection:
 
     def close(self) -> None:
         """Lets go of the chip; a resident one goes on. The handle is of no use then."""
-        with self._turns:
+        turn = threading.Lock()
+        with turn:
+            self._turns.come(turn)
             self._socket.close()
             self._context.term()
 
@@ -136,15 +139,14 @@ class Connection:
         """
         self._check_process()
         end = time.monotonic() + deadline
-        if not self._turns.take(deadline):
-            raise DeadlineExceeded(
-                f"another thread has used this handle for {deadline} s: let each thread `Chip.attach({self.name!r})`",
-                op=op, deadline=deadline,
-            )  # fmt: skip
-        try:
+        turn = threading.Lock()
+        with turn:
+            if not self._turns.come(turn, deadline):
+                raise DeadlineExceeded(
+                    f"another thread has used this handle for {deadline} s: let each thread "
+                    f"`Chip.attach({self.name!r})`", op=op, deadline=deadline,
+                )  # fmt: skip
             return self._exchange(op, end, deadline, content)
-        finally:
-            self._turns.give()
 
     def _exchange(self, op: str, end: float, deadline: float, content: dict[str, Any]) -> dict[str, Any]:
         if self._socket.closed:
