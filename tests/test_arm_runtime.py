@@ -52,7 +52,7 @@ def floats(random: np.random.Generator, n: int) -> BITS:
     kind = random.integers(4, size=n)
     any_ = random.integers(1 << 64, size=n, dtype=np.uint64)
     near = any_ & np.uint64(0x800FFFFFFFFFFFFF) | random.integers(1020, 1028, size=n, dtype=np.uint64) << np.uint64(52)
-    few = (random.integers(-(1 << 12), 1 << 12, size=n) * 2.0 ** random.integers(-6, 70, size=n)).view(np.uint64)
+    few = (random.integers(-(1 << 27), 1 << 27, size=n) * 2.0 ** random.integers(-6, 70, size=n)).view(np.uint64)
     small = any_ & np.uint64(0x801FFFFFFFFFFFFF)
     return np.choose(kind, [any_, near, few, small])
 

@@ -21,7 +21,7 @@ from spinn2emu.jit import Kernel
 from spinn2emu.jit.fingerprint import references
 from spinn2emu.memory_map import Symbol, dtype_to_wire
 
-_OWN = ("compile", "memory", "runtime", "softfloat", "integers")
+_OWN = ("compile", "memory", "runtime", "integers", "softfloat", "softconvert", "softmath")
 
 
 def fingerprint(functions: Sequence[Any], symbols: Sequence[Symbol], instead: Mapping[Kernel, Kernel]) -> str:

@@ -180,7 +180,7 @@ class _Linker:
             for number, address in base.items():
                 own = [symbol for symbol in file.symbols if symbol.section == number]
                 marks = sorted((symbol.value, symbol.name[:2]) for symbol in own if symbol.name[:2] in ("$t", "$d"))
-                ends = [value for value, _ in marks[1:]] + [len(file.sections[number].data)]
+                ends = [value for value, _ in [*marks, (len(file.sections[number].data), "")][1:]]
                 for (value, name), end in zip(marks, ends, strict=True):
                     if name == "$t" and end > value:
                         found.append((address + value, address + end))

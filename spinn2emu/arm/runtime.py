@@ -117,6 +117,7 @@ def module_of(symbol: str) -> str:
         compiled = dispatcher.overloads[(types.int64,) * words]
         text = compiled.library.get_llvm_str()
     text = re.sub(r"^define .*$", _with_attributes, text, flags=re.M)
+    text = re.sub(r"@_ZN(?!08NumbaEnv)\w*?\d+([a-z_]+_apart)B\w+", r"@\1", text)
     return text + _shim(symbol, helper, compiled.fndesc.llvm_func_name) + _ATTRIBUTES
 
 
@@ -125,7 +126,7 @@ _ATTRIBUTES = '\nattributes #9999 = { optsize "no-builtins" }\n'
 
 
 def _with_attributes(line: re.Match[str]) -> str:
-    """numba's functions become parts of the one around them, but those whose name ends in `_apart`."""
+    """numba's functions become parts of the one around them, but those whose name ends in `_apart`, which keep it."""
     text = line.group()
     return text[:-1] + ("noinline" if "_apart" in text else "alwaysinline") + " #9999 {"
 
