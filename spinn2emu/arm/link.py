@@ -100,8 +100,8 @@ def link(
     objects: Sequence[bytes],
     helper: Callable[[str], bytes | None],
 ) -> Image:  # fmt: skip
-    """Places a program's object files, `tick` first, and the helpers that it calls: `helper(symbol)` is the object file of one, None
-    if there is none of that name.
+    """Places a program's object files, `tick` first, and the helpers that it calls: `helper(symbol)` is the object file
+    of one, None if there is none of that name.
 
     Raises ProgramError for a function that does not exist on the PE, SramOverflow for more code than fits.
     """
