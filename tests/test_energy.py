@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,31 @@ def test_intervals_say_what_the_sources_leave_open() -> None:
     for level in power.LEVELS.values():
         assert level.asleep.high - level.asleep.low == pytest.approx(4 * 0.05 / 152)
         assert level.busy.low == 0 and level.busy.high == pytest.approx(2 * (level.busy.central + 0.1 / 152))
+
+
+MODEL = ("power", "configurations", "model", "timeline", "collect")
+"""Modules that figures are computed in."""
+UNITS = {0, 1, 100, 1000, 1e6, 1e9}
+"""Percent, and from or to milli, kilo, mega, nano."""
+OTHERS = {"collect": {2}, "timeline": {1e-9}}
+"""A place in a tuple; what keeps a division from that by zero."""
+
+
+@pytest.mark.parametrize("name", MODEL)
+def test_the_model_holds_no_number_of_its_own(name: str) -> None:
+    source = (Path(power.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+    numbers = {
+        node.value for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float, complex)
+    }  # fmt: skip
+    assert numbers <= UNITS | OTHERS.get(name, set())
+    assert "POSTER" not in source  # what was published is compared with, and nothing is computed from it
+
+
+def test_every_power_is_used() -> None:
+    source = Path(power.__file__).read_text(encoding="utf-8")
+    powers = [name for name in vars(spec) if name.startswith("POWER_")]
+    assert len(powers) == 7 and all(f"spec.{name}" in source for name in powers)
 
 
 def test_configurations_name_levels_that_exist() -> None:
