@@ -276,6 +276,82 @@ def test_energy_of_a_recorded_trace(capsys: Capture, tmp_path: Path) -> None:
     assert "pcapng: " in refused(capsys, str(file))
 
 
+# --- train and run --------------------------------------------------------------------------------------------------
+
+SMALL = ["--layers", "5,20,3", "--batch", "3", "--T", "30", "--samples", "9", "--epochs", "1"]
+
+
+def test_train_reports_the_chip_and_keeps_what_energy_needs(capsys: Capture, tmp_path: Path) -> None:
+    said = answer(capsys, "train", "yinyang", *SMALL, "--out", str(tmp_path / "mine"))
+    chip = said["chip"]
+    assert chip["configuration"] == "0.8V-off" and chip["ms_per_batch"] == {"low": 61, "central": 61, "high": 61}
+    for name in ("power_w", "mj_per_batch", "mj_per_sample"):
+        assert set(chip[name]) == {"low", "central", "high"} and 0 < chip[name]["low"] <= chip[name]["high"]
+    assert chip["mj_per_batch"]["low"] == pytest.approx(61 * chip["power_w"]["low"], rel=1e-4)
+    assert chip["mj_per_sample"]["high"] == pytest.approx(chip["mj_per_batch"]["high"] / 3, rel=1e-4)
+    pes = {role: part["pes"] for role, part in chip["by_role"].items()}
+    assert pes == {"chip": 0, "input": 3, "layer 1": 3, "layer 2": 3, "loss": 3, "optimizer": 1}
+    assert {"chip", "forward", "backward", "update", "waiting"} <= set(chip["by_phase"])
+    assert chip["evaluation"]["ms_per_batch"]["central"] == 31
+    assert chip["usage"]["batches"] == 3 and chip["usage"]["samples"] == 3
+    assert chip["configurations"]["0.8V-off"] == {name: chip[name] for name in chip["configurations"]["0.8V-off"]}
+    # each of 12 PEs is 61 ticks a batch in forward and backward, the optimizer waits and updates
+    ticks: dict[str, float] = {}
+    for row in chip["usage"]["rows"]:
+        ticks[row[0]] = ticks.get(row[0], 0) + row[5]
+    assert len(ticks) == 13 and all(each == pytest.approx(3 * 61 + 1, abs=1) for each in ticks.values())
+    table = answer(capsys, "energy", str(tmp_path / "mine"))
+    assert table["configurations"]["0.8V-off"]["mj_per_batch"] == chip["mj_per_batch"]
+
+
+def test_off_the_chip_there_is_no_energy(capsys: Capture, tmp_path: Path) -> None:
+    said = answer(capsys, "train", "yinyang", *SMALL, "--on", "offchip", "--out", str(tmp_path / "mine"))
+    assert said["chip"] is None
+    assert "train with `--on chip`" in refused(capsys, str(tmp_path / "mine"))
+
+
+PROGRAM = """
+import numpy as np
+import pydantic
+from spinn2emu.program import Program, Region
+
+class Parameters(pydantic.BaseModel):
+    pass
+
+def regions(p, available):
+    return [Region("x", np.int64, (1,), "")]
+
+def tick(pe, ram, rx, t):
+    return 0
+
+program = Program(tick=tick, regions=regions, parameters=Parameters, costs={"run": {"tick": (15000, 30000, 60000)}})
+"""
+
+
+@pytest.mark.usefixtures("runtime")
+def test_run_reports_its_own_ticks(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PROGRAM)
+    with Chip.boot(name="desk", pes=8, resident=True) as chip:
+        try:
+            chip.load(str(tmp_path / "mine.py"), ["7.5.0", "7.5.1"])
+            run(["run", "--ticks", "7"])
+            assert "on the chip 0.8V-off: 7 ms, 82.5 mW, 0.578 mJ" in capsys.readouterr().out
+            of = answer(capsys, "run", "--ticks", "50")["chip"]
+            assert (of["name"], of["ms"]["central"], of["unknown_costs"]) == ("desk", 50, [])
+            # 30,000 cycles at 300 MHz are 0.1 ms of each of 50
+            assert of["by_role"]["mine"]["busy"] == {"low": 0.05, "central": 0.1, "high": 0.2}
+            assert of["mj"]["central"] == pytest.approx(0.05 * (75.2 + 2 * (489.5 + 68.32) / 152), rel=1e-5)
+            assert of["longest_tick_ms"] == {"mine": 0.1} and "evaluation" not in of
+            (tmp_path / "run.json").write_text(json.dumps({"chip": of}))
+            assert answer(capsys, "energy", str(tmp_path / "run.json"))["configurations"]["0.8V-off"]["mj"] == of["mj"]
+            chip.signal("pause", "7.5.1")
+            of = answer(capsys, "run", "--ticks", "10")["chip"]
+            assert of["by_role"]["mine"]["pes"] == 2 and of["by_role"]["mine"]["busy"]["central"] == 0.05
+            assert set(answer(capsys, "run", "--ticks", "0")["chip"]) == {"name"}
+        finally:
+            chip.halt()
+
+
 # --- from what PEs count ---------------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,8 @@ from spinn2host.mapping import Buffers, deploy
 from spinn2host.recipe import Recipe, check_weights
 from spinn2host.usage import PeUsage
 
+OPTIMIZER_ROLE = "optimizer"
+"""Of the PE that has the weights, in `OnChip.roles`."""
 Progress = Callable[[int], None]
 """Called with the number of samples of a quad that are done."""
 
@@ -105,7 +107,7 @@ class OnChip:
         """What each PE is for, by id."""
         names = ["input", *(f"layer {i}" for i in range(1, len(self.recipe.shapes) + 1)), "loss"]
         roles = {pe: name for chain in self.chains for pe, name in zip(chain, names, strict=True)}
-        return roles | {self.optimizer: "optimizer"}
+        return roles | {self.optimizer: OPTIMIZER_ROLE}
 
     def usage(self) -> list[PeUsage]:
         """What the PEs have done since they were loaded: see `Chip.usage`."""

@@ -7,13 +7,17 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spinn2emu import spec
+from spinn2emu.cost import DRAIN
 from spinn2emu.errors import ConfigError, PeFailed
+from spinn2emu.levels import LEVELS
 from spinn2host import yinyang
 from spinn2host.checks import check_samples
 from spinn2host.chip import Chip
@@ -21,8 +25,9 @@ from spinn2host.energy.collect import Tally
 from spinn2host.energy.model import WAITING, Usage
 from spinn2host.events import Samples
 from spinn2host.offchip import OffChip
-from spinn2host.onchip import OnChip, Outcome, Progress
+from spinn2host.onchip import OPTIMIZER_ROLE, OnChip, Outcome, Progress
 from spinn2host.recipe import Rates, Recipe
+from spinn2host.schedule import update_ticks
 from spinn2host.usage import PeUsage
 
 Place = Literal["chip", "offchip"]
@@ -194,12 +199,30 @@ def train(
         with _in_epoch(recipe.epochs), evaluated.during(backend.usage):
             test = _accuracy(backend.evaluate(data.test), data.test)
         wall_s = sum(epoch.wall_s for epoch in epochs)
+        steps = batches * recipe.epochs
+        usage = trained.usage(backend.step_ticks, steps, recipe.batch)
+        if usage is not None:
+            usage = replace(usage, ticks_at=_ticks_at(recipe, usage))
         rows = [-(-len(part) // recipe.batch) for part in (data.validation, data.test)]
         return Result(
-            epochs, test, backend.weights(), batches * recipe.epochs, wall_s, backend.processes, backend.packets(),
-            trained.usage(backend.step_ticks, batches * recipe.epochs, recipe.batch),
+            epochs, test, backend.weights(), steps, wall_s, backend.processes, backend.packets(), usage,
             evaluated.usage(recipe.T + 1, rows[0] * recipe.epochs + rows[1], recipe.batch),
         )  # fmt: skip
+
+
+def _ticks_at(recipe: Recipe, usage: Usage) -> dict[str, int]:
+    """Ticks that a training step needs at other levels than the optimizer's, from what its updates took on average;
+    none if that is not known.
+    """
+    rows = [row for row in usage.rows if row.role == OPTIMIZER_ROLE]
+    drain, update = (
+        sum(row.cycles.central for row in rows if row.phase == phase) / usage.batches for phase in (DRAIN, "update")
+    )
+    if not math.isfinite(drain + update):
+        return {}
+    others = [level for level in LEVELS if level not in {row.level for row in rows}]
+    ticks_s = spec.TICK_NS.value / 1e9
+    return {level: 2 * recipe.T + update_ticks(drain, update, LEVELS[level] * ticks_s)[0] for level in others}
 
 
 @contextmanager
