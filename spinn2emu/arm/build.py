@@ -103,7 +103,7 @@ def _make(name: str, memory: MemoryMap, lines: bool, on_chip: bool) -> tuple[Ima
     names: list[Entry] = ["tick"] if program.drain is None else ["tick", "drain"]
     entries: list[Any] = [getattr(program, entry) for entry in names]
     functions = [getattr(entry, "py_func", entry) for entry in entries]
-    sources = fingerprint(functions, symbols, STAND_INS)
+    sources = fingerprint(program, symbols)
     key = "arm-" + jit_fingerprint.fingerprint(functions, (sources, lines, on_chip))
     with store.alone(key):
         data = store.read(key)

@@ -83,7 +83,7 @@ def helper_object(symbol: str) -> bytes | None:
     """The object file of a helper of `runtime`; None if there is none of that name."""
     import llvmlite.binding as llvm
 
-    from spinn2emu.arm import runtime  # type: ignore[attr-defined, unused-ignore]
+    from spinn2emu.arm import runtime
     from spinn2emu.jit import compiler
 
     if symbol not in runtime.HELPERS:

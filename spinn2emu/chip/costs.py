@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from spinn2emu import spec
+from spinn2emu.arm.fingerprint import fingerprint
 from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost, Interval, PhaseCost, read_cost
 from spinn2emu.errors import ProgramError
+from spinn2emu.jit import store
+from spinn2emu.memory_map import Symbol
 from spinn2emu.program import Program
 
 DECLARED = "declared"
@@ -85,22 +89,26 @@ def with_costs(files: list[str], program: str) -> list[str]:
     return [*files, str(file)] if files and file is not None and file.is_file() else files
 
 
-def fingerprint(program: Program) -> str | None:
-    """Of the code that a program has now, as `Cost.fingerprint`; None: nobody can say."""
-    return None
+def find_cost(program: Program, declared: Cost | None, symbols: Sequence[Symbol]) -> Cost | None:
+    """What is known of a program's cycles: what it declares itself before what was counted, if that was the same code.
 
-
-def find_cost(program: Program, declared: Cost | None, fingerprint: str | None) -> Cost | None:
-    """What is known of a program's cycles: `declared` before what was counted, if that was the same code.
-
-    fingerprint: of the code as it is now, as in `Cost`; None: it is not known, and no counted formula is trusted.
-
-    Raises ConfigError for a file that is none of costs.
+    `symbols`: the program's own regions. Raises ConfigError for a file that is none of costs.
     """
-    if declared is not None or fingerprint is None:
+    if declared is not None:
         return declared
+    own = fingerprint(program, symbols)
     file = cost_file(program.name)
-    if file is None or not file.is_file():
-        return None
-    counted = read_cost(file)
-    return counted if counted.fingerprint == fingerprint else None
+    counted = read_cost(file) if file is not None and file.is_file() else None
+    if counted is None or counted.fingerprint != own:
+        kept = store.read(KEPT + own)
+        counted = Cost.from_json(json.loads(kept), "the cache") if kept else None
+    return counted
+
+
+KEPT = "cost-"
+"""Before the fingerprint, what counted formulas are called in the store."""
+
+
+def keep_cost(cost: Cost) -> None:
+    """Puts counted formulas into the store, where `find_cost` finds them."""
+    store.write(KEPT + cost.fingerprint, json.dumps(cost.to_json()).encode())

@@ -17,7 +17,7 @@ from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error, describe
 from spinn2emu.frames import FOREVER
 from spinn2emu.memory_map import MemoryMap, from_wire, to_wire
 from spinn2emu.program import Fifo, Phase, Program
-from spinn2emu.registers import NO_PHASE, PhaseWord
+from spinn2emu.registers import NO_PHASE, PhaseWord, own_symbols
 from spinn2emu.sram import lay_out
 
 
@@ -63,8 +63,8 @@ class Declaration(NamedTuple):
         )  # fmt: skip
 
 
-def declare(program: Program, values: Mapping[str, Any], fingerprint: str | None = None) -> Declaration:
-    """The declaration of a program for these parameters; `fingerprint`: as in `costs.find_cost`.
+def declare(program: Program, values: Mapping[str, Any]) -> Declaration:
+    """The declaration of a program for these parameters.
 
     Raises ConfigError, SramOverflow or ProgramError.
     """
@@ -84,7 +84,7 @@ def declare(program: Program, values: Mapping[str, Any], fingerprint: str | None
             program.name, tuple(program.inputs), tuple(program.outputs), dict(program.errors), dict(program.logs),
             tuple(phases), table, program.fifos_of(parameters), memory,
             {name: np.asarray(value) for name, value in initial.items()}, tuple(program.counts),
-            find_cost(program, declared, fingerprint),
+            find_cost(program, declared, own_symbols(memory)),
         )  # fmt: skip
     except Spinn2Error:
         raise

@@ -22,7 +22,7 @@ import msgpack
 
 from spinn2emu import geometry
 from spinn2emu.chip import processes
-from spinn2emu.chip.costs import fingerprint, with_costs
+from spinn2emu.chip.costs import with_costs
 from spinn2emu.chip.declare import Declaration, declare
 from spinn2emu.chip.known import Known, Stamps, files_of
 from spinn2emu.descriptors import readable
@@ -269,7 +269,7 @@ def _work(writing: int, tasks: _Tasks, path: Sequence[str], strict: bool) -> Non
             done: dict[Any, list[tuple[str, bytes]]] = {}
             entries: list[Entry] = ["tick"] if program.drain is None else ["tick", "drain"]
             for number, order in task.orders.items():
-                declaration = declare(program, order.parameters, fingerprint(program))
+                declaration = declare(program, order.parameters)
                 files = with_costs(files_of(task.program, before), task.program)
                 symbols = own_symbols(declaration.memory)
                 phases = [phase.name for phase in declaration.phases]

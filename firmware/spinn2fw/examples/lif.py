@@ -14,9 +14,10 @@ import numpy as np
 import pydantic
 
 from spinn2emu.program import Fifo, Program, Region
-from spinn2emu.sdk import packet_index, send
+from spinn2emu.sdk import count, packet_index, send
 
 BAD_SOURCE = 1
+NEURONS, SYNAPSES = range(2)  # counts
 
 
 class Parameters(pydantic.BaseModel, extra="forbid"):
@@ -50,6 +51,8 @@ def regions(p: Parameters, available: int) -> list[Region]:
 
 def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Decay, input, threshold, record."""
+    count(pe, NEURONS, ram.v.shape[0])
+    count(pe, SYNAPSES, rx.shape[0] * ram.v.shape[0])
     for i in range(ram.v.shape[0]):
         ram.v[i] *= ram.decay[0]
     for packet in rx:
@@ -79,5 +82,6 @@ def fifo(p: Parameters) -> Fifo:
 
 program = Program(
     tick=tick, regions=regions, parameters=Parameters, inputs=("spikes",), outputs=("spikes",), fifo=fifo,
+    counts=("neurons", "synapses"),
     errors={BAD_SOURCE: "a spike from a neuron beyond n_in"},
 )  # fmt: skip

@@ -9,7 +9,9 @@ import pydantic
 
 from spinn2emu import spec
 from spinn2emu.program import Program, Region
-from spinn2emu.sdk import random_uniform, send
+from spinn2emu.sdk import count, random_uniform, send
+
+SOURCES = 0  # count
 
 
 class Parameters(pydantic.BaseModel, extra="forbid"):
@@ -30,6 +32,7 @@ def regions(p: Parameters, available: int) -> list[Region]:
 
 def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Draws one number per source, in their order."""
+    count(pe, SOURCES, ram.probability.shape[0])
     for i in range(ram.probability.shape[0]):
         if random_uniform(pe) < ram.probability[i]:
             send(pe, 0, i)
@@ -37,4 +40,4 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     return 0
 
 
-program = Program(tick=tick, regions=regions, parameters=Parameters, outputs=("spikes",))
+program = Program(tick=tick, regions=regions, parameters=Parameters, outputs=("spikes",), counts=("sources",))

@@ -14,7 +14,9 @@ import numpy as np
 import pydantic
 
 from spinn2emu.program import Program, Region
-from spinn2emu.sdk import send
+from spinn2emu.sdk import count, send
+
+NEURONS = 0  # count
 
 
 class Parameters(pydantic.BaseModel, extra="forbid"):
@@ -40,6 +42,7 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Integrates the volley that was sent in the tick before, and sends the group's own."""
     current = ram.constants[0] * np.float32(rx.shape[0])
     spikes = 0
+    count(pe, NEURONS, ram.v.shape[0])
     for i in range(ram.v.shape[0]):
         v = ram.constants[1] * ram.v[i] + current
         if v >= np.float32(1) or i < ram.kick[0]:
@@ -52,4 +55,6 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     return 0
 
 
-program = Program(tick=tick, regions=regions, parameters=Parameters, inputs=("spikes",), outputs=("spikes",))
+program = Program(
+    tick=tick, regions=regions, parameters=Parameters, inputs=("spikes",), outputs=("spikes",), counts=("neurons",)
+)

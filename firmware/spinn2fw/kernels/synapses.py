@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinn2emu.sdk import kernel
+from spinn2emu.sdk import count, kernel
 
 SPIKES = 0x10000000
 """First key of all spikes."""
@@ -58,6 +58,11 @@ NO_CONVOLUTION = -1
 RECORD_HEAD = 2
 """Words before the bits in a tick's record of spikes: the tick, and how many spikes."""
 
+COUNTS = ("probes", "synapses", "positions", "targets")
+"""What the cycles of `receive` depend on, the first of a program's counts: looks into the table, synapses of rows,
+positions of convolution kernels, and the neurons that these reach."""
+PROBES, SYNAPSES, POSITIONS, TARGETS = range(len(COUNTS))
+
 NOT_HEARD, RING_FULL = 1, 2
 """What `receive` may return instead of 0."""
 
@@ -76,6 +81,16 @@ def find(table, key):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def probes(table):  # type: ignore[no-untyped-def]
+    """How often `find` looks into a table, about."""
+    looks, size = 0, table.shape[0]
+    while size > 0:
+        looks += 1
+        size >>= 1
+    return looks
+
+
+@kernel
 def _add(slot, sign, target, weight):  # type: ignore[no-untyped-def]
     """Adds a weight to a neuron's sum; returns 0 or RING_FULL."""
     total = np.int64(slot[sign, target]) + weight
@@ -86,7 +101,7 @@ def _add(slot, sign, target, weight):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def receive(ram, key, t):  # type: ignore[no-untyped-def]
+def receive(pe, ram, key, t):  # type: ignore[no-untyped-def]
     """Takes in a spike in tick t: adds its synapses' weights to the ring buffer's slots (t + delay) mod 8.
 
     ram: `table`, `rows`, `words`, `convolutions`, `kernels`, `ring` (slots, 2, n) uint16: sums of the weights of
@@ -98,8 +113,9 @@ def receive(ram, key, t):  # type: ignore[no-untyped-def]
     entry = ram.table[place]
     index = np.int64(entry.first) + np.int64(key & ~entry.mask)
     if entry.convolution >= 0:
-        return _convolve(ram.convolutions[entry.convolution], ram.kernels, ram.ring[0], index)
+        return _convolve(pe, ram.convolutions[entry.convolution], ram.kernels, ram.ring[0], index)
     slots = ram.ring.shape[0]
+    count(pe, SYNAPSES, np.int64(ram.rows[index + 1]) - np.int64(ram.rows[index]))
     for k in range(ram.rows[index], ram.rows[index + 1]):
         word = np.int64(ram.words[k])
         delay, weight = np.int64(0), word >> _WEIGHT
@@ -112,7 +128,7 @@ def receive(ram, key, t):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _convolve(c, kernels, slot, neuron):  # type: ignore[no-untyped-def]
+def _convolve(pe, c, kernels, slot, neuron):  # type: ignore[no-untyped-def]
     """Adds the weights of a spike of input neuron `neuron` = (channel, y, x), by row, to all that it reaches:
 
         out[o, v, u] = sum over c, ky, kx of kernel[c, o, ky, kx] * pooled[c, v * stride_y - pad_top + ky, …]
@@ -124,6 +140,7 @@ def _convolve(c, kernels, slot, neuron):  # type: ignore[no-untyped-def]
     if y >= c.in_height // c.pool_y or x >= c.in_width // c.pool_x:
         return 0
     area, n = np.int64(c.kernel_height) * c.kernel_width, slot.shape[1]
+    count(pe, POSITIONS, area)
     for ky in range(c.kernel_height):
         v = y + c.pad_top - ky
         if v < 0 or v % c.stride_y or v // c.stride_y >= c.out_height:
@@ -132,6 +149,7 @@ def _convolve(c, kernels, slot, neuron):  # type: ignore[no-untyped-def]
             u = x + c.pad_left - kx
             if u < 0 or u % c.stride_x or u // c.stride_x >= c.out_width:
                 continue
+            count(pe, TARGETS, c.channels)
             for o in range(c.channels):
                 target = ((c.channel + o) * np.int64(c.out_height) + v // c.stride_y) * c.out_width + u // c.stride_x
                 target -= c.neuron

@@ -19,11 +19,15 @@ import numpy as np
 import pydantic
 
 from spinn2emu.program import Fifo, Program, Region
-from spinn2emu.sdk import kernel, log, send
+from spinn2emu.sdk import count, kernel, log, send
+from spinn2fw.kernels import synapses
 from spinn2fw.kernels.synapses import CONVOLUTION, ENTRY, NOT_HEARD, RING_FULL, SLOTS, receive
 from spinn2fw.snn.record import LOGS, Recorded, note_input, note_spike, note_tick, note_voltage, records
 
 OUT = 0  # output port
+COUNTS = (*synapses.COUNTS, "neurons", "currents", "voltages")
+"""What cycles depend on, beside what `synapses` counts: neurons, those with currents, voltages that are recorded."""
+NEURONS, CURRENTS, VOLTAGES = range(len(synapses.COUNTS), len(COUNTS))
 
 
 class Parameters(Recorded):
@@ -67,8 +71,9 @@ def regions(p: Parameters, available: int) -> list[Region]:
 def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     """Takes in spikes, integrates, fires, records."""
     note_input(ram, rx, t)
+    count(pe, synapses.PROBES, rx.shape[0] * synapses.probes(ram.table))
     for packet in rx:
-        code = receive(ram, packet.key, t)
+        code = receive(pe, ram, packet.key, t)
         if code:
             log(pe, code, packet.key)
             return code
@@ -81,6 +86,9 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
 def update(pe: Any, ram: Any, slot: Any, t: int) -> None:
     """The equations above, neuron by neuron; empties the slot of the ring buffer that acts in this tick."""
     currents = ram.exc_decay.shape[0] > 0
+    count(pe, NEURONS, ram.v.shape[0])
+    count(pe, CURRENTS, ram.exc_decay.shape[0])
+    count(pe, VOLTAGES, ram.v.shape[0] if t < ram.voltages.shape[0] else 0)
     for j in range(ram.v.shape[0]):
         excitation, inhibition = np.float32(slot[0, j]), np.float32(slot[1, j])
         slot[0, j] = 0
@@ -107,6 +115,7 @@ def update(pe: Any, ram: Any, slot: Any, t: int) -> None:
 
 program = Program(
     tick=tick, regions=regions, parameters=Parameters, inputs=("spikes",), outputs=("spikes",), fifo=Fifo(256, 0),
+    counts=COUNTS,
     errors={
         NOT_HEARD: "a spike came from a part that this PE has no synapses from (the log has its key)",
         RING_FULL: "the weights of one tick add up to more than 65535 for a neuron, and the ring has 16 bits: "

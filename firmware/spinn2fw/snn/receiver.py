@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from spinn2emu.program import Fifo, Program, Region
-from spinn2emu.sdk import log, send
+from spinn2emu.sdk import count, log, send
 from spinn2fw.kernels.synapses import NEURON
 from spinn2fw.snn.record import LOGS, Recorded, note_input, note_spike, note_tick, records
 
 SPIKES = 0  # output port
 NO_NEURON = 1
+NEURONS = 0  # count
 
 
 def regions(p: Recorded, available: int) -> list[Region]:
@@ -33,6 +34,7 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
             log(pe, NO_NEURON, packet.key, ram.asked.shape[0])
             return NO_NEURON
         ram.asked[neuron] = 1
+    count(pe, NEURONS, ram.asked.shape[0])
     for j in range(ram.asked.shape[0]):
         if ram.asked[j]:
             ram.asked[j] = 0
@@ -44,6 +46,7 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
 
 program = Program(
     tick=tick, regions=regions, parameters=Recorded, inputs=("host",), outputs=("spikes",), fifo=Fifo(256, 0),
+    counts=("neurons",),
     errors={NO_NEURON: "the host has named a neuron that this PE has not (the log has the key)"},
     logs=LOGS | {NO_NEURON: "packet with key {:.0f}, there are {:.0f} neurons"}, log=8,
 )  # fmt: skip
