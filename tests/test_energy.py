@@ -177,6 +177,21 @@ def test_a_pe_that_overruns_is_busy_all_the_time_and_not_longer() -> None:
     assert result.longest_ms["a"] == pytest.approx(4 / 3)
 
 
+def test_a_pe_may_change_its_level() -> None:
+    # 4 ms at 0.5 V, of which 150,000 cycles at 150 MHz are 1 ms busy; 6 ms at 0.8 V, asleep
+    rows = [
+        model.Row(5, "a", "a", "run", "0.5V", 4, Interval(15e4, 15e4, 15e4), 0.0),
+        model.Row(5, "a", "a", "run", "0.8V", 6, ZERO, 0.0),
+    ]
+    usage = model.Usage(rows, 10)
+    expected = 10 * 75.2 + 4 * 160.2 / 152 + 1 * 189.2 / 152 + 6 * 489.5 / 152
+    as_run = model.estimate(usage, configurations.configuration(configurations.AS_RUN))
+    assert as_run.mj.central == pytest.approx(expected / 1000)
+    assert configurations.of_levels(row.level for row in rows).name == configurations.AS_RUN
+    fast = model.estimate(usage, configurations.configuration("0.8V-off"))
+    assert fast.mj.central == pytest.approx((10 * (75.2 + 489.5 / 152) + 0.5 * 683.2 / 152) / 1000)
+
+
 def test_a_clock_may_need_more_ticks() -> None:
     usage = dataclasses.replace(usage_of_timing(), ticks_at={"0.5V": 64})
     slow = model.estimate(usage, configurations.configuration("0.5V-off"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from spinn2emu.cost import DRAIN, Interval
-from spinn2host.energy.model import UNKNOWN, Row, Usage
+from spinn2host.energy.model import CHIP, UNKNOWN, UNUSED, Row, Usage
 from spinn2host.pe_program import short_program
 from spinn2host.usage import PeUsage
 
@@ -51,7 +51,7 @@ class Tally:
                 cycles += then.cycles * -1
         if not ticks:
             cycles = Interval(0.0, 0.0, 0.0)
-        role = self.roles.get(now.pe) or now.population or short_program(now.program)
+        role = self.roles.get(now.pe) or role_of(now.population, now.program)
         time = 0 if now.phase == DRAIN else ticks
         longest = math.nan if now.worst is None else now.worst
         phase = self.phases.get(now.phase, now.phase)
@@ -72,6 +72,12 @@ class Tally:
         for row in used:
             others.pop(row.pe, None)
         return Usage([*used, *others.values()], ticks, batches, samples, ticks_at or {})
+
+
+def role_of(population: str, program: str) -> str:
+    """What a PE is called: its population, or its program's last name; never as what is no PE with a program."""
+    name = population or short_program(program)
+    return f"{name} (program)" if name in (CHIP, UNUSED) else name
 
 
 def _key(usage: PeUsage) -> Key:

@@ -15,6 +15,8 @@ from spinn2host.energy.configurations import AS_RUN, CONFIGURATIONS, Configurati
 from spinn2host.energy.model import UNKNOWN, Estimate, Part, Row, Usage, estimate
 from spinn2host.energy.power import ABSENT, LEVELS
 
+MOST_TICKS = 1 << 20
+"""Of a batch that is read from a file: the figure has as many points."""
 DIGITS = 6
 """Significant ones, of figures in JSON."""
 
@@ -150,8 +152,10 @@ def usage_from_json(data: Any, where: str) -> Usage:
         if data["columns"] != list(COLUMNS):
             raise ValueError(f"columns are {data['columns']}, not {list(COLUMNS)}")
         rows = [_row(row) for row in data["rows"]]
-        ticks_at = {str(level): int(ticks) for level, ticks in data["ticks_at"].items()}
+        ticks_at = {str(level): _count(ticks) for level, ticks in data["ticks_at"].items()}
         ticks, batches, samples = (_count(data[name]) for name in ("ticks", "batches", "samples"))
+        if batches and max(ticks, *ticks_at.values(), 0) > MOST_TICKS:
+            raise ValueError(f"a batch of {ticks} ticks")
         if ticks < 1 or any(value < 1 for value in ticks_at.values()) or (batches and samples < 1):
             raise ValueError(f"{ticks} ticks of {batches} batches of {samples} samples")
         return Usage(rows, ticks, batches, samples, ticks_at)
@@ -163,7 +167,7 @@ def usage_from_json(data: Any, where: str) -> Usage:
 
 
 def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < 1 << 63:
         raise ValueError(f"{value!r} is no count")
     return value
 

@@ -19,9 +19,9 @@ from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost, Interval, PhaseCost, rea
 from spinn2emu.errors import ConfigError
 from spinn2emu.levels import DEFAULT_LEVEL
 from spinn2emu.trace.file import Trace
-from spinn2emu.trace.schema import Event, PeInfo, interface_name
+from spinn2emu.trace.schema import Event, Part, PeInfo, interface_name
+from spinn2host.energy.collect import role_of
 from spinn2host.energy.model import UNKNOWN, Row, Usage
-from spinn2host.pe_program import short_program
 from spinn2host.traces.phases import stretches
 
 COMPLETE = {"ticks", "limit"}
@@ -53,8 +53,7 @@ def usage_of(trace: Trace) -> Usage:
         counts |= {IN + port: int(received[pe, phase, number]) for number, port in enumerate(info.inputs)}
         name = info.phases[phase] if phase < len(info.phases) else str(phase)
         cost = costs.setdefault(info.program, known_cost(info.program))
-        part = trace.meta.parts.get(interface_name(pe))
-        role = part.population if part is not None and part.population else short_program(info.program)
+        role = role_of(trace.meta.parts.get(interface_name(pe), Part("")).population, info.program)
         cycles = _cycles(cost, name, counts, complete)
         rows.append(Row(pe, role, info.program, name, DEFAULT_LEVEL, ticks, cycles, math.nan))
         if cost is not None and DRAIN in cost.phases:
