@@ -5,7 +5,7 @@ The layout of the control byte is the emulator's own choice:
 
     bits 7:6  type      0 multicast, 1 core-to-core, 2 nearest-neighbour, 3 global read/write
     bits 5:4  payload   0: none, 1: 4 bytes, 2: 8 bytes, 3: 16 bytes
-    bits 3:0  reserved, must be 0 (a PE's report uses them for what is no packet: PHASE_BEGINS)
+    bits 3:0  reserved, must be 0 (a PE's report uses them for what is no packet: PHASE_BEGINS, OVERRAN)
 
 On the wire: control byte, key little-endian, payload words little-endian. Inside the emulator a packet travels in a
 PACKET record of 32 bytes, which adds who sent it, when, and on which port of the receiver it arrives.
@@ -64,6 +64,9 @@ NO_INDEX = 0xFFFFFFFF
 
 PHASE_BEGINS = 0x01
 """As the control byte: no packet, but a note for the router that the PE begins the phase of `origin` in tick `tick`."""
+OVERRAN = 0x02
+"""As the control byte: no packet, but a note that the code of phase `origin` in tick `tick` ended `time` ns after that
+tick began, beyond the timer's period."""
 NO_PORT = 255
 PORT_BITS = 3
 """Bits of `origin` that hold the output port; 3 more hold the phase."""

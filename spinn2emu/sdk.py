@@ -26,8 +26,9 @@ They allocate nothing, return no arrays and see no Python object.
 
 TX_PACKETS = 8192
 """Packets that a PE can send in a tick. If more than half as many wait to be reported, a PART frame takes them."""
-TX_BUFFER = TX_PACKETS // 2 + 1 + TX_PACKETS
-"""Places of the transmit buffer: for what is left of earlier ticks, the note of a phase, and the packets of a tick."""
+TX_BUFFER = TX_PACKETS // 2 + 3 + TX_PACKETS
+"""Places of the transmit buffer: for what is left of earlier ticks, notes of a phase and of ticks that took long, and
+the packets of a tick."""
 MAX_REGIONS = 100
 """Of a program, without the system's (own choice)."""
 REGION_WORDS = 4
@@ -76,6 +77,7 @@ _MC0, _MC4, _MC16 = (control_byte(PacketType.MULTICAST, size) for size in (0, 4,
 _NO_PORT, _PORT_BITS, _LOG_VALUES, _MOST = NO_PORT, PORT_BITS, LOG_VALUES, TX_PACKETS
 # A PE injects at most one packet per cycle of the mesh's clock (own choice): 10/3 ns apart at 300 MHz.
 _NOC_HZ, _SECOND_NS = spec.NOC_CLOCK_HZ.value, 1_000_000_000
+_LATEST_NS = 4_000_000_000  # fits 32 bits, as does what it takes to arrive; only code that never ends comes so far
 _BAD_COUNT, _BAD_LEVEL = int(SystemError.COUNT), int(SystemError.LEVEL)
 _COUNTS, _LEVELS = spec.MAX_COUNTS.value, len(LEVELS)
 
@@ -102,7 +104,7 @@ def _new_packet(pe, port, index, control):  # type: ignore[no-untyped-def]
     packet.tick = sys.tick
     context.cycles += context.sent_cycles
     context.slot = max(context.slot + 1, np.int64(context.cycles * context.slots_per_cycle))
-    packet.time = context.slot * _SECOND_NS // _NOC_HZ
+    packet.time = min(context.slot * _SECOND_NS // _NOC_HZ, _LATEST_NS)
     context.tx_count = n + 1
     context.sequence += 1
     sys.packets_out += 1

@@ -84,3 +84,20 @@ def test_packets_are_sent_when_the_code_has_got_so_far(
     rest = 8 * 10 + 20 * 7 + 15 * 50.5
     assert row.cycles == Interval(450 + rest, 500 + rest, 600 + rest)
     assert (row.worst, row.worst_tick, row.overruns) == (100 + 20 + 28 + 151.5, 1, 0)
+
+
+def test_at_half_the_clock_everything_takes_twice_as_long(chip: Chip, work: str, tmp_path: Path) -> None:
+    items, entries = pair(work, rows=2, packets=1, at=1, level=0)
+    chip.deploy(items, entries)
+    with chip.trace(tmp_path / "t.pcapng"):
+        chip.run(5)
+    events = read_trace(tmp_path / "t.pcapng").events
+    sent = events[(events["event"] == Event.SENT) & (events["source"] == FIRST)]["sent"].tolist()
+    own = 100 + 20 + 2 * 50.5 + 7
+    backlog = 2 * (own + 400_000 - PERIOD) / 2  # in cycles of the slower clock half as many, each twice as long
+    assert sent[0] == int(own - 20) * 10 // 3
+    assert sent[2] == int((backlog / 2 + own) * 2) * 10 // 3
+    assert sent[3] == int(own * 2) * 10 // 3
+    levels = {row.level: row.ticks for row in chip.usage() if row.pe == FIRST}
+    assert levels == {"0.8V": 2, "0.5V": 3}
+    assert [row["level"] for row in chip.ps() if row["program"]] == ["0.5V", "0.8V"]

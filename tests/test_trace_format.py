@@ -20,7 +20,7 @@ from spinn2emu.packets import PACKET
 from spinn2emu.sdk import TX_PACKETS
 from spinn2emu.trace import file as trace_file
 from spinn2emu.trace import pcapng
-from spinn2emu.trace.capture import MOST_NOTES, CaptureMemory, CaptureWord, put_in_order
+from spinn2emu.trace.capture import LATE, MOST_NOTES, CaptureMemory, CaptureWord, put_in_order
 from spinn2emu.trace.file import Trace, TraceWriter, canonical_order, parse, put_events, read_trace, write_trace
 from spinn2emu.trace.merge import encode_notes, look, put_read
 from spinn2emu.trace.notes import HOPS, LATENCY, NOTE, NOTE_WORDS, RANK_BITS, SPAN, TIME_BITS
@@ -30,8 +30,10 @@ from spinn2emu.trace.schema import (
     EVENT,
     FRAME,
     INTERFACES,
+    LAST_NS,
     LINK,
     LINKTYPE,
+    OVERRUN,
     PHASE,
     TYPES,
     Event,
@@ -59,7 +61,9 @@ def random_events(rng: np.random.Generator, count: int) -> NDArray[np.void]:
     """Different events in canonical order, every field anywhere in its range."""
     events = np.zeros(count, EVENT)
     events["tick"] = rng.integers(0, 300, count)
-    events["sent"] = rng.integers(0, 27_000, count)
+    events["sent"] = np.where(
+        rng.random(count) < 0.8, rng.integers(0, 1_000_000, count), rng.integers(0, 1 << 31, count)
+    )
     events["event"] = rng.integers(0, Event.PHASE, count)
     events["source"] = rng.integers(1, LINK, count)
     events["target"] = np.where(events["event"] == Event.SENT, 0, rng.integers(1, INTERFACES, count))
@@ -71,7 +75,7 @@ def random_events(rng: np.random.Generator, count: int) -> NDArray[np.void]:
     words = np.array([0, 1, 2, 4])[events["control"] >> 4]
     for word in range(4):
         events["payload"][:, word] = np.where(words > word, rng.integers(0, 1 << 32, count), 0)
-    _, first = np.unique(events[["time", "source", "target", "event"]], return_index=True)
+    _, first = np.unique(events[["tick", "time", "source", "target", "event"]], return_index=True)
     events = events[np.sort(first)]
     return events[canonical_order(events)]
 
@@ -218,7 +222,8 @@ def test_types_are_numbered_in_the_order_of_the_ports_and_their_number_is_limite
 
 
 def test_every_drop_has_a_reason() -> None:
-    assert list(DROPS) == [e for e in Event if e not in (Event.SENT, Event.RECEIVED, Event.PHASE)]
+    no_drops = (Event.SENT, Event.RECEIVED, Event.PHASE, Event.OVERRUN)
+    assert list(DROPS) == [e for e in Event if e not in no_drops]
 
 
 def test_interfaces_say_what_the_types_numbers_mean() -> None:
@@ -256,17 +261,22 @@ def test_what_is_written_is_read(
 
 def test_phases_are_written_and_read_and_are_no_events(tmp_path: Path) -> None:
     phases = np.array([(77, 0, 0), (5, 3, 1), (77, 3, 1), (5, 299, 0)], PHASE)
-    write_trace(tmp_path / "t", Trace(SMALL, META, phases=phases))
+    overruns = np.array([(5, 2, 1, 300), (77, 2, 0, 5_000_000), (5, 3, 1, 1)], OVERRUN)
+    write_trace(tmp_path / "t", Trace(SMALL, META, phases=phases, overruns=overruns))
     trace = read_trace(tmp_path / "t")
     assert trace.problem is None and trace.events.tobytes() == SMALL.tobytes()
     assert trace.phases.tobytes() == phases.tobytes()
+    assert trace.overruns.tobytes() == overruns.tobytes()
     data = (tmp_path / "t").read_bytes()
     frames = [body for kind, body in blocks_of(data) if kind == 6]
-    assert len(frames) == len(SMALL) + 4
+    assert len(frames) == len(SMALL) + 4 + 3
     begins = [body for body in frames if body[21] == 8]
     # interface, time; version, event, type, port, source, target, tick, sent, phase, out, hops, control, latency, key
     assert struct.unpack_from("<III", begins[1]) == (5, 0, 3_000_000)
     assert begins[1][20:] == struct.pack("<BBBBHHIIBBBBII", 2, 8, 0, 255, 5, 5, 3, 0, 1, 0, 0, 0, 0, 0)
+    late = next(body for body in frames if body[21] == 9 and body[24] == 77)
+    assert struct.unpack_from("<III", late) == (77, 0, 3_000_000 + 5_000_000)
+    assert late[20:] == struct.pack("<BBBBHHIIBBBBII", 2, 9, 0, 255, 77, 77, 2, 1_000_000, 0, 0, 0, 0, 5_000_000, 0)
     counted = [dict(pcapng.parse_options(body[12:])) for kind, body in blocks_of(data) if kind == 5]
     assert sum(int.from_bytes(options[4], "little") for options in counted) == len(SMALL)
 
@@ -314,6 +324,8 @@ def notes_of(events: NDArray[np.void]) -> NDArray[np.void]:
     notes["origin"] = events["phase"] << 3 | events["out"]
     notes["time"] = events["time"] - events["tick"].astype(np.uint64) * 1_000_000
     notes["what"] = events["type"] << 4 | events["event"]
+    way = np.where(events["event"] == Event.SENT, 0, LATENCY[events["hops"]])
+    notes["wait"] = notes["time"] - events["sent"] - way
     return notes
 
 
@@ -326,6 +338,8 @@ def test_notes_in_any_order_become_the_events_in_order(seed: int, count: int) ->
     events["hops"] = np.where(events["event"] == Event.SENT, 0, way)
     late = np.where(events["event"] == Event.SENT, 0, LATENCY[way])
     events["time"] = events["tick"].astype(np.uint64) * 1_000_000 + events["sent"] + late.astype(np.uint64)
+    waits = np.where(events["event"] == Event.SENT, 0, rng.integers(0, 3, count) * rng.integers(0, 2000, count))
+    events["time"] += waits.astype(np.uint64)
     events = events[canonical_order(events)]
     notes = notes_of(events)[rng.permutation(len(events))]
     captures = CaptureMemory()
@@ -335,13 +349,13 @@ def test_notes_in_any_order_become_the_events_in_order(seed: int, count: int) ->
         own = captures.of_router(number).own
         own["notes"][0, : len(half)] = half.view(np.uint64).reshape(-1, NOTE_WORDS)
         own["place"][CaptureWord.NOTES] = len(half)
-        put_in_order(own, 200 << TIME_BITS)
-    n = int((events["tick"] < 200).sum())
+        put_in_order(own, 100 << TIME_BITS)
+    n = int((events["tick"] < 100).sum())
     assert captures.places[:2, CaptureWord.NOTES].sum() == count - n
     out, counts = np.zeros(count * pcapng.MAX_BLOCK_BYTES // 4, np.uint32), np.zeros((INTERFACES, 2), np.int64)
     at, ends, written = np.zeros(MAX_ROUTERS, np.int64), np.zeros(MAX_ROUTERS, np.int64), np.zeros(2, np.int64)
     until, done, data = look(captures.routers, at, ends), 0, b""
-    assert until >= 200 << TIME_BITS and ends.sum() == n
+    assert until >= 100 << TIME_BITS and ends.sum() == n
     while done < n:  # in portions
         most = int(rng.integers(1, count + 1))
         blocks = encode_notes(captures.routers, at, ends, until, out, most, counts, written)
@@ -378,13 +392,13 @@ def test_what_the_recorder_has_not_read_stays_until_it_has(seed: int, count: int
 
 
 def test_a_key_has_room_for_a_window_of_time() -> None:
-    assert SPAN >> TIME_BITS == 2048 and MOST_NOTES == 1 << RANK_BITS
+    assert SPAN >> TIME_BITS == 128 >= 2 * (LATE >> TIME_BITS) and MOST_NOTES == 1 << RANK_BITS
 
 
 def test_the_time_of_an_event_within_its_tick_fits_a_note() -> None:
     last = TX_PACKETS * 1_000_000_000 // spec.NOC_CLOCK_HZ.value + int(LATENCY.max())
-    assert last < np.iinfo(NOTE.fields["time"][0]).max < spec.TICK_NS.value
-    assert NOTE.itemsize == PACKET.itemsize == 32
+    assert last < spec.TICK_NS.value < LAST_NS < 1 << TIME_BITS
+    assert NOTE.itemsize == PACKET.itemsize + 8 == 40
 
 
 @pytest.mark.parametrize("compress", [False, True])

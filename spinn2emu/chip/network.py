@@ -224,7 +224,8 @@ class Network(Clock):
                 first["pe_counts"][pe, PeCounter.DISCARDED] += count
                 waiting, words = queues["packets"][pe, :count], queues["words"][pe, :count]
                 capture = self.memory.captures.of_router(0)
-                record_packets(*capture, waiting, words, int(Event.NOT_LIVE), pe, np.ascontiguousarray(waiting["time"]))
+                times = np.ascontiguousarray(waiting["time"])
+                record_packets(*capture, waiting, words, int(Event.NOT_LIVE), pe, times, np.zeros_like(times))
                 queues["length"][pe] = 0
         for pe, assignment in application.pes.items():
             if pe in fresh:

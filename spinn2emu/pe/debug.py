@@ -36,7 +36,7 @@ class PeLoop:
         self.rx, self.tx = new_buffer(spec.FRAME_PACKETS.value), new_buffer(TX_BUFFER)
         spare = np.empty(0, PACKET)  # this loop takes packets apart by itself
         self.context = build_context(image, sram, self.rx, self.tx, spare)
-        self.meter = PlainMeter(meter, self.context)
+        self.meter = PlainMeter(meter, self.context, self.tx[HEADER_PACKETS:])
         self.sys, self.phases = (image.memory[name].view(sram) for name in ("sys", "phases"))
         entry = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
         self.kernels = {"tick": entry(image.tick_address), "drain": entry(image.drain_address)}

@@ -18,8 +18,9 @@ import numpy as np
 
 from spinn2emu import spec
 from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost
-from spinn2emu.jit import inlined
+from spinn2emu.jit import inlined, record_at
 from spinn2emu.levels import LEVELS
+from spinn2emu.packets import NO_PORT, OVERRAN, PACKET, PORT_BITS
 
 DRAIN_PHASE = spec.MAX_PHASES.value
 """The handler of FIFOs, as a phase by number."""
@@ -58,6 +59,8 @@ METER = np.dtype([
 
 _DRAIN, _TICK, _IN, _SENT, _COUNTS, _PHASE_BITS = DRAIN_PHASE, AT_TICK, AT_IN, AT_SENT, AT_COUNTS, DRAIN_PHASE - 1
 _PORT_BITS = spec.MAX_PORTS.value - 1
+_OVERRAN, _NO_PORT, _ORIGIN_BITS, _PACKET_BYTES = OVERRAN, NO_PORT, PORT_BITS, PACKET.itemsize
+_TICK_NS, _LATEST_NS = float(spec.TICK_NS.value), 4e9
 
 
 def prepare_meter(
@@ -113,6 +116,21 @@ def _begin(meter, context, phase, rx, low, high):  # type: ignore[no-untyped-def
 
 
 @inlined
+def _note(context, phase, t, end_ns):  # type: ignore[no-untyped-def]
+    """For a trace: the code of tick t ends so late after that began."""
+    note = record_at(context.tx_packets + context.tx_count * _PACKET_BYTES, PACKET)
+    note.control = _OVERRAN
+    note.port = _NO_PORT
+    note.source = context.pe
+    note.origin = phase << _ORIGIN_BITS
+    note.key = 0
+    note.payload[0] = note.payload[1] = note.payload[2] = note.payload[3] = 0
+    note.tick = t
+    note.time = np.int64(min(end_ns, _LATEST_NS))
+    context.tx_count += 1
+
+
+@inlined
 def _end(meter, context, phase, t, cycles):  # type: ignore[no-untyped-def]
     """Code that belongs to tick t ends, after so many cycles."""
     row = meter.rows[meter.level, phase]
@@ -128,6 +146,7 @@ def _end(meter, context, phase, t, cycles):  # type: ignore[no-untyped-def]
     if meter.spare < 0 and meter.late < t:
         row.overruns += 1
         meter.late = t
+        _note(context, phase, t, _TICK_NS * (1.0 - meter.spare / period))
         if meter.first_late < 0:
             meter.first_late = t
             meter.first_phase = phase

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from spinn2emu import spec
+from spinn2emu.packets import NO_PORT, OVERRAN, PACKET, PORT_BITS
 from spinn2emu.pe.meter import AT_COUNTS, AT_IN, AT_SENT, AT_TICK, DRAIN_PHASE
 
 
 class PlainMeter:
-    """`meter`: a record METER, `context`: a record CONTEXT."""
+    """`meter`: a record METER, `context`: a record CONTEXT, `packets`: the transmit buffer."""
 
-    def __init__(self, meter: np.ndarray, context: np.ndarray) -> None:
-        self.meter, self.context = meter, context
+    def __init__(self, meter: np.ndarray, context: np.ndarray, packets: np.ndarray) -> None:
+        self.meter, self.context, self.packets = meter, context, packets
 
     def begin_drain(self, packets: np.ndarray) -> None:
         """The handler of FIFOs is called."""
@@ -74,6 +75,14 @@ class PlainMeter:
         if meter["spare"] < 0 and meter["late"] < tick:
             row["overruns"] += 1
             meter["late"] = tick
+            self._note(phase, tick, spec.TICK_NS.value * (1.0 - float(meter["spare"]) / period))
             if meter["first_late"] < 0:
                 meter["first_late"], meter["first_phase"], meter["first_level"] = tick, phase, meter["level"]
                 meter["first_cycles"] = period - float(meter["spare"])
+
+    def _note(self, phase: int, tick: int, end_ns: float) -> None:
+        note, context = np.zeros(1, PACKET), self.context
+        note["control"], note["port"], note["source"], note["tick"] = OVERRAN, NO_PORT, context["pe"], tick
+        note["origin"], note["time"] = phase << PORT_BITS, int(min(end_ns, 4e9))
+        self.packets[int(context["tx_count"])] = note[0]
+        context["tx_count"] += 1

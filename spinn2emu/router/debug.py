@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from spinn2emu import mesh, spec
 from spinn2emu.frames import FOREVER, HEADER_PACKETS, SUPERVISOR, VERSION, FrameKind, header, identity, new_buffer
-from spinn2emu.packets import PACKET, PHASE_BEGINS, PacketType
+from spinn2emu.packets import OVERRAN, PACKET, PHASE_BEGINS, PacketType
+from spinn2emu.router.arrival import CYCLE_STEPS, NS_STEPS
 from spinn2emu.router.process import bound
 from spinn2emu.router.state import Connection, Counter, Endpoint, Fault, PeCounter
 from spinn2emu.router.table import Entry
@@ -84,6 +85,10 @@ class RouterLoop:
         if packet["control"] == PHASE_BEGINS:
             self.note(packet, Event.PHASE, source, 0)
             return
+        if packet["control"] == OVERRAN:
+            late = packet["time"] - np.uint32(spec.TICK_NS.value)
+            self.note_all(np.array([packet]), Event.OVERRUN, source, 0, np.array([late], np.uint32))
+            return
         count[Counter.PACKETS] += 1
         count[Counter.WITHOUT_PAYLOAD + (int(packet["control"]) >> 4 & 3)] += 1
         self.registers["pe_counts"][source, PeCounter.SENT] += 1
@@ -124,15 +129,21 @@ class RouterLoop:
         """For a trace: what happened to a packet, `late` ns after it was sent."""
         self.note_all(np.array([packet]), event, target, late)
 
-    def note_copies(self, packets: list[np.void], event: Event, pe: int) -> None:
-        """For a trace: what happened to copies that had arrived at a PE."""
-        self.note_all(np.array(packets, PACKET), event, pe, 0)
+    def note_copies(self, packets: list[np.void], event: Event, pe: int, wait: bool = False) -> None:
+        """For a trace: what happened to copies that had arrived at a PE, after they have waited for each other."""
+        waits = [self.waits.get(id(packet), 0) for packet in packets] if wait else [0] * len(packets)
+        copies, late = np.array(packets, PACKET), np.array(waits, np.uint32)
+        words = copies.view(np.uint64).reshape(len(copies), PACKET.itemsize // 8)
+        record_packets(*self.capture, copies, words, int(event), pe, copies["time"] + late, late)
 
-    def note_all(self, packets: np.ndarray, event: Event, target: int, late: np.integer | int) -> None:
+    def note_all(
+        self, packets: np.ndarray, event: Event, target: int, late: np.integer | int, waits: np.ndarray | None = None
+    ) -> None:
         """As `note`, of several packets."""
         words = packets.view(np.uint64).reshape(len(packets), PACKET.itemsize // 8)
         times = np.ascontiguousarray(packets["time"] + np.uint32(late))
-        record_packets(*self.capture, packets, words, int(event), target, times)
+        waits = np.zeros(len(packets), np.uint32) if waits is None else waits
+        record_packets(*self.capture, packets, words, int(event), target, times, waits)
 
     def wake(self, pes: Iterable[int]) -> None:
         """Tries to give each of these PEs what it needs."""
@@ -148,8 +159,10 @@ class RouterLoop:
         end = min(self.complete_until(pe, int(report["live"])), int(report["end"]), last)
         if end < min(need, last):
             return
-        packets = self.bound_fifos(pe, self.take(pe, end))
-        self.note_copies(packets, Event.RECEIVED, pe)
+        heard = self.take(pe, end)
+        self.waits = waits(heard)
+        packets = self.bound_fifos(pe, heard)
+        self.note_copies(packets, Event.RECEIVED, pe, wait=True)
         self.registers["pe_counts"][pe, PeCounter.DELIVERED] += len(packets)
         self.registers["grants"] += 1
         del self.reports[pe]
@@ -187,7 +200,7 @@ class RouterLoop:
             now = [packet for packet in packets if packet["tick"] == tick]
             lost = set().union(*(self.overflow(pe, number, now) for number in range(len(self.endpoints[pe].fifos))))
             kept += [packet for i, packet in enumerate(now) if i not in lost]
-            self.note_copies([packet for i, packet in enumerate(now) if i in lost], Event.FIFO_FULL, pe)
+            self.note_copies([packet for i, packet in enumerate(now) if i in lost], Event.FIFO_FULL, pe, wait=True)
             self.registers["counters"][Counter.FIFO_DROPPED] += len(lost)
             self.registers["pe_counts"][pe, PeCounter.FIFO_LOST] += len(lost)
         return kept
@@ -221,6 +234,19 @@ class RouterLoop:
         head["kind"], head["version"], head["pe"], head["limit"] = kind, VERSION, pe, self.limit
         head["status"] = status
         self.socket.send_multipart([identity(SUPERVISOR), frame.tobytes()])
+
+
+def waits(packets: list[np.void]) -> dict[int, int]:
+    """ns that each packet (by `id`) for a PE waits for those before it: the last link takes one per cycle of the mesh.
+    `packets`: by (tick, source, sequence)."""
+    found, tick, free = {}, -1, 0
+    for packet in sorted(packets, key=lambda packet: (int(packet["tick"]), int(packet["time"]))):
+        if packet["tick"] != tick:
+            tick, free = int(packet["tick"]), 0
+        free = max(int(packet["time"]) * NS_STEPS, free)
+        found[id(packet)] = free // NS_STEPS - int(packet["time"])
+        free += CYCLE_STEPS
+    return found
 
 
 def main(

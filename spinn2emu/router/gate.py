@@ -7,10 +7,11 @@ import numpy as np
 from spinn2emu import spec
 from spinn2emu.frames import FOREVER, FrameKind
 from spinn2emu.jit import inlined
+from spinn2emu.router.arrival import arrive, record_arrival
 from spinn2emu.router.order import bound_fifos, sort
 from spinn2emu.router.passing import send
 from spinn2emu.router.state import MAX_IDS, Counter, PeCounter
-from spinn2emu.trace.capture import record
+from spinn2emu.trace.capture import is_on, record
 from spinn2emu.trace.schema import Event
 
 _PORTS, _FOREVER, _IDS, _GRANT = spec.MAX_PORTS.value, FOREVER, MAX_IDS, int(FrameKind.GRANT)
@@ -93,12 +94,14 @@ def try_grant(router, pe, need):  # type: ignore[no-untyped-def]
         return
     chosen = choose(router, pe, end)
     sort(router, pe, chosen)
+    if is_on(router.capture):
+        arrive(router, pe, chosen)
     chosen = bound_fifos(router, pe, chosen)
     frame = work.out
     for i in range(chosen):
         packet = queues.packets[pe, work.chosen[i]]
         frame.packets[i] = packet
-        record(router.capture, packet, queues.words[pe, work.chosen[i]], _EVENT_RECEIVED, pe, np.int64(packet.time))
+        record_arrival(router, pe, work.chosen[i], _EVENT_RECEIVED)
     compact(queues, pe, end)
     registers.pe_counts[pe, _DELIVERED] += chosen
     registers.grants += 1

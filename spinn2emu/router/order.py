@@ -6,8 +6,8 @@ import numpy as np
 
 from spinn2emu.jit import inlined
 from spinn2emu.program import POLICIES
+from spinn2emu.router.arrival import record_arrival, sort_ranks
 from spinn2emu.router.state import MAX_IDS, Counter, PeCounter
-from spinn2emu.trace.capture import record
 from spinn2emu.trace.schema import Event
 
 _LOST, _STALLED, _FIFO_LOST = int(Counter.FIFO_DROPPED), int(Counter.FIFO_STALLED), int(PeCounter.FIFO_LOST)
@@ -44,7 +44,7 @@ def sort(router, pe, chosen):  # type: ignore[no-untyped-def]
     if one_tick:
         _sort_sources(work, runs)
     else:
-        _sort_runs(work, runs)
+        sort_ranks(work, runs)
     n = 0
     for r in range(runs):
         for i in range(work.runs[work.by_rank[r]], work.runs[work.by_rank[r] + 1]):
@@ -56,7 +56,7 @@ def sort(router, pe, chosen):  # type: ignore[no-untyped-def]
 
 @inlined
 def _sort_sources(work, count):  # type: ignore[no-untyped-def]
-    """As `_sort_runs`, where all ticks are the same: counts the runs of every source."""
+    """As `sort_ranks`, where all ticks are the same: counts the runs of every source."""
     ranks, place = work.ranks, work.source_place
     place[:] = 0
     for r in range(count):
@@ -67,31 +67,6 @@ def _sort_sources(work, count):  # type: ignore[no-untyped-def]
         source = ranks[r] & _SOURCES
         work.by_rank[place[source]] = r
         place[source] += 1
-
-
-@inlined
-def _sort_runs(work, count):  # type: ignore[no-untyped-def]
-    """Fills `by_rank` with 0 … count - 1 by ascending rank, equal ones in their order: a merge sort that allocates
-    nothing.
-    """
-    ranks, by_rank, spare = work.ranks, work.by_rank, work.spare
-    for r in range(count):
-        by_rank[r] = r
-    width = 1
-    while width < count:
-        for low in range(0, count, 2 * width):
-            i, j, high = low, min(low + width, count), min(low + 2 * width, count)
-            middle = j
-            for k in range(low, high):
-                if i < middle and (j == high or ranks[by_rank[i]] <= ranks[by_rank[j]]):
-                    spare[k] = by_rank[i]
-                    i += 1
-                else:
-                    spare[k] = by_rank[j]
-                    j += 1
-        for k in range(count):
-            by_rank[k] = spare[k]
-        width *= 2
 
 
 @inlined
@@ -140,8 +115,8 @@ def _is_lost(router, pe, low, high, i):  # type: ignore[no-untyped-def]
 @inlined
 def bound_fifos(router, pe, chosen):  # type: ignore[no-untyped-def]
     """Applies depth and policy of its FIFO to the packets of each tick; returns how many remain chosen."""
-    queues, work, registers = router.queues, router.work, router.registers
-    packets, kept, low = queues.packets[pe], 0, 0
+    work, registers = router.work, router.registers
+    packets, kept, low = router.queues.packets[pe], 0, 0
     while low < chosen:
         high = low
         while high < chosen and packets[work.chosen[high]].tick == packets[work.chosen[low]].tick:
@@ -151,8 +126,7 @@ def bound_fifos(router, pe, chosen):  # type: ignore[no-untyped-def]
             if loses and _is_lost(router, pe, low, high, i):
                 registers.counters[_LOST] += 1
                 registers.pe_counts[pe, _FIFO_LOST] += 1
-                packet, words = packets[work.chosen[i]], queues.words[pe, work.chosen[i]]
-                record(router.capture, packet, words, _FIFO_FULL, pe, np.int64(packet.time))
+                record_arrival(router, pe, work.chosen[i], _FIFO_FULL)
             else:
                 work.order[kept] = work.chosen[i]
                 kept += 1

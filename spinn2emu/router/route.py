@@ -11,7 +11,7 @@ import numpy as np
 from spinn2emu import spec
 from spinn2emu.frames import SUPERVISOR
 from spinn2emu.jit import inlined
-from spinn2emu.packets import PACKET, PHASE_BEGINS, PacketType
+from spinn2emu.packets import OVERRAN, PACKET, PHASE_BEGINS, PacketType
 from spinn2emu.router.passing import stash
 from spinn2emu.router.state import Counter, Fault, PeCounter
 from spinn2emu.router.table import NO_ENTRY, lookup
@@ -30,6 +30,7 @@ _EVENT_SENT, _EVENT_UNROUTED, _EVENT_OTHER_TYPE, _EVENT_UNCLAIMED, _EVENT_OFF_CH
     int(event) for event in (Event.SENT, Event.UNROUTED, Event.OTHER_TYPE, Event.UNCLAIMED, Event.OFF_CHIP)
 )  # fmt: skip
 _PHASE_BEGINS, _EVENT_PHASE = PHASE_BEGINS, int(Event.PHASE)
+_OVERRAN, _EVENT_OVERRUN, _TICK_NS = OVERRAN, int(Event.OVERRUN), spec.TICK_NS.value
 _ROUTER, _LINK, _LINKS, _HOST = ROUTER, LINK, spec.LINKS.value, SUPERVISOR
 
 
@@ -117,6 +118,10 @@ def route(router, frame):  # type: ignore[no-untyped-def]
             return
         if packet.control == _PHASE_BEGINS:
             record(router.capture, packet, words, _EVENT_PHASE, np.int64(packet.source), np.int64(0))
+            continue
+        if packet.control == _OVERRAN:
+            end = np.int64(packet.time)
+            record(router.capture, packet, words, _EVENT_OVERRUN, np.int64(packet.source), end, end - _TICK_NS)
             continue
         _count(router, packet, words)
         tap(router, packet)

@@ -144,6 +144,7 @@ BUFFER = _two_views(_SIZE, [("head", FRAME)])
 WORK = np.dtype([
     ("chosen", "<i8", (_SIZE,)),
     ("order", "<i8", (_SIZE,)),
+    ("arrival", "<i8", (_SIZE,)),  # by place in the queue: see `arrival.arrive`
     ("excess", "<i8", (FIFOS,)),  # packets of a tick that a FIFO has no room for
     ("runs", "<i8", (_SIZE + 1,)),
     ("ranks", "<i8", (_SIZE,)),

@@ -17,7 +17,18 @@ from spinn2emu import spec
 from spinn2emu.frames import FOREVER, MAX_ROUTERS
 from spinn2emu.jit import Array, atomic_exchange, atomic_load, inlined, native, usleep
 from spinn2emu.packets import PACKET, PORT_BITS
-from spinn2emu.trace.notes import COUNTS, NOTE_WORDS, RANK_BITS, SPAN, TIME_BITS, count_key, sort, sort_key, time_of
+from spinn2emu.trace.notes import (
+    COUNTS,
+    NOTE_WORDS,
+    RANK_BITS,
+    SPAN,
+    TIME_BITS,
+    count_key,
+    ns_of,
+    sort,
+    sort_key,
+    time_of,
+)
 from spinn2emu.trace.schema import INTERFACES, TYPES, Event
 
 MOST_NOTES = 1 << RANK_BITS
@@ -94,7 +105,7 @@ _FIRST, _LAST, _BASE, _SORTED = (
 _BUSY, _FULL, _READ = int(CaptureWord.BUSY), int(CaptureWord.FULL), int(CaptureWord.READ)
 _MOST, _FOREVER, _NOTE_WORDS, _SOME, _MAX_ROUTERS = MOST_NOTES, FOREVER, NOTE_WORDS, SOME, MAX_ROUTERS
 _PORT_BITS, _PHASE = PORT_BITS, int(Event.PHASE)
-_RANK_BITS, _SPAN = np.uint64(RANK_BITS), SPAN
+_RANK_BITS, _RANK, _SPAN = np.uint64(RANK_BITS), np.uint64(MOST_NOTES - 1), SPAN
 _LATE, _TIME_BITS = LATE, TIME_BITS
 _PAUSE_US, _PAUSES, _SHORT, _MANY = 100, 20_000, 10, 1 << 17
 
@@ -141,7 +152,7 @@ class CaptureMemory:
 @inlined
 def _wanted(shared, packet, event, target, kind):  # type: ignore[no-untyped-def]
     chosen = shared.filter
-    return event == _PHASE or (
+    return event >= _PHASE or (
         chosen[_EVENTS] >> event & 1
         and shared.types[kind]
         and np.int64(packet.key) & chosen[_MASK] == chosen[_KEY]
@@ -160,6 +171,22 @@ def word_at(words, word):  # type: ignore[no-untyped-def]
 def put_word(words, word, value):  # type: ignore[no-untyped-def]
     """Writes an int64 that another process reads, after all that was written before it."""
     atomic_exchange(words.ctypes.data + 8 * word, value)
+
+
+@inlined
+def _sort_late(keys, count, notes):  # type: ignore[no-untyped-def]
+    """Brings those of equal keys into the order of their full times: there are some only after LAST_NS. What a source
+    sends comes in order, so that hardly any has to move."""
+    for i in range(1, count):
+        key, j = keys[i], i
+        while (
+            j
+            and keys[j - 1] >> _RANK_BITS == key >> _RANK_BITS
+            and (ns_of(notes[keys[j - 1] & _RANK]) > ns_of(notes[key & _RANK]))
+        ):
+            keys[j] = keys[j - 1]
+            j -= 1
+        keys[j] = key
 
 
 @native(OWN, int, returns=False)
@@ -183,6 +210,7 @@ def put_in_order(own, until):  # type: ignore[no-untyped-def]
                 others[kept, word] = notes[i, word]
             kept += 1
     place[_ROW] = sort(own.keys, count, own.counts)
+    _sort_late(own.keys[place[_ROW]], count, notes)
     place[_FIRST], place[_BASE], place[_SIDE], place[_NOTES] = place[_LAST], base, 1 - side, kept
     put_word(place, _LAST, place[_LAST] + count)
     put_word(place, _SORTED, max(until if kept else asked, base))
@@ -239,31 +267,32 @@ def make_room(shared, own):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def record(capture, packet, words, event, target, time):  # type: ignore[no-untyped-def]
+def record(capture, packet, words, event, target, time, wait=0):  # type: ignore[no-untyped-def]
     """Notes what happened to a packet, `time` ns after its tick began. `words`: the packet as uint64 (4,).
 
-    target: the interface that the copy is for; 0: none, or the event router. Both and the time are int64.
+    target: the interface that the copy is for; 0: none, or the event router. Both and the time are int64. wait: ns of
+    the time that the packet has waited for others.
     """
     if capture.shared.filter[_ON]:
-        _note(capture, packet, words, event, target, time)
+        _note(capture, packet, words, event, target, time, wait)
 
 
 @inlined
-def _note(capture, packet, words, event, target, time):  # type: ignore[no-untyped-def]
+def _note(capture, packet, words, event, target, time, wait):  # type: ignore[no-untyped-def]
     shared, place = capture.shared, capture.own.place
     kind = np.uint64(shared.type_of[packet.source, packet.origin & ((1 << _PORT_BITS) - 1)])
-    if packet.control >> 6 or event == _PHASE:
+    if packet.control >> 6 or event >= _PHASE:
         kind = np.uint64(packet.control >> 6)
     if shared.filter[_ON] == _SOME and not _wanted(shared, packet, event, target, kind):
         return
     if place[_NOTES] == _MOST and not make_room(capture.shared, capture.own):
         return
     note = capture.own.notes[place[_SIDE], place[_NOTES]]
-    for word in range(_NOTE_WORDS - 1):
+    for word in range(3):
         note[word] = words[word]
-    what = np.uint64(event) | kind << np.uint64(4)
-    half = np.uint64(time) | np.uint64(target) << np.uint64(16) | what << np.uint64(24)
-    note[_NOTE_WORDS - 1] = words[_NOTE_WORDS - 1] & np.uint64(0xFFFFFFFF) | half << np.uint64(32)
+    half = np.uint64(target) | (np.uint64(event) | kind << np.uint64(4)) << np.uint64(8)
+    note[3] = words[3] & np.uint64(0xFFFFFFFF) | half << np.uint64(32)
+    note[4] = np.uint64(time) | np.uint64(wait) << np.uint64(32)
     place[_NOTES] += 1
 
 
@@ -295,13 +324,16 @@ def sort_complete(capture, all_of_it):  # type: ignore[no-untyped-def]
         put_in_order(capture.own, complete)
 
 
-@native(SHARED, OWN, Array(PACKET), Array(np.dtype("u8"), 2), int, int, Array(np.dtype("u4")), returns=False)
-def record_packets(shared, own, packets, words, event, target, time):  # type: ignore[no-untyped-def]
-    """`record` from Python, for several packets, words (n, 4) and times (n,)."""
+_TIMES = Array(np.dtype("u4"))
+
+
+@native(SHARED, OWN, Array(PACKET), Array(np.dtype("u8"), 2), int, int, _TIMES, _TIMES, returns=False)
+def record_packets(shared, own, packets, words, event, target, time, wait):  # type: ignore[no-untyped-def]
+    """`record` from Python, for several packets, words (n, 4), times and waits (n,)."""
     capture = Capture(shared, own)
     begin_work(capture)
     for i in range(packets.shape[0]):
-        record(capture, packets[i], words[i], event, target, np.int64(time[i]))
+        record(capture, packets[i], words[i], event, target, np.int64(time[i]), np.int64(wait[i]))
     end_work(capture)
 
 

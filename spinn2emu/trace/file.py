@@ -18,7 +18,19 @@ from spinn2emu.errors import ConfigError
 from spinn2emu.packets import NO_PORT
 from spinn2emu.trace import pcapng
 from spinn2emu.trace.output import Output
-from spinn2emu.trace.schema import EVENT, FRAME, INTERFACES, PHASE, TYPES, VERSION, Event, Meta
+from spinn2emu.trace.schema import (
+    EVENT,
+    FRAME,
+    INTERFACES,
+    LAST_NS,
+    OVERRUN,
+    PHASE,
+    TYPES,
+    VERSION,
+    Event,
+    Meta,
+    latency_ns,
+)  # fmt: skip
 
 GROUP_EVENTS = 1 << 14
 """Events of a compressed frame, and of what a limited trace forgets at once."""
@@ -31,14 +43,16 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 @dataclass
 class Trace:
     """A trace in memory. `events` (n,) of `schema.EVENT`, of packets; `problem`: what could not be read of the file, or
-    None. `phases` (m,) of `schema.PHASE`: those that PEs began, whatever packets were chosen. `name`: of the file;
-    `chosen`: by which expression; `whole`: first tick, and the one behind the last, of all that was in the file.
+    None. `phases` (m,) of `schema.PHASE`: those that PEs began, whatever packets were chosen; `overruns` (k,) of
+    `schema.OVERRUN`: ticks longer than the timer's period, likewise. `name`: of the file; `chosen`: by which
+    expression; `whole`: first tick, and the one behind the last, of all that was in the file.
     """
 
     events: NDArray[np.void]
     meta: Meta = field(default_factory=Meta)
     problem: pcapng.Problem | None = None
     phases: NDArray[np.void] = field(default_factory=lambda: np.empty(0, PHASE))
+    overruns: NDArray[np.void] = field(default_factory=lambda: np.empty(0, OVERRUN))
     name: str = ""
     chosen: str = ""
     whole: tuple[int, int] | None = None
@@ -69,8 +83,12 @@ class Trace:
 
 
 def canonical_order(events: NDArray[np.void]) -> NDArray[np.int64]:
-    """The order of events in a file, (n,): by (time, source, target, event)."""
-    return np.lexsort((events["event"], events["target"], events["source"], events["time"]))
+    """The order of events in a file, (n,): by (tick, time, source, target, whether it was sent); see `schema.EVENT`."""
+    late = events["event"] != Event.SENT
+    begin = events["tick"].astype(np.int64) * spec.TICK_NS.value
+    time = np.minimum(events["time"].astype(np.int64) - begin, LAST_NS)
+    columns = (events["event"], events["time"], late, events["target"], events["source"], time, events["tick"])
+    return np.lexsort(columns)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -165,11 +183,16 @@ def parse(data: Any) -> Trace:
                 sections[-1] = begin, replace(meta, types=pcapng.types_of(body) or meta.types)
         at += int(words[at + 1]) // 4
     meta = _one_meta(events[:n], sections)
-    packets = events[:n]["event"] != Event.PHASE
-    phases = np.empty(n - int(packets.sum()), PHASE)
+    packets = events[:n]["event"] < Event.PHASE
+    if packets.all():
+        return Trace(events[:n], meta, problem)
+    others = events[:n][~packets]
+    begun, late = others[others["event"] == Event.PHASE], others[others["event"] == Event.OVERRUN]
+    phases, overruns = np.empty(len(begun), PHASE), np.empty(len(late), OVERRUN)
     for name, source in (("pe", "source"), ("tick", "tick"), ("phase", "phase")):
-        phases[name] = events[:n][source][~packets]
-    return Trace(events[:n] if not len(phases) else events[:n][packets], meta, problem, phases)
+        phases[name], overruns[name] = begun[source], late[source]
+    overruns["late_ns"] = latency_ns(late)
+    return Trace(events[:n][packets], meta, problem, phases, overruns[np.lexsort((overruns["pe"], overruns["tick"]))])
 
 
 def _one_meta(events: NDArray[np.void], sections: list[tuple[int, Meta]]) -> Meta:
@@ -336,20 +359,24 @@ def write_trace(path: str | os.PathLike[str], trace: Trace, compress: bool = Fal
         raise ConfigError("events must be in order: sort them by `canonical_order`")
     try:
         writer = TraceWriter(Path(path), trace.meta, compress)
-        writer.add(put_events(_with_phases(events, trace.phases)))
+        writer.add(put_events(_with_others(events, trace.phases, trace.overruns)))
         writer.close()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", path=str(path)) from error
 
 
-def _with_phases(events: NDArray[np.void], phases: NDArray[np.void]) -> NDArray[np.void]:
+def _with_others(events: NDArray[np.void], phases: NDArray[np.void], overruns: NDArray[np.void]) -> NDArray[np.void]:
     """All that a file says, in canonical order."""
-    if not len(phases):
+    if not len(phases) and not len(overruns):
         return events
-    begun = np.zeros(len(phases), EVENT)
-    for name, source in (("source", "pe"), ("target", "pe"), ("tick", "tick"), ("phase", "phase")):
-        begun[name] = phases[source]
-    begun["time"] = phases["tick"].astype(np.uint64) * np.uint64(spec.TICK_NS.value)
-    begun["event"], begun["port"] = Event.PHASE, NO_PORT
-    both = np.concatenate([events, begun])
+    begun, late = np.zeros(len(phases), EVENT), np.zeros(len(overruns), EVENT)
+    for rows, what in ((phases, begun), (overruns, late)):
+        for name, source in (("source", "pe"), ("target", "pe"), ("tick", "tick"), ("phase", "phase")):
+            what[name] = rows[source]
+        what["time"] = rows["tick"].astype(np.uint64) * np.uint64(spec.TICK_NS.value)
+        what["port"] = NO_PORT
+    begun["event"], late["event"] = Event.PHASE, Event.OVERRUN
+    late["sent"] = spec.TICK_NS.value
+    late["time"] += late["sent"].astype(np.uint64) + overruns["late_ns"].astype(np.uint64)
+    both = np.concatenate([events, begun, late])
     return both[canonical_order(both)]

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from spinn2emu import spec
 from spinn2emu.frames import FOREVER
 from spinn2emu.jit import Array, atomic_exchange, inlined, native, prefetch
 from spinn2emu.trace.capture import LATE, OWN, SHARED, CaptureWord, complete_everywhere, put_in_order, put_word, word_at
-from spinn2emu.trace.notes import KEY_TIME_BIT, RANK_BITS, TIME_BITS, put_note, time_of
+from spinn2emu.trace.notes import KEY_TIME_BIT, RANK_BITS, ns_of, put_note
 
 _SIDE, _ROW, _FIRST, _LAST = int(CaptureWord.SIDE), int(CaptureWord.ROW), int(CaptureWord.FIRST), int(CaptureWord.LAST)
 _BASE, _SORTED, _BUSY, _READ = (
@@ -21,7 +20,7 @@ _BASE, _SORTED, _BUSY, _READ = (
 )
 _NUMBERS, _WORDS = Array(np.dtype("i8")), Array(np.dtype("u4"))
 _MOST_TIME = 1 << 63 - KEY_TIME_BIT
-_FOREVER, _TICK_NS, _TIME_BITS, _LATE, _AHEAD = FOREVER, spec.TICK_NS.value, TIME_BITS, LATE, 8
+_FOREVER, _LATE, _AHEAD = FOREVER, LATE, 8
 _KEY_TIME, _RANK_BITS, _RANK = np.uint64(KEY_TIME_BIT), np.uint64(RANK_BITS), np.uint64((1 << RANK_BITS) - 1)
 
 
@@ -104,9 +103,9 @@ def encode_notes(routers, at, ends, until, out, most, counts, done):  # type: ig
             here += 1
             if here == end or keys[here] >> _RANK_BITS > second:
                 break
-        last = time_of(notes[keys[here - 1] & _RANK])
+        last = ns_of(notes[keys[here - 1] & _RANK])
         blocks += here - begin
         at[chosen] += here - begin
     done[0] = n
-    done[1] = (last >> _TIME_BITS) * _TICK_NS + (last & ((1 << _TIME_BITS) - 1))
+    done[1] = last
     return blocks

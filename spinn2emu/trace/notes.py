@@ -1,7 +1,8 @@
-"""Notes: what a router writes down of an event, as short as a packet, their order, and their blocks; compiled.
+"""Notes: what a router writes down of an event, their order, and their blocks; compiled.
 
-A note is the packet's record with the event in place of half of its time. What can be computed from that (time of
-sending, hops, latency) is computed when the file is written, which is not the router's business.
+A note is the packet's record with the event in place of its time, and the times of the event behind it. What can be
+computed from that (time of sending, hops, latency) is computed when the file is written, which is not the router's
+business.
 """
 
 from __future__ import annotations
@@ -12,29 +13,32 @@ from spinn2emu import mesh, spec
 from spinn2emu.jit import inlined
 from spinn2emu.packets import PORT_BITS
 from spinn2emu.trace.pcapng import put_block
-from spinn2emu.trace.schema import Event
+from spinn2emu.trace.schema import LAST_NS, Event
 
 NOTE = np.dtype(
     [
         ("control", "u1"), ("port", "u1"), ("source", "u1"), ("origin", "u1"), ("key", "<u4"), ("payload", "<u4", (4,)),
         ("tick", "<u4"),
-        ("time", "<u2"),  # of the event, ns within the tick: a PE sends for 27 us of it at most
         ("target", "u1"),  # interface
         ("what", "u1"),  # bits 7:4 type, bits 3:0 Event
+        ("reserved", "<u2"),
+        ("time", "<u4"),  # of the event, ns since the tick began; beyond its period, if the sender's code took longer
+        ("wait", "<u4"),  # ns of it that the packet waited for others on its way
     ]
 )  # fmt: skip
-"""32 bytes; the fields up to `tick` as in packets.PACKET."""
+"""40 bytes; the fields up to `tick` as in packets.PACKET."""
 
 NOTE_WORDS = NOTE.itemsize // 8
-TIME_BITS = 16
-"""Of the ns within a tick: a time on the chip as one number is tick << TIME_BITS | ns."""
+TIME_BITS = LAST_NS.bit_length()
+"""Of the ns within a tick: a time on the chip as one number is tick << TIME_BITS | ns, of which LAST_NS is the most."""
 
 HOPS = mesh.hops_table().astype(np.uint64)
 LATENCY = np.array([mesh.latency_of_hops(hops) for hops in range(2 * int(HOPS.max()) + 1)], np.uint64)
 """ns from the sending of a packet to its arrival, or to the router's decision, by the hops that it has made."""
 
-_TICK_NS, _SENT, _PHASE, _PORTS, _PORT_BITS, _AT_TYPE = (
-    np.uint64(n) for n in (spec.TICK_NS.value, Event.SENT, Event.PHASE, (1 << PORT_BITS) - 1, PORT_BITS, 4)
+_TICK_NS, _SENT, _PHASE, _OVERRUN, _PORTS, _PORT_BITS, _AT_TYPE = (
+    np.uint64(n)
+    for n in (spec.TICK_NS.value, Event.SENT, Event.PHASE, Event.OVERRUN, (1 << PORT_BITS) - 1, PORT_BITS, 4)
 )
 _AT = tuple(np.uint64(8 * byte) for byte in range(8))
 _BYTE, _CONTROL = np.uint64(0xFF), np.uint64(0xF0)
@@ -43,28 +47,35 @@ RANK_BITS = 20
 KEY_TIME_BIT = 17
 """Of a key: where the time begins."""
 SPAN = 1 << 64 - RANK_BITS - KEY_TIME_BIT
-"""Times that a key can tell apart: 2,048 ticks."""
+"""Times that a key can tell apart: 128 ticks."""
 COUNTS = (4, 1 << 11)
 """Keys are sorted by so many digits, of so many values each."""
-_WORD, _TIME, _EVENT, _TIME_BITS = (np.uint64(n) for n in (0xFFFFFFFF, 0xFFFF, 0xF, TIME_BITS))
+_WORD, _EVENT, _TIME_BITS, _LAST_NS = (np.uint64(n) for n in (0xFFFFFFFF, 0xF, TIME_BITS, LAST_NS))
 _KEY_TIME = np.uint64(KEY_TIME_BIT)
 _DIGITS, _DIGIT_BITS, _DIGIT, _RANK_BITS = COUNTS[0], COUNTS[1].bit_length() - 1, np.uint64(COUNTS[1] - 1), RANK_BITS
 
 
 @inlined
+def ns_of(note):  # type: ignore[no-untyped-def]
+    """When the event happened, in ns since tick 0."""
+    return np.int64((note[3] & _WORD) * _TICK_NS + (note[4] & _WORD))
+
+
+@inlined
 def time_of(note):  # type: ignore[no-untyped-def]
     """When the event happened: tick << TIME_BITS | ns. `note`: its words, (NOTE_WORDS,)."""
-    return np.int64((note[3] & _WORD) << _TIME_BITS | note[3] >> np.uint64(32) & _TIME)
+    return np.int64((note[3] & _WORD) << _TIME_BITS | min(note[4] & _WORD, _LAST_NS))
 
 
 @inlined
 def sort_key(note, base):  # type: ignore[no-untyped-def]
-    """(time, source, target, whether it was sent) as one number of KEY_BITS. No two events of a chip have the same.
+    """(time, source, target, whether it was sent) as one number. No two events of a chip have the same, but for those
+    of LAST_NS: see `put_in_order`.
 
     base: a time, less than SPAN before the note's.
     """
-    where = (note[0] >> np.uint64(16) & _BYTE) << np.uint64(8) | note[3] >> np.uint64(48) & _BYTE
-    late = np.uint64(note[3] >> np.uint64(56) & _EVENT != _SENT)
+    where = (note[0] >> np.uint64(16) & _BYTE) << np.uint64(8) | note[3] >> np.uint64(32) & _BYTE
+    late = np.uint64(note[3] >> np.uint64(40) & _EVENT != _SENT)
     return np.uint64(time_of(note) - base) << _KEY_TIME | where << np.uint64(1) | late
 
 
@@ -109,11 +120,12 @@ def put_note(out, n, counts, note):  # type: ignore[no-untyped-def]
         note[0] >> _AT[2] & _BYTE,
         note[0] >> _AT[3] & _BYTE,
     )
-    tick, time, target, what = note[3] & _WORD, note[3] >> _AT[4] & _TIME, note[3] >> _AT[6] & _BYTE, note[3] >> _AT[7]
+    tick, target, what = note[3] & _WORD, note[3] >> _AT[4] & _BYTE, note[3] >> _AT[5] & _BYTE
+    time, wait = note[4] & _WORD, note[4] >> _AT[4]
     event = what & _EVENT
-    moved = np.uint64(event != _SENT and event != _PHASE)
+    moved = np.uint64(event != _SENT and event < _PHASE)
     hops = (HOPS[source] + HOPS[target]) * moved
-    latency = LATENCY[hops] * moved
+    latency = LATENCY[hops] * moved + wait
     return put_block(
         out, n, counts, tick * _TICK_NS + time, tick, time - latency, latency, note[0] >> _AT[4], (note[1], note[2]),
         source, target, event, what >> _AT_TYPE, port, origin >> _PORT_BITS, origin & _PORTS, hops, control,

@@ -203,7 +203,7 @@ def put_block(  # type: ignore[no-untyped-def]
         out[n] = _COMMENT[event, word]
         n += np.uint64(1)
     out[n] = length
-    if event != _PHASE:
+    if event < _PHASE:
         counts[place, 0] += 1
     if event >= _UNROUTED and event <= _OFF_CHIP:
         counts[place, 1] += 1

@@ -43,6 +43,7 @@ class Event(enum.IntEnum):
     FIFO_FULL = 6
     OFF_CHIP = 7
     PHASE = 8  # no packet: the source begins the frame's phase in its tick
+    OVERRUN = 9  # no packet: the source's code of that tick ends after the timer's period
 
 
 DROPS = {
@@ -106,7 +107,10 @@ EVENT = np.dtype(
         ("reserved", "u1"),
     ]
 )
-"""An event, 48 bytes. Sorted by (time, source, target)."""
+"""An event, 48 bytes. Sorted by (tick, time, source, target); what happens in a tick after LAST_NS comes last, by
+(source, target, time)."""
+LAST_NS = (1 << 20) - 1
+"""Since a tick began: more than its period, which only code that takes longer exceeds."""
 
 FRAME = np.dtype(
     [
@@ -119,6 +123,9 @@ FRAME = np.dtype(
 
 PHASE = np.dtype([("pe", "<u2"), ("tick", "<u4"), ("phase", "u1")])
 """A PE begins a phase (by number) in a tick. Sorted by (tick, pe)."""
+
+OVERRUN = np.dtype([("pe", "<u2"), ("tick", "<u4"), ("phase", "u1"), ("late_ns", "<u4")])
+"""A PE's code of a tick ends so late after the timer's period. Sorted by (tick, pe)."""
 
 ROUTER = 0
 """The interface of the event router, at which the host enters; those of PEs have the PE's id."""

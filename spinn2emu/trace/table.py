@@ -55,7 +55,7 @@ class Coded(NamedTuple):
         return np.array(self.names or [""])[self.codes]
 
 
-EVENT_NAMES = [event.name.lower() for event in Event if event != Event.PHASE]
+EVENT_NAMES = [event.name.lower() for event in Event if event < Event.PHASE]
 INTERFACE_NAMES = [interface_name(number) for number in range(INTERFACES)]
 SOURCE_NAMES = [source_name(number) for number in range(INTERFACES)]
 

@@ -14,7 +14,7 @@ local HEAD_BYTES = 28
 local USER0 = (wtap or wtap_encaps).USER0
 
 local EVENTS = {
-    [0] = "sent", "received", "unrouted", "other_type", "unclaimed", "not_live", "fifo_full", "off_chip", "phase",
+    [0] = "sent", "received", "unrouted", "other_type", "unclaimed", "not_live", "fifo_full", "off_chip", "phase", "overrun",
 }
 local FIRST_DROP, LAST_DROP, PHASE = 2, 7, 8
 local PACKET_TYPES = { [0] = "multicast", "core_to_core", "nearest_neighbour", "global" }
@@ -124,6 +124,7 @@ local function parse(tvb)
     return {
         event = EVENTS[event] or format("event%d", event),
         is_phase = event == PHASE,
+        is_packet = event < PHASE,
         dropped = event >= FIRST_DROP and event <= LAST_DROP,
         type = named.types[kind] or format("type%d", kind),
         src = source_name(source),
@@ -152,7 +153,7 @@ local function add_fields(tvb, tree, p)
     local all = tree.visible
     if all or tree:referenced(f.event) then tree:add(f.event, tvb(1, 1), p.event) end
     if all or tree:referenced(f.dropped) then tree:add(f.dropped, tvb(1, 1), p.dropped) end
-    if not p.is_phase and (all or tree:referenced(f.type)) then tree:add(f.type, tvb(2, 1), p.type) end
+    if p.is_packet and (all or tree:referenced(f.type)) then tree:add(f.type, tvb(2, 1), p.type) end
     if all or tree:referenced(f.src) then tree:add(f.src, tvb(4, 2), p.src) end
     if p.population and (all or tree:referenced(f.population)) then
         tree:add(f.population, tvb(4, 2), p.population)
@@ -194,9 +195,13 @@ end
 
 local function set_columns(tvb, cols, p)
     cols.src = p.src
-    cols.dst = not p.is_phase and p.dst or ""
+    cols.dst = p.is_packet and p.dst or ""
     if p.is_phase then
         cols.info = format("begins phase %d  tick %d", tvb(16, 1):uint(), p.tick)
+        return
+    end
+    if not p.is_packet then
+        cols.info = format("overran by %.6f ms  tick %d", tvb(20, 4):le_uint() / 1e6, p.tick)
         return
     end
     local drop = p.dropped and format("DROPPED (%s) ", p.event) or ""
