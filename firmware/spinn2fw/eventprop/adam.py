@@ -317,7 +317,7 @@ program = Program(
     outputs=OUTPUTS,
     counts=COUNTS,
     phases=phases,
-    fifo=(Fifo(64, 16, drain="interrupt", ports=("gradients",)), Fifo(16, 16, drain="interrupt")),
+    fifo=(Fifo(128, 16, drain="interrupt", ports=("gradients",)), Fifo(16, 16, drain="interrupt")),
     errors={
         MISSING: "gradient packets of a sample (the log has its number) are missing, or come before an earlier one's",
         NO_RATE: "no step size for this step; fill `rates` before the run",
