@@ -34,6 +34,12 @@ class Order(NamedTuple):
     lines: bool = False
     on_chip: bool = False
 
+    @property
+    def key(self) -> str:
+        """The same for orders of the same code, as long as nobody edits it."""
+        layout = [(symbol.name, symbol.dtype, len(symbol.shape)) for symbol in self.memory.symbols]
+        return str((self.program, layout, self.lines, self.on_chip))
+
 
 class Made(NamedTuple):
     """`lines`: the object files of the program's entries, with their line tables, if they were wanted."""

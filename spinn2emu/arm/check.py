@@ -47,7 +47,12 @@ def _compare(recording: Recording, activation: Activation, machine: Machine, cod
         wrong = np.flatnonzero(machine.data[own] != after[own])
         if len(wrong):
             return f"{where}: {len(wrong)} bytes of region {symbol.name} differ, the first is {wrong[0]}"
-    sent = [(packet.key, packet.payload, packet.code, packet.port) for packet in machine.sent]
+    keys = recording.memory["keys"]
+    first = machine.data[keys.address - DATA_BASE :][: keys.nbytes].view(keys.dtype).tolist()
+    sent = [
+        (first[packet.port] | packet.key ^ first[packet.port], packet.payload, packet.code, packet.port)
+        for packet in machine.sent
+    ]  # with keys as the host's code makes them of an index, also where it is beyond the port's keys
     expected = [
         (int(packet["key"]), tuple(map(int, packet["payload"][: PAYLOAD_BYTES[packet["control"] >> 4 & 3] // 4])),
          int(packet["control"] >> 4 & 3), int(packet["origin"] & 7))

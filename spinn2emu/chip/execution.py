@@ -41,18 +41,11 @@ def arm_codes(application: Application, pes: Collection[int], report: Callable[[
     from spinn2emu.arm.machine import engine
 
     engine()
-    orders: dict[str, Order] = {}
-    for assignment in chosen:
-        layout = assignment.memory
-        orders.setdefault(_key(assignment), Order(layout.program, layout, assignment.folders, on_chip=True))
+    wanted = {a.pe: Order(a.memory.program, a.memory, a.folders, on_chip=True) for a in chosen}
+    orders = {order.key: order for order in wanted.values()}
     report(f"compiling {', '.join(dict.fromkeys(order.program for order in orders.values()))} for the PE")
     made = dict(zip(orders, make(list(orders.values())), strict=True))
-    return {assignment.pe: made[_key(assignment)].image for assignment in chosen}
-
-
-def _key(assignment: Assignment) -> str:
-    symbols = [(symbol.name, symbol.dtype, len(symbol.shape)) for symbol in assignment.memory.symbols]
-    return str((assignment.program.name, symbols))
+    return {pe: made[order.key].image for pe, order in wanted.items()}
 
 
 def instead(assignment: Assignment, memory: ChipMemory, code: Code | None, record: Sequence[Any]) -> Image:

@@ -255,7 +255,7 @@ class Operations:
         return {"overruns": self.network.overruns.to_wire()}
 
     def routes(self, request: Request) -> Answer:
-        """Routing entries with their hits, and the ports of the PEs with their keys."""
+        """Routing entries with their hits, the ports of the PEs with their keys, and all that their programs have."""
         application = self.network.application
         hits = self.memory.total("hits")[: len(application.entries)].tolist()
         entries = [
@@ -264,6 +264,10 @@ class Operations:
         return {
             "entries": entries,
             "ports": {str(pe): {"inputs": a.inputs, "outputs": a.outputs} for pe, a in application.pes.items()},
+            "programs": {
+                str(pe): {"inputs": list(a.program.inputs), "outputs": list(a.program.outputs)}
+                for pe, a in application.pes.items()
+            },
         }
 
     # --- traces -----------------------------------------------------------------------------------------------------
