@@ -355,8 +355,8 @@ class Chip(Live):
         return late
 
     def routes(self) -> dict[str, Any]:
-        """`entries`: [key, mask, PE ids, links, hits]; `ports` by PE id: inputs {name: [[key, mask]]}, outputs; `programs`
-        by PE id: names of all `inputs` and `outputs`, connected or not."""
+        """`entries`: [key, mask, PE ids, links, hits]; `ports` by PE id: inputs {name: [[key, mask]]}, outputs;
+        `programs` by PE id: names of all `inputs` and `outputs`, connected or not."""
         return self.request("routes")
 
 
