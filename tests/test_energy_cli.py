@@ -180,8 +180,8 @@ def change(**of: Any) -> dict[str, Any]:
 ROW = ["1.1.0", "a", "a", "run", "0.8V", 1, 1, 1, 1, 1]
 BROKEN = {
     "a list": [], "no rows": {"columns": list(report.COLUMNS)}, "other columns": change(columns=["pe"]),
-    "no ticks": change(ticks=0),
-    "long batches": change(ticks=1 << 21), "many ticks": change(ticks=10**400), "half a tick": change(ticks=1.5), "no samples": change(samples=0),
+    "no ticks": change(ticks=0), "long batches": change(ticks=1 << 21), "many ticks": change(ticks=10**400),
+    "half a tick": change(ticks=1.5), "no samples": change(samples=0),
     "a short row": change(rows=[ROW[:-1]]), "no PE": change(rows=[["9.9.9", *ROW[1:]]]),
     "no level": change(rows=[[*ROW[:4], "0.6V", *ROW[5:]]]), "negative": change(rows=[[*ROW[:5], -1, *ROW[6:]]]),
     "text": change(rows=[[*ROW[:5], "x", *ROW[6:]]]), "not a number": change(rows=[[*ROW[:6], 2e308, *ROW[7:]]]),
