@@ -71,7 +71,7 @@ def verify_shipped(kinds: Sequence[str] = tuple(recordings.KINDS)) -> list[Resul
             tell(f"recording activations of the programs of {kind} ({number} of {len(kinds)})")
             yield from recordings.shipped(kind, folder / kind, loaded=loaded)
 
-    return _verify(lambda folder, loaded: list(record(folder, loaded)))
+    return verify_recordings(lambda folder, loaded: list(record(folder, loaded)))
 
 
 def verify_program(program: str, parameters: Mapping[str, Any], ticks: int, seed: int = 0) -> list[Result]:
@@ -80,12 +80,17 @@ def verify_program(program: str, parameters: Mapping[str, Any], ticks: int, seed
     Raises what loading, running and compiling it does.
     """
     tell(f"recording {ticks} ticks of {program}")
-    if program.endswith(".toml"):
-        return _verify(lambda folder, loaded: recordings.of_network(program, ticks, seed, folder, loaded))
-    return _verify(lambda folder, loaded: recordings.of_program(program, parameters, ticks, seed, folder, loaded))
+
+    def record(folder: Path, loaded: recordings.Loaded) -> list[Path]:
+        if program.endswith(".toml"):
+            return recordings.of_network(program, ticks, seed, folder, loaded)
+        return recordings.of_program(program, parameters, ticks, seed, folder, loaded)
+
+    return verify_recordings(record)
 
 
-def _verify(record: Source) -> list[Result]:
+def verify_recordings(record: Source) -> list[Result]:
+    """Checks what a source records, by program. Raises ConfigError without unicorn."""
     engine()
     results: dict[str, Result] = {}
     with tempfile.TemporaryDirectory(prefix="spinn2-arm-") as folder, _pool() as pool:
