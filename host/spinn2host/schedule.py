@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
+from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost
 from spinn2emu.errors import ConfigError
+from spinn2fw.kernels.layout import GRADIENTS_AT_ONCE, NEURONS, SILENT_AT_ONCE, WORDS, first_places
+from spinn2host.recipe import Recipe
 
 MOST_TICKS = 1000
 """Of an update (own choice)."""
@@ -37,3 +41,46 @@ def update_ticks(
         f"{MOST_TICKS} ticks of {cycles_per_tick:.0f} cycles: use a higher clock or fewer weights",
         needed=left + cycles_of_update + cycles_of_release, limit=cycles_per_tick,
     )  # fmt: skip
+
+
+class Work(NamedTuple):
+    """What the optimizer does in a training step, at most: counts by term of its formulas (`spinn2emu.cost`).
+
+    `drain`: in the tick in which gradients arrive; `update`: what ticks share; `release`: of the last; `each`: of each.
+    """
+
+    drain: dict[str, float]
+    update: dict[str, float]
+    release: dict[str, float]
+    each: dict[str, float]
+
+
+def work(recipe: Recipe) -> Work:
+    """The worst case: all neurons were silent too long, and the input PEs are released, too."""
+    weights, neurons = sum(a * b for a, b in recipe.shapes), sum(b for _, b in recipe.shapes)
+    packets = first_places([a * b for a, b in recipe.shapes])[-1]
+    silent = first_places([b for _, b in recipe.shapes], NEURONS)[-1]
+    gradients, reports = recipe.batch * packets, recipe.batch * silent * (recipe.patience > 0)
+    calls = math.ceil(gradients / GRADIENTS_AT_ONCE) + math.ceil(reports / SILENT_AT_ONCE)
+    waking: dict[str, float] = {"neurons": neurons, "raised": weights} if recipe.patience else {}
+    return Work(
+        {TICK: calls, IN + "gradients": gradients, IN + "silent": reports},
+        {"weights": weights, "checked": WORDS * packets},
+        {"checked": 3 * WORDS * packets, SENT: packets + 2, "released": 1, "cleared": WORDS * (packets + silent)}
+        | waking,
+        {TICK: 1, "layers": len(recipe.shapes)},
+    )  # fmt: skip
+
+
+def plan_update(recipe: Recipe, cost: Cost | None, cycles_per_tick: float) -> tuple[int, list[float]]:
+    """As `update_ticks`, from the optimizer's formulas (central) and the worst case; without formulas a single tick.
+
+    What cannot be shared out, if it does not fit a tick, overruns it: the chip reports that.
+    """
+    if cost is None or not {DRAIN, "update"} <= cost.phases.keys():
+        return 1, [1.0]
+    most, phase = work(recipe), cost.phases["update"]
+    drain = cost.phases[DRAIN].cycles(most.drain).central
+    update, release, each = (phase.cycles(counts).central for counts in (most.update, most.release, most.each))
+    room = max(1.0, cycles_per_tick - each)
+    return update_ticks(drain, update, room, min(release, room))

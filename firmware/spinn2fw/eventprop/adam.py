@@ -27,7 +27,7 @@ from spinn2emu.sdk import (
     set_phase,
 )
 from spinn2emu.sram import align
-from spinn2fw.kernels import adam, finite
+from spinn2fw.kernels import adam, finite, layout
 from spinn2fw.kernels.keys import (
     END_OF_DATA,
     LAYER_SHIFT,
@@ -38,14 +38,13 @@ from spinn2fw.kernels.keys import (
     layer_of,
     place_of,
 )  # fmt: skip
-from spinn2fw.kernels.layout import WORDS, first_places
+from spinn2fw.kernels.layout import GRADIENTS_AT_ONCE, SILENT_AT_ONCE, WORDS, first_places
 
 GRADIENTS, SILENT = range(2)
 OUTPUTS = ("control", *(f"weights{layer}" for layer in range(1, spec.MAX_PORTS.value)))
 CONTROL, WEIGHTS = 0, 1  # the weights of layer l leave on port l
 IDLE, TRAINING, UPDATE, EVALUATING = range(4)
 MISSING, NO_RATE = 1, 2
-BITS = 128  # neurons in a packet of silent neurons
 COUNTS = ("released", "cleared", "layers", "weights", "checked", "neurons", "raised")
 """What cycles depend on: samples that are released; words that a batch begins with cleared; layers, weights, and their
 neurons in an update; numbers that are looked at whether they are finite; weights of neurons that are woken."""
@@ -95,7 +94,7 @@ class Parameters(pydantic.BaseModel, extra="forbid"):
 def regions(p: Parameters, available: int) -> list[Region]:
     """Weights, moments and one gradient as `kernels.layout` has them; a step size and a scale per step."""
     firsts = first_places([a * b for a, b in p.layers])
-    silent = first_places([b for _, b in p.layers], BITS)
+    silent = first_places([b for _, b in p.layers], layout.NEURONS)
     rows = [(*p.layers[i], *firsts[i : i + 2], silent[i]) for i in range(len(p.layers))]
     places, neurons = WORDS * firsts[-1], sum(b for _, b in p.layers)
     constants = (len(p.layers), p.batch, 0, 0, 0, 0, 1, p.ahead, 0, p.patience, 0, 0, 0, p.boost, p.beta1, p.beta2,
@@ -317,7 +316,10 @@ program = Program(
     outputs=OUTPUTS,
     counts=COUNTS,
     phases=phases,
-    fifo=(Fifo(128, 16, drain="interrupt", ports=("gradients",)), Fifo(16, 16, drain="interrupt")),
+    fifo=(
+        Fifo(2 * GRADIENTS_AT_ONCE, 16, drain="interrupt", ports=("gradients",), level=GRADIENTS_AT_ONCE),
+        Fifo(2 * SILENT_AT_ONCE, 16, drain="interrupt", level=SILENT_AT_ONCE),
+    ),
     errors={
         MISSING: "gradient packets of a sample (the log has its number) are missing, or come before an earlier one's",
         NO_RATE: "no step size for this step; fill `rates` before the run",

@@ -34,13 +34,13 @@ from spinn2fw.eventprop.common import (
 from spinn2fw.kernels import lif
 from spinn2fw.kernels.events import mark
 from spinn2fw.kernels.keys import RELEASE_EVALUATE
+from spinn2fw.kernels.layout import NEURONS as BITS
 
 INPUTS = ("control", "weights", "spikes", "errors")
 OUTPUTS = ("spikes", "errors", "gradients", "silent")
 CONTROL, _, SPIKES, ERRORS = range(4)
 OUT_SPIKES, OUT_ERRORS, OUT_GRADIENTS, OUT_SILENT = range(4)
 RECORD_FULL, INPUT_FULL, BAD_INPUT = 1, 2, 3
-BITS = 128  # neurons in a packet of silent neurons
 COUNTS = ("cleared", "steps", "neurons", "rows", "synapses", "spikes", "sums", "scanned")
 """What cycles depend on: words that a sample begins with cleared; steps, forward or backward, and their neurons; input
 spikes, each a row of weights or of the gradient, and their synapses; own spikes in a backward step; products in the

@@ -9,6 +9,10 @@ from collections.abc import Sequence
 
 WORDS = 4
 """Of a packet."""
+NEURONS = 32 * WORDS
+"""In a packet of silent neurons, a bit each."""
+GRADIENTS_AT_ONCE, SILENT_AT_ONCE = 64, 8
+"""Packets that the optimizer's interrupts take in, of gradients and of silent neurons."""
 
 
 def first_places(sizes: Sequence[int], of_packet: int = WORDS) -> list[int]:
