@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,8 @@ MODEL = ("power", "configurations", "model", "timeline", "collect")
 """Modules that figures are computed in."""
 UNITS = {0, 1, 100, 1000, 1e6, 1e9}
 """Percent, and from or to milli, kilo, mega, nano."""
-OTHERS = {"collect": {2}, "timeline": {1e-9}}
-"""A place in a tuple; what keeps a division from that by zero."""
+OTHERS = {"collect": {2}}
+"""A place in a tuple."""
 
 
 @pytest.mark.parametrize("name", MODEL)
@@ -116,6 +117,15 @@ def test_table_of_the_prototype_comes_out(name: str) -> None:
     assert 1000 * result.power_w.central == pytest.approx(mw, abs=0.6)
     assert result.mj.central == pytest.approx(mj, abs=0.05)
     assert result.mj.central / 22 == pytest.approx(mj_per_sample, abs=0.005)
+
+
+def test_the_page_has_the_table() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "timing-model.md").read_text(encoding="utf-8")
+    for name, each in configurations.CONFIGURATIONS.items():
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", page, re.MULTILINE)
+        if name != configurations.AS_RUN:
+            low, central, high = model.estimate(usage_of_timing(), each).power_w * 1000
+            assert row.endswith(f"| {central:.0f} ({low:.0f} – {high:.0f}) | {100 * (central / 450 - 1):+.0f}% |")
 
 
 def test_all_pes_busy_or_asleep_draw_what_was_measured() -> None:

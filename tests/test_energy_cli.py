@@ -136,10 +136,13 @@ def test_power_over_a_batch_is_its_energy(folder: Path) -> None:
 
     usage = read_run(folder).usage
     for each in configurations.CONFIGURATIONS.values():
-        power = power_over_batch(usage, each)
-        mj = sum(float(mw.sum()) for mw in power.values()) * spec.TICK_NS.value / 1e9
-        assert mj == pytest.approx(model.estimate(usage, each).mj.central, rel=1e-3), each.name
-        assert all(len(mw) == 61 for mw in power.values())
+        line, result = power_over_batch(usage, each), model.estimate(usage, each)
+        tick_s = spec.TICK_NS.value / 1e9
+        for role, part in result.by_role.items():
+            assert line.all[role].sum() * tick_s == pytest.approx(part.mj.central), (each.name, role)
+        busy = sum(float(mw.sum()) for mw in line.busy.values()) * tick_s
+        assert busy == pytest.approx(result.mj.central - result.static_mj.central), each.name
+        assert all(len(mw) == 61 for mw in line.all.values())
 
 
 # --- bad input -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from spinn2emu import geometry, spec
-from spinn2emu.cost import ZERO, Interval
+from spinn2emu.cost import DRAIN, ZERO, Interval
 from spinn2host.energy.configurations import Configuration
 from spinn2host.energy.power import CHIP as CHIP_POWER
 from spinn2host.energy.power import LEVELS, Level
@@ -129,6 +129,9 @@ def estimate(usage: Usage, configuration: Configuration) -> Estimate:
             _add_unused(result, pe, LEVELS[configuration.unused])
         else:
             result.pe_mw[pe] = 0.0
+    for phase in (DRAIN, WAITING):  # what belongs to no phase comes last
+        if phase in result.by_phase:
+            result.by_phase[phase] = result.by_phase.pop(phase)
     return result
 
 

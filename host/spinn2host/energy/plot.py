@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
-from matplotlib.patches import Patch
 from matplotlib.transforms import Bbox
 
 from spinn2emu import geometry, spec
@@ -20,7 +19,7 @@ from spinn2host.energy import report
 from spinn2host.energy.configurations import Configuration
 from spinn2host.energy.model import CHIP, UNUSED, WAITING, Estimate, Part, Usage, estimate
 from spinn2host.energy.read import Run
-from spinn2host.energy.timeline import power_over_batch
+from spinn2host.energy.timeline import Power, power_over_batch
 from spinn2host.traces import plot as plots
 from spinn2host.traces.plot import die, style
 
@@ -55,7 +54,10 @@ def profile(run: Run, configuration: Configuration) -> plots.TraceFigure:
     _bars(left, "Energy by phase", unit, _few(result.by_phase), {})
     _bars(right, "Energy by role", unit, roles, colours)
     if usage.batches:
-        _over_a_batch(parts[2].subplots(), usage, configuration, colours)
+        line = power_over_batch(usage, configuration)
+        left, right = parts[2].subplots(1, 2)
+        _over_a_batch(left, "Power over a batch", line.all, colours)
+        _over_a_batch(right, "… of that, because PEs are busy", line.busy, colours)
     _fix_layout(figure)
     figure.contents = report.figures(result, usage)
     return figure
@@ -154,23 +156,21 @@ def _bars(axes: Axes, title: str, unit: str, parts: Mapping[str, Interval], colo
     axes.set_title(title)
 
 
-def _over_a_batch(
-    axes: Axes, usage: Usage, configuration: Configuration, colours: Mapping[str, str]
-) -> None:  # fmt: skip
+def _over_a_batch(axes: Axes, title: str, power: Power, colours: Mapping[str, str]) -> None:
     """Power by role over the ticks of a batch, one on the other."""
-    power: dict[str, np.ndarray] = {}
-    for role, mw in power_over_batch(usage, configuration).items():
+    shown: Power = {}
+    for role, mw in power.items():
         name = role if role in colours else OTHERS
-        power[name] = power[name] + mw if name in power else mw
-    edges = np.arange(usage.ticks_in(configuration) + 1)
-    low = np.zeros(len(edges) - 1)
-    for name, mw in power.items():
+        shown[name] = shown[name] + mw if name in shown else mw
+    ticks = len(next(iter(shown.values()), ()))
+    edges, low = np.arange(ticks + 1), np.zeros(ticks)
+    for name, mw in shown.items():
         axes.stairs(low + mw, edges, baseline=low, fill=True, color=colours[name], lw=0)
         low = low + mw
-    axes.stairs(low, edges, color=style.BLACK, lw=0.8, baseline=None)
-    axes.set_xlim(0, edges[-1])
-    axes.set_ylim(0, 1.05 * low.max())
-    axes.set_xlabel(f"time in a batch (ms; a tick is {spec.TICK_NS.value / 1e6:g} ms)")
+    if ticks:
+        axes.stairs(low, edges, color=style.BLACK, lw=0.8, baseline=None)
+    axes.set_xlim(0, max(ticks, 1))
+    axes.set_ylim(0, 1.05 * low.max(initial=0) or 1)
+    axes.set_xlabel(f"ms in a batch (a tick is {spec.TICK_NS.value / 1e6:g} ms)")
     axes.set_ylabel("mW")
-    axes.set_title("Power over a batch")
-    style.legend_above(axes, [Patch(color=colours[name]) for name in power], [n.replace("$", r"\$") for n in power])
+    axes.set_title(title)
