@@ -1,8 +1,8 @@
 """The 2-D mesh: x-first routes, hops, latency, link loads.
 
 All 42 positions of the 7 x 6 grid forward packets, also the four without PEs. A multicast packet goes from its PE
-to the event router in the middle of the die, and from there to each quad. No contention in this version: a packet's
-latency is its hops and the router's pipeline at their clocks.
+to the event router in the middle of the die, and from there to each quad. A packet's latency here is its hops and the
+router's pipeline at their clocks; `router.arrival` has what it waits for others at its PE.
 """
 
 from __future__ import annotations

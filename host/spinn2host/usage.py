@@ -42,8 +42,8 @@ def rows_of(reply: Mapping[str, Any]) -> list[PeUsage]:
     programs = [(program, None if cost is None else Cost.from_json(cost, "the chip's answer"))
                 for *program, cost in reply["programs"]]  # fmt: skip
     return [
-        _row(pe, population, own, cost, level, phase, rows[place, level, phase])
-        for place, (pe, population, number) in enumerate(reply["pes"])
+        _row(pe, population, own, cost if known else None, level, phase, rows[place, level, phase])
+        for place, (pe, population, number, known) in enumerate(reply["pes"])
         for own, cost in [programs[number]]
         for level in range(rows.shape[1])
         for phase in _used(rows[place, level])

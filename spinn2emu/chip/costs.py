@@ -50,7 +50,7 @@ def declared_cost(program: Program, parameters: Any, phases: Sequence[str]) -> C
     heard = [IN + port for port in program.inputs]
     formulas = {}
     for phase, terms in costs.items():
-        known = [TICK, *heard] if phase == DRAIN else [TICK, *heard, SENT, *program.counts]
+        known = [TICK, *heard, *([] if phase == DRAIN else [SENT]), *program.counts]
         _check_names(program, "term", list(terms), known, phase)
         formulas[phase] = PhaseCost({term: _interval(program, phase, term, value) for term, value in terms.items()})
     return Cost(program.name, DECLARED, 0, formulas, {"source": "declared by the program"})

@@ -184,14 +184,14 @@ def initialise(assignment: Assignment, memory: ChipMemory, tick: int, seed: int 
     write_keys(assignment, memory)
 
 
-def prepare_meter(assignment: Assignment, memory: ChipMemory, on: bool) -> None:
-    """The PE's meter begins at 0, with what is known of its program's cycles."""
+def prepare_meter(assignment: Assignment, memory: ChipMemory, on: bool, counting: bool = True) -> None:
+    """The PE's meter begins at 0, with what is known of its program's cycles; `counting`: its code calls `sdk.count`,
+    which Cortex-M4 code does not."""
     program = assignment.program
-    memory.metered |= on and program.cost is not None
+    cost = program.cost if counting else None
+    memory.metered |= on and cost is not None
     phases = [phase.name for phase in program.phases]
-    meter.prepare_meter(
-        memory.meter(assignment.pe), program.cost, phases, program.inputs, program.counts, assignment.level, on
-    )
+    meter.prepare_meter(memory.meter(assignment.pe), cost, phases, program.inputs, program.counts, assignment.level, on)
 
 
 def write_keys(assignment: Assignment, memory: ChipMemory) -> None:

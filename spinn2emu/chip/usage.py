@@ -14,11 +14,11 @@ from spinn2emu.levels import NAMES
 
 
 def read_meters(assignments: Mapping[int, Assignment], memory: ChipMemory) -> dict[str, Any]:
-    """`pes`: [PE, its population, number of its program] each; `programs`: [name, phases, inputs, counts, `Cost` in
-    JSON or None]; `rows`: an array of `meter.ROW` (PEs, levels, phases)."""
+    """`pes`: [PE, its population, number of its program, whether its cycles are known] each; `programs`: [name, phases,
+    inputs, counts, `Cost` in JSON or None]; `rows`: an array of `meter.ROW` (PEs, levels, phases)."""
     programs: dict[int, int] = {}
     described: list[list[Any]] = []
-    pes: list[tuple[int, str, int]] = []
+    pes: list[tuple[int, str, int, bool]] = []
     for pe, assignment in sorted(assignments.items()):
         program = assignment.program
         if id(program) not in programs:
@@ -26,7 +26,7 @@ def read_meters(assignments: Mapping[int, Assignment], memory: ChipMemory) -> di
             cost = None if program.cost is None else program.cost.to_json()
             phases = [phase.name for phase in program.phases]
             described.append([program.name, phases, list(program.inputs), list(program.counts), cost])
-        pes.append((pe, assignment.population, programs[id(program)]))
+        pes.append((pe, assignment.population, programs[id(program)], bool(memory.meters["known"][pe])))
     rows = memory.meters["rows"][[pe for pe, *_ in pes]]
     return {"pes": pes, "programs": described, "rows": memory_map.to_wire(rows)}
 

@@ -92,7 +92,7 @@ class PeLoop:
                 self.meter.end_drain(tick - 1)
                 drained = drained[level:]
         if not code and not sys[Register.FAULT]:
-            self.meter.begin_code(phase, packets)
+            self.meter.begin_code(phase, tick, packets)
             code = self.call("tick", packets, tick)
             self.meter.end_code(phase, tick)
         wanted = int(sys[Register.NEXT_PHASE])

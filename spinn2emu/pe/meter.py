@@ -141,12 +141,17 @@ def _end(meter, context, phase, t, cycles):  # type: ignore[no-untyped-def]
     if cycles > row.worst:
         row.worst = cycles
         row.worst_tick = t
+
+
+@inlined
+def _check(meter, context, phase, t):  # type: ignore[no-untyped-def]
+    """What is left of the period of tick t, after the code of `phase`: is it an overrun?"""
     period = meter.period[meter.level]
     meter.slack = min(meter.slack, meter.spare / period)
     if meter.spare < 0 and meter.late < t:
-        row.overruns += 1
+        meter.rows[meter.level, phase].overruns += 1
         meter.late = t
-        _note(context, phase, t, _TICK_NS * (1.0 - meter.spare / period))
+        _note(context, phase, t, (period - meter.spare) * _TICK_NS / period)
         if meter.first_late < 0:
             meter.first_late = t
             meter.first_phase = phase
@@ -171,8 +176,10 @@ def end_drain(meter, context, t):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def begin_code(meter, context, phase, rx, low, high):  # type: ignore[no-untyped-def]
-    """A tick's code begins, once that of the tick before is done."""
+def begin_code(meter, context, phase, t, rx, low, high):  # type: ignore[no-untyped-def]
+    """The code of tick t begins, once that of the tick before is done, and the handler with what came in that."""
+    if meter.on:
+        _check(meter, context, _DRAIN, t - 1)
     if meter.next_level >= 0:
         meter.spare *= meter.period[meter.next_level] / meter.period[meter.level]
         meter.level = meter.next_level
@@ -190,5 +197,6 @@ def end_code(meter, context, phase, t):  # type: ignore[no-untyped-def]
         backlog = max(0.0, -meter.spare)
         meter.spare = meter.period[meter.level] - context.cycles
         _end(meter, context, phase & _PHASE_BITS, t, context.cycles - backlog)
+        _check(meter, context, phase & _PHASE_BITS, t)
     meter.next_level = context.next_level
     context.next_level = -1

@@ -27,8 +27,10 @@ class PlainMeter:
             self.meter["spare"] -= self.context["cycles"]
             self._end(DRAIN_PHASE, tick, float(self.context["cycles"]))
 
-    def begin_code(self, phase: int, packets: np.ndarray) -> None:
+    def begin_code(self, phase: int, tick: int, packets: np.ndarray) -> None:
         """A tick's code begins."""
+        if self.meter["on"]:
+            self._check(DRAIN_PHASE, tick - 1)
         meter, level = self.meter, int(self.meter["next_level"])
         if level >= 0:
             meter["spare"] *= meter["period"][level] / meter["period"][meter["level"]]
@@ -45,6 +47,7 @@ class PlainMeter:
             backlog = max(0.0, -float(meter["spare"]))
             meter["spare"] = meter["period"][meter["level"]] - self.context["cycles"]
             self._end(phase, tick, float(self.context["cycles"]) - backlog)
+            self._check(phase, tick)
         meter["next_level"], self.context["next_level"] = self.context["next_level"], -1
 
     def _row(self, phase: int) -> np.void:
@@ -64,18 +67,21 @@ class PlainMeter:
         context["cycles"] += cycles
 
     def _end(self, phase: int, tick: int, cycles: float) -> None:
-        meter, row, context = self.meter, self._row(phase), self.context
+        row, context = self._row(phase), self.context
         row["sums"][AT_SENT] += context["sequence"]
         row["sums"][AT_COUNTS:] += context["counts"]
         context["counts"] = 0
         if cycles > row["worst"]:
             row["worst"], row["worst_tick"] = cycles, tick
+
+    def _check(self, phase: int, tick: int) -> None:
+        meter, row = self.meter, self._row(phase)
         period = float(meter["period"][meter["level"]])
         meter["slack"] = min(float(meter["slack"]), float(meter["spare"]) / period)
         if meter["spare"] < 0 and meter["late"] < tick:
             row["overruns"] += 1
             meter["late"] = tick
-            self._note(phase, tick, spec.TICK_NS.value * (1.0 - float(meter["spare"]) / period))
+            self._note(phase, tick, (period - float(meter["spare"])) * spec.TICK_NS.value / period)
             if meter["first_late"] < 0:
                 meter["first_late"], meter["first_phase"], meter["first_level"] = tick, phase, meter["level"]
                 meter["first_cycles"] = period - float(meter["spare"])

@@ -124,7 +124,7 @@ def _run_ticks(tick_address, drain_address, sram, context, meter):  # type: igno
         if drain_address != 0:  # in the tick before this one, on the chip
             code = _drain(drain_address, sram, context, meter, rx, low, high)
         if code == 0 and sys.fault == 0:
-            begin_code(meter, context, sys.phase, rx, high - context.due_count, high)
+            begin_code(meter, context, sys.phase, t, rx, high - context.due_count, high)
             code = call_address(tick_address, address_of(context))
             end_code(meter, context, sys.phase, t)
         stop = end_tick(sram, context, t, code)
