@@ -326,6 +326,11 @@ def test_ticks_of_a_step_at_another_clock(drain: float, update: float, slow: int
     assert training._ticks_at(recipe, unknown) == {}
 
 
+def test_without_timing_model_there_is_no_energy(capsys: Capture, tmp_path: Path) -> None:
+    assert answer(capsys, "train", "yinyang", *SMALL, "--no-timing", "--out", str(tmp_path / "mine"))["chip"] is None
+    assert "chip without timing model" in refused(capsys, str(tmp_path / "mine"))
+
+
 def test_off_the_chip_there_is_no_energy(capsys: Capture, tmp_path: Path) -> None:
     said = answer(capsys, "train", "yinyang", *SMALL, "--on", "offchip", "--out", str(tmp_path / "mine"))
     assert said["chip"] is None
@@ -370,6 +375,12 @@ def test_run_reports_its_own_ticks(capsys: Capture, tmp_path: Path) -> None:
             of = answer(capsys, "run", "--ticks", "10")["chip"]
             assert of["by_role"]["mine"]["pes"] == 2 and of["by_role"]["mine"]["busy"]["central"] == 0.05
             assert set(answer(capsys, "run", "--ticks", "0")["chip"]) == {"name"}
+            chip.load(str(tmp_path / "mine.py"), ["7.5.2"], level="0.5V")
+            of = answer(capsys, "run", "--ticks", "10")["chip"]
+            assert of["configuration"] == configurations.AS_RUN and configurations.AS_RUN in of["configurations"]
+            assert of["by_role"]["mine"]["busy"]["central"] == pytest.approx((0.1 + 0 + 0.2) / 3)  # one is paused
+            chip.load(str(tmp_path / "mine.py"), ["7.5.0", "7.5.1"], level="0.5V", replace=True)
+            assert answer(capsys, "run", "--ticks", "10")["chip"]["configuration"] == "0.5V-off"
         finally:
             chip.halt()
 
