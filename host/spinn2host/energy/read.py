@@ -85,5 +85,5 @@ def _why_no_usage(about: dict[str, Any]) -> str:
     if about.get("failure"):
         return "is of a run that failed: train again"
     if "test_accuracy" in about or "wall_s" in about:
-        return "says nothing of PEs: it is of an older version, or of a chip without timing model (--no-timing): run it again"
+        return "says nothing of PEs: it is of an older version, or without timing model (--no-timing): run it again"
     return "is not what `train --json` or `run --json` print"
