@@ -34,7 +34,7 @@ PART_NEURONS = 256
 
 MAX_DELAY, MAX_WEIGHT_WITH_DELAY, MAX_WEIGHT = 7, 15, 127
 SLOTS = MAX_DELAY + 1
-"""Of the ring buffer; 1 without delays."""
+"""Of the ring buffer, a power of two; 1 without delays."""
 RING_MOST = 0xFFFF
 """Sum of weights of one sign that a neuron can get in a tick: 16 bits."""
 _SIGN, _DELAY, _WEIGHT_WITH_DELAY, _WEIGHT = 8, 9, 12, 9
@@ -121,7 +121,7 @@ def receive(pe, ram, key, t):  # type: ignore[no-untyped-def]
         delay, weight = np.int64(0), word >> _WEIGHT
         if slots > 1:
             delay, weight = word >> _DELAY & MAX_DELAY, word >> _WEIGHT_WITH_DELAY
-        code = _add(ram.ring[(t + delay) % slots], word >> _SIGN & 1, word & 0xFF, weight)
+        code = _add(ram.ring[t + delay & slots - 1], word >> _SIGN & 1, word & 0xFF, weight)
         if code:
             return code
     return 0

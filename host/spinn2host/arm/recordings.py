@@ -17,11 +17,12 @@ from spinn2emu.errors import ConfigError, PeFailed
 from spinn2host import yinyang
 from spinn2host.chip import Chip, PeProgram
 from spinn2host.description import Description
+from spinn2host.events import Samples
 from spinn2host.mapping import place
 from spinn2host.network import Network, build_network, read_network
 from spinn2host.onchip import OnChip
 from spinn2host.pe_program import Keys
-from spinn2host.recipe import Rates, make_recipe
+from spinn2host.recipe import Rates, Recipe, make_recipe
 
 Loaded = Callable[[Chip], object]
 """Gets a chip as soon as its programs are loaded: `maps` has their layouts."""
@@ -122,20 +123,26 @@ def _eventprop(folder: Path, limit: int, loaded: Loaded) -> list[Path]:
 
 
 def training(folder: Path, limit: int, loaded: Loaded, preset: str = "full", **changes: Any) -> list[Path]:
-    """Records the PEs of the first sample, and the optimizer, while a batch is evaluated, and others are trained."""
+    """Records the PEs of the first sample's chain, and the optimizer: a batch is evaluated, others trained."""
     recipe = make_recipe(preset, **changes)
     steps = max(1, -(-limit // (2 * recipe.T)))
-    recipe = make_recipe(preset, **{**changes, "samples": (steps + 1) * recipe.batch})
-    samples = yinyang.load(recipe.samples, yinyang.TRAIN_SEED, recipe.T, recipe.t_min)
+    samples = yinyang.load((steps + 1) * recipe.batch, yinyang.TRAIN_SEED, recipe.T, recipe.t_min)
+    return trained(folder, limit, loaded, recipe, samples)
+
+
+def trained(
+    folder: Path, limit: int, loaded: Loaded, recipe: Recipe, samples: Samples, update_ticks: int = 1
+) -> list[Path]:
+    """As `training`, with whole batches of samples, of which the first is evaluated."""
     placement = place(len(recipe.shapes), recipe.batch)
     pes = [*placement.chains[0], placement.optimizer]
     folder.mkdir(parents=True, exist_ok=True)
     with Chip.boot(record=(folder, pes, limit)) as chip:
-        network = OnChip(chip, recipe, recipe.initial_weights(1), samples)
+        network = OnChip(chip, recipe, recipe.initial_weights(1), samples, update_ticks=update_ticks)
         loaded(chip)
         rates = Rates(recipe.lr, recipe.gamma, recipe.beta1, recipe.beta2)
         network.evaluate(samples.take(np.arange(recipe.batch)))
-        network.train(samples.take(np.arange(recipe.batch, len(samples))), rates.take(steps))
+        network.train(samples.take(np.arange(recipe.batch, len(samples))), rates.take(len(samples) // recipe.batch - 1))
     return [_file(folder, pe) for pe in pes]
 
 
@@ -143,10 +150,15 @@ def training(folder: Path, limit: int, loaded: Loaded, preset: str = "full", **c
 
 
 def _snn(folder: Path, limit: int, loaded: Loaded) -> list[Path]:
-    """All models of neurons, with and without currents, delays and convolutions, and both kinds of sources."""
+    return spiking(folder, limit, loaded)
+
+
+def spiking(folder: Path, limit: int, loaded: Loaded, size: int = 40, voltages: bool = True) -> list[Path]:
+    """All models of neurons, with and without currents, delays and convolutions, and both kinds of sources. `size`: of
+    most populations; `voltages` are recorded on the PEs."""
     from spinn2host.spinnaker2.layout import host_key, map_network
 
-    rng, net = np.random.default_rng(14), _spiking_network(limit)
+    rng, net = np.random.default_rng(14), _spiking_network(limit, size, voltages)
     layout = map_network(net, limit, geometry.APPLICATION_IDS)
     pes = [item.pe for item in layout.programs]
     receiver = next(part for part in layout.parts if part.population.neuron_model == "spike_receiver")
@@ -159,7 +171,7 @@ def _snn(folder: Path, limit: int, loaded: Loaded) -> list[Path]:
     return [_file(folder, pe) for pe in pes]
 
 
-def _spiking_network(ticks: int) -> Any:
+def _spiking_network(ticks: int, size: int, voltages: bool) -> Any:
     from spinn2host.spinnaker2 import snn
 
     rng, net = np.random.default_rng(7), snn.Network("recorded")
@@ -169,14 +181,15 @@ def _spiking_network(ticks: int) -> Any:
     net.add(source, receiver)
     neurons = []
     for number, model in enumerate(("lif", "lif_curr_exp", "lif_no_delay", "lif_curr_exp_no_delay", "lif_conv2d")):
-        size = 3 * 4 * 3 if model == "lif_conv2d" else 40
+        n = 3 * 4 * 3 if model == "lif_conv2d" else size
         params: dict[str, Any] = {
-            "threshold": rng.uniform(8, 30, size), "alpha_decay": 0.9, "i_offset": rng.uniform(-0.5, 0.5, size),
+            "threshold": rng.uniform(8, 30, n), "alpha_decay": 0.9, "i_offset": rng.uniform(-0.5, 0.5, n),
             "v_init": 0.0, "v_reset": -1.0, "reset": "reset_by_subtraction" if number % 2 else "reset_to_v_reset",
         }  # fmt: skip
         if "curr_exp" in model:
             params |= {"exc_decay": 0.7, "inh_decay": 0.6, "t_refrac": 2}
-        neurons.append(snn.Population(size, model, params, record=["spikes", "v", "time_done", "n_packets"]))
+        record = ["spikes", "time_done", "n_packets", *["v"] * voltages]
+        neurons.append(snn.Population(n, model, params, record=record))
     net.add(*neurons)
     for post in neurons[:-1]:
         most, delays = (15, 8) if post.neuron_model in ("lif", "lif_curr_exp") else (127, 1)
@@ -189,26 +202,35 @@ def _spiking_network(ticks: int) -> Any:
     return net
 
 
-EXAMPLES: dict[str, Any] = {
-    "population": {
-        "near": {"program": "spinn2fw.examples.ping", "pes": 1, "set": {"count": 200}},
-        "far": {"program": "spinn2fw.examples.echo", "pes": 1},
-        "sources": {"program": "spinn2fw.examples.poisson", "pes": 1, "set": {"n": 100, "rate_hz": 40.0}},
-        "neurons": {"program": "spinn2fw.examples.lif", "pes": 1, "set": {"n": 64, "weight": 0.1, "ticks": 50}},
-        "group": {"program": "spinn2fw.examples.synfire", "pes": 4, "set": {"record": 50}},
-    },
-    "connect": [
-        {"from": "near.ping", "to": "far.ping"}, {"from": "far.echo", "to": "near.echo"},
-        {"from": "sources.spikes", "to": "neurons.spikes"},
-        {"from": "group.spikes", "to": "group.spikes", "how": "next"},
-    ],
-}  # fmt: skip
-
-
 def _examples(folder: Path, limit: int, loaded: Loaded) -> list[Path]:
-    network = build_network(Description.model_validate(EXAMPLES), Path())
-    first = network.populations["group"][0]
-    next(item for item in network.pes if item.pe == first).data = {"kick": 20}
+    return examples(folder, limit, loaded)
+
+
+def examples(folder: Path, limit: int, loaded: Loaded, n: int = 64) -> list[Path]:
+    """The example programs as one network, in populations of about n."""
+    description = {
+        "population": {
+            "near": {"program": "spinn2fw.examples.ping", "pes": 1, "set": {"count": 200}},
+            "far": {"program": "spinn2fw.examples.echo", "pes": 1},
+            "sources": {"program": "spinn2fw.examples.poisson", "pes": 1, "set": {"n": 3 * n // 2, "rate_hz": 40.0}},
+            "neurons": {
+                "program": "spinn2fw.examples.lif", "pes": 1,
+                "set": {"n": n, "n_in": 3 * n // 2, "weight": 0.1, "ticks": 50},
+            },
+            "group": {"program": "spinn2fw.examples.synfire", "pes": 4, "set": {"n": 20, "record": 50}},
+            "large": {"program": "spinn2fw.examples.synfire", "pes": 2, "set": {"n": n, "weight": 0.02}},
+        },
+        "connect": [
+            {"from": "near.ping", "to": "far.ping"}, {"from": "far.echo", "to": "near.echo"},
+            {"from": "sources.spikes", "to": "neurons.spikes"},
+            {"from": "group.spikes", "to": "group.spikes", "how": "next"},
+            {"from": "large.spikes", "to": "large.spikes", "how": "next"},
+        ],
+    }  # fmt: skip
+    network = build_network(Description.model_validate(description), Path())
+    for population in ("group", "large"):
+        first = network.populations[population][0]
+        next(item for item in network.pes if item.pe == first).data = {"kick": 20}
     return _run(network, limit, folder, limit, loaded)
 
 

@@ -1,0 +1,24 @@
+"""Writes the formulas of the shipped programs beside them: the body of scripts/count-cycles."""
+
+from __future__ import annotations
+
+import sys
+
+from spinn2emu.cost import write_cost
+from spinn2host.arm import calibration
+from spinn2host.arm.costs import count_shipped, file_of
+
+
+def main(kinds: list[str]) -> None:
+    """Counts the programs of these kinds, and says how well the formulas fit."""
+    if unknown := [kind for kind in kinds if kind not in calibration.KINDS]:
+        sys.exit(f"there is no {', '.join(unknown)}: take one of {', '.join(calibration.KINDS)}")
+    for cost in count_shipped(kinds or list(calibration.KINDS)):
+        write_cost(file_of(cost.program), cost)
+        print(cost.program, f"{cost.code_bytes:,} bytes of code")
+        for phase, formula in cost.phases.items():
+            print(f"  {phase:<12}{formula.activations:>6} activations, rms {100 * formula.rms:.1f}%")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
