@@ -9,6 +9,7 @@ were sent; and the counts that the program declares. The pseudo-phase DRAIN is t
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -113,6 +114,17 @@ class Cost:
             return cls(data["program"], data["fingerprint"], int(data["code_bytes"]), phases, dict(data["provenance"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"{where} is no file of costs: {type(error).__name__}: {error}") from error
+
+
+def cost_file(program: str) -> Path | None:
+    """Where counted formulas of a program (a file, or a module) lie: NAME.cost.json beside NAME.py; None: nowhere."""
+    if program.endswith(".py"):
+        return Path(program).with_suffix(".cost.json")
+    try:
+        spec = importlib.util.find_spec(program)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin).with_suffix(".cost.json") if spec and spec.has_location and spec.origin else None
 
 
 def read_cost(path: Path) -> Cost:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -22,6 +21,7 @@ from spinn2host.energy import trace as from_trace
 from spinn2host.energy.collect import Tally
 from spinn2host.energy.read import read_run
 from spinn2host.recipe import make_recipe
+from spinn2host.schedule import planned
 from spinn2host.usage import PeUsage
 from tests.test_energy import usage_of_timing
 
@@ -310,20 +310,13 @@ def test_train_reports_the_chip_and_keeps_what_energy_needs(capsys: Capture, tmp
     assert table["configurations"]["0.8V-off"]["mj_per_batch"] == chip["mj_per_batch"]
 
 
-@pytest.mark.parametrize(
-    ("drain", "update", "slow"), [(1e5, 1e5, 61), (1e5, 2e5, 62), (2e5, 1.2e5, 62), (4e5, 3e5, 64)]
-)
-def test_ticks_of_a_step_at_another_clock(drain: float, update: float, slow: int) -> None:
-    """At 150 MHz a tick has 150,000 cycles: of gradients it adds so many in the tick in which they arrive."""
-    rows = [
-        model.Row(149, "optimizer", "adam", phase, "0.8V", ticks, Interval(cycles, 5 * cycles, 9 * cycles), 0.0)
-        for phase, ticks, cycles in ((DRAIN, 0, drain), ("update", 5, update))
-    ]
-    usage = model.Usage(rows, 61, 5, 22)
-    recipe = make_recipe("full", None, T=30)
-    assert training._ticks_at(recipe, usage) == {"0.5V": slow}
-    unknown = dataclasses.replace(usage, rows=[*rows, rows[0]._replace(cycles=model.UNKNOWN)])
-    assert training._ticks_at(recipe, unknown) == {}
+def test_ticks_of_a_step_at_another_clock() -> None:
+    """At 150 MHz a tick has half the cycles: large updates take more ticks."""
+    row = model.Row(149, "optimizer", "adam", "update", "0.8V", 5, Interval(1, 2, 3), 0.0)
+    usage = model.Usage([row], 61, 5, 22)
+    assert training._ticks_at(make_recipe("full", None, T=30), usage) == {"0.5V": 62}
+    large = make_recipe("full", None, T=30, layers=(5, 300, 10), batch=10)
+    assert training._ticks_at(large, usage)["0.5V"] == 60 + planned(large, "0.5V")[0] > 60 + planned(large, "0.8V")[0]
 
 
 def test_without_timing_model_there_is_no_energy(capsys: Capture, tmp_path: Path) -> None:

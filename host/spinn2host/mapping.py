@@ -22,6 +22,7 @@ from spinn2fw.kernels.keys import (
     PacketKind,
     key,
 )  # fmt: skip
+from spinn2host import schedule
 from spinn2host.chip import PeProgram
 from spinn2host.recipe import Recipe
 
@@ -187,4 +188,4 @@ def _optimizer(recipe: Recipe, buffers: Buffers, pe: int, update_ticks: int, sha
         "gradients": (key(PacketKind.GRADIENT, 0), ALL_LAYERS),
         "silent": (key(PacketKind.SILENT, 0), ALL_LAYERS),
     }
-    return PeProgram(pe, "spinn2fw.eventprop.adam", parameters, inputs, outputs)
+    return PeProgram(pe, schedule.OPTIMIZER, parameters, inputs, outputs)

@@ -18,6 +18,7 @@ from spinn2host.chip import Chip
 from spinn2host.events import Samples
 from spinn2host.mapping import Buffers, deploy
 from spinn2host.recipe import Recipe, check_weights
+from spinn2host.schedule import planned
 from spinn2host.usage import PeUsage
 
 OPTIMIZER_ROLE = "optimizer"
@@ -54,7 +55,8 @@ class OnChip:
 
     weights: (n_out, n_in) of every layer, as of `Recipe.initial_weights`. largest: the most samples that the PEs should
     hold at once, as far as they fit. events: input spikes that a sample may have; None: as many as one of `largest`
-    has at most. update_ticks, shares: see `schedule.update_ticks`; what is computed does not depend on them.
+    has at most. update_ticks, shares: see `schedule.update_ticks`; None: as `schedule.planned` finds them for the
+    chip's level. What is computed does not depend on them.
 
     Raises ConfigError or SramOverflow before anything starts if the network does not fit.
     """
@@ -68,12 +70,14 @@ class OnChip:
         weights: Sequence[NDArray[np.float32]],
         largest: Samples,
         events: int | None = None,
-        update_ticks: int = 1,
+        update_ticks: int | None = None,
         shares: Sequence[float] = (),
     ) -> None:
         check_weights(recipe, weights)
         check_samples(recipe, largest)
         self.chip, self.recipe = chip, recipe
+        if update_ticks is None:
+            update_ticks, shares = planned(recipe, chip.info()["level"])
         self.step_ticks = 2 * recipe.T + update_ticks
         self.events_per_sample = events or max_events(largest)
         wanted = -(-len(largest) // recipe.batch)

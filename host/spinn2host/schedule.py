@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
-from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost
+from spinn2emu import spec
+from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost, cost_file, read_cost
 from spinn2emu.errors import ConfigError
+from spinn2emu.levels import LEVELS
 from spinn2fw.kernels.layout import GRADIENTS_AT_ONCE, NEURONS, SILENT_AT_ONCE, WORDS, first_places
 from spinn2host.recipe import Recipe
 
+OPTIMIZER = "spinn2fw.eventprop.adam"
 MOST_TICKS = 1000
 """Of an update (own choice)."""
 
@@ -84,3 +88,14 @@ def plan_update(recipe: Recipe, cost: Cost | None, cycles_per_tick: float) -> tu
     update, release, each = (phase.cycles(counts).central for counts in (most.update, most.release, most.each))
     room = max(1.0, cycles_per_tick - each)
     return update_ticks(drain, update, room, min(release, room))
+
+
+def planned(recipe: Recipe, level: str) -> tuple[int, list[float]]:
+    """As `plan_update`, for an optimizer at a level of the clock, from the formulas that it comes with."""
+    return plan_update(recipe, _cost(), LEVELS[level] * spec.TICK_NS.value / 1e9)
+
+
+@functools.cache
+def _cost() -> Cost | None:
+    file = cost_file(OPTIMIZER)
+    return read_cost(file) if file is not None and file.is_file() else None

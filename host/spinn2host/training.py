@@ -14,8 +14,6 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spinn2emu import spec
-from spinn2emu.cost import DRAIN
 from spinn2emu.errors import ConfigError, PeFailed
 from spinn2emu.levels import LEVELS
 from spinn2host import yinyang
@@ -27,7 +25,7 @@ from spinn2host.events import Samples
 from spinn2host.offchip import OffChip
 from spinn2host.onchip import OPTIMIZER_ROLE, OnChip, Outcome, Progress
 from spinn2host.recipe import Rates, Recipe
-from spinn2host.schedule import update_ticks
+from spinn2host.schedule import planned
 from spinn2host.usage import PeUsage
 
 Place = Literal["chip", "offchip"]
@@ -211,18 +209,9 @@ def train(
 
 
 def _ticks_at(recipe: Recipe, usage: Usage) -> dict[str, int]:
-    """Ticks that a training step needs at other levels than the optimizer's, from what its updates took on average;
-    none if that is not known.
-    """
-    rows = [row for row in usage.rows if row.role == OPTIMIZER_ROLE]
-    drain, update = (
-        sum(row.cycles.central for row in rows if row.phase == phase) / usage.batches for phase in (DRAIN, "update")
-    )
-    if not math.isfinite(drain + update):
-        return {}
-    others = [level for level in LEVELS if level not in {row.level for row in rows}]
-    ticks_s = spec.TICK_NS.value / 1e9
-    return {level: 2 * recipe.T + update_ticks(drain, update, LEVELS[level] * ticks_s)[0] for level in others}
+    """Ticks that a training step would take at other levels than the optimizer's."""
+    own = {row.level for row in usage.rows if row.role == OPTIMIZER_ROLE}
+    return {level: 2 * recipe.T + planned(recipe, level)[0] for level in LEVELS if level not in own}
 
 
 @contextmanager

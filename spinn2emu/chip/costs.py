@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from spinn2emu import spec
 from spinn2emu.arm.fingerprint import fingerprint
-from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost, Interval, PhaseCost, read_cost
+from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost, Interval, PhaseCost, cost_file, read_cost
 from spinn2emu.errors import ProgramError
 from spinn2emu.jit import store
 from spinn2emu.memory_map import Symbol
@@ -75,12 +73,6 @@ def _interval(program: Program, phase: str, term: str, value: Any) -> Interval:
             f"central, high), not {value!r}", program=program.name, phase=phase, term=term,
         )  # fmt: skip
     return Interval(*numbers)
-
-
-def cost_file(program: str) -> Path | None:
-    """Where counted formulas of a program lie that this process has imported: NAME.cost.json beside NAME.py."""
-    file = program if program.endswith(".py") else getattr(sys.modules.get(program), "__file__", None)
-    return Path(file).with_suffix(".cost.json") if file else None
 
 
 def with_costs(files: list[str], program: str) -> list[str]:

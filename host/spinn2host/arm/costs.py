@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,6 @@ from spinn2emu.arm.counting import Counted, count, fit
 from spinn2emu.arm.link import Image
 from spinn2emu.arm.machine import engine
 from spinn2emu.cost import Cost, Interval, PhaseCost
-from spinn2emu.errors import ProgramError
 from spinn2emu.progress import tell
 from spinn2host.arm import calibration, recordings
 
@@ -98,11 +96,3 @@ def count_program(program: str, parameters: Mapping[str, Any], ticks: int, seed:
 def _recorded(record: Callable[[Path], list[Path]]) -> dict[str, Tally]:
     with tempfile.TemporaryDirectory(prefix="spinn2-cost-") as folder:
         return tally(record(Path(folder)))
-
-
-def file_of(program: str) -> Path:
-    """Where the formulas of a shipped program lie: NAME.cost.json beside its module. Raises ProgramError."""
-    spec = importlib.util.find_spec(program)
-    if spec is None or spec.origin is None:
-        raise ProgramError(f"there is no module {program}", program=program)
-    return Path(spec.origin).with_suffix(".cost.json")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from spinn2emu.cost import write_cost
+from spinn2emu.cost import cost_file, write_cost
 from spinn2host.arm import calibration
-from spinn2host.arm.costs import count_shipped, file_of
+from spinn2host.arm.costs import count_shipped
 
 
 def main(kinds: list[str]) -> None:
@@ -14,7 +14,9 @@ def main(kinds: list[str]) -> None:
     if unknown := [kind for kind in kinds if kind not in calibration.KINDS]:
         sys.exit(f"there is no {', '.join(unknown)}: take one of {', '.join(calibration.KINDS)}")
     for cost in count_shipped(kinds or list(calibration.KINDS)):
-        write_cost(file_of(cost.program), cost)
+        file = cost_file(cost.program)
+        assert file is not None
+        write_cost(file, cost)
         print(cost.program, f"{cost.code_bytes:,} bytes of code")
         for phase, formula in cost.phases.items():
             print(f"  {phase:<12}{formula.activations:>6} activations, rms {100 * formula.rms:.1f}%")
