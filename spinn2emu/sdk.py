@@ -54,6 +54,7 @@ CONTEXT = np.dtype([
     ("sent_cycles", "<f8"),  # of the formula: cycles of a packet that is sent,
     ("count_cycles", "<f8", (spec.MAX_COUNTS.value,)),  # and of one of each count
     ("counts", "<i8", (spec.MAX_COUNTS.value,)),  # what the program has counted in this tick
+    ("drained", "<i8"),  # 1: the handler of FIFOs was called before this tick, and is to be charged
     ("next_level", "<i8"),  # of the clock, from the next tick on; -1: as it is
     ("grant_end", "<i8"),  # last tick for which the live ports are complete
     ("grant_live", "<i8"),  # the ports for which that holds

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spinn2emu import memory_map
 from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost, Interval
 from spinn2emu.levels import NAMES
-from spinn2emu.pe.meter import AT_COUNTS, AT_IN, AT_SENT, AT_TICK, DRAIN_PHASE
+from spinn2emu.pe.meter import AT_COUNTS, AT_IN, AT_SENT, AT_TICK, DRAIN_PHASE, PHASES, ROW
 
 
 class PeUsage(NamedTuple):
@@ -38,7 +37,7 @@ class PeUsage(NamedTuple):
 
 def rows_of(reply: Mapping[str, Any]) -> list[PeUsage]:
     """The rows of what a chip has answered; see `spinn2emu.chip.usage.read_meters`."""
-    rows = memory_map.from_wire(reply["rows"])
+    rows = np.frombuffer(reply["rows"], ROW).reshape(-1, len(NAMES), PHASES)
     programs = [(program, None if cost is None else Cost.from_json(cost, "the chip's answer"))
                 for *program, cost in reply["programs"]]  # fmt: skip
     return [
@@ -52,7 +51,7 @@ def rows_of(reply: Mapping[str, Any]) -> list[PeUsage]:
 
 def _used(rows: NDArray[np.void]) -> Iterator[int]:
     """The phases that a PE was in."""
-    yield from np.flatnonzero(rows["sums"][:, AT_TICK]).tolist()
+    yield from np.flatnonzero(rows["terms"]["sum"][:, AT_TICK]).tolist()
 
 
 def _row(
@@ -60,7 +59,7 @@ def _row(
 ) -> PeUsage:
     name, phases, inputs, declared = program
     text = DRAIN if phase == DRAIN_PHASE else phases[phase] if phase < len(phases) else str(phase)
-    sums = row["sums"].tolist()
+    sums = row["terms"]["sum"].tolist()
     counts = {TICK: sums[AT_TICK], **{IN + port: sums[AT_IN + i] for i, port in enumerate(inputs)}}
     counts |= {SENT: sums[AT_SENT], **{count: sums[AT_COUNTS + i] for i, count in enumerate(declared)}}
     formula = cost.phases.get(text) if cost is not None else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spinn2emu import memory_map, spec
+from spinn2emu import spec
 from spinn2emu.chip.loading import Assignment
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.levels import NAMES
@@ -15,7 +15,7 @@ from spinn2emu.levels import NAMES
 
 def read_meters(assignments: Mapping[int, Assignment], memory: ChipMemory) -> dict[str, Any]:
     """`pes`: [PE, its population, number of its program, whether its cycles are known] each; `programs`: [name, phases,
-    inputs, counts, `Cost` in JSON or None]; `rows`: an array of `meter.ROW` (PEs, levels, phases)."""
+    inputs, counts, `Cost` in JSON or None]; `rows`: the bytes of an array of `meter.ROW` (PEs, levels, phases)."""
     programs: dict[int, int] = {}
     described: list[list[Any]] = []
     pes: list[tuple[int, str, int, bool]] = []
@@ -28,15 +28,16 @@ def read_meters(assignments: Mapping[int, Assignment], memory: ChipMemory) -> di
             described.append([program.name, phases, list(program.inputs), list(program.counts), cost])
         pes.append((pe, assignment.population, programs[id(program)], bool(memory.meters["known"][pe])))
     rows = memory.meters["rows"][[pe for pe, *_ in pes]]
-    return {"pes": pes, "programs": described, "rows": memory_map.to_wire(rows)}
+    return {"pes": pes, "programs": described, "rows": rows.tobytes()}
 
 
 def of_pe(meter: np.ndarray) -> dict[str, Any]:
     """For `ps`: its level, its overruns, and the smallest time that any tick has left of its period, in ns; None where
     nothing is known of it."""
     known = bool(meter["on"] and meter["known"])
+    slack = meter["least"] * spec.TICK_NS.value / np.maximum(meter["period"], 1.0)
     return {
         "level": NAMES[int(meter["level"]) % len(NAMES)],
         "overruns": int(meter["rows"]["overruns"].sum()) if known else None,
-        "slack_ns": int(np.floor(float(meter["slack"]) * spec.TICK_NS.value)) if known else None,
+        "slack_ns": int(np.floor(slack.min())) if known else None,
     }

@@ -25,34 +25,39 @@ from spinn2emu.packets import NO_PORT, OVERRAN, PACKET, PORT_BITS
 DRAIN_PHASE = spec.MAX_PHASES.value
 """The handler of FIFOs, as a phase by number."""
 PHASES = DRAIN_PHASE + 1
-AT_TICK, AT_IN, AT_SENT, AT_COUNTS = 0, 1, 1 + spec.MAX_PORTS.value, 2 + spec.MAX_PORTS.value
-"""Places of the terms of a formula: one for each input port, and for each count."""
-TERMS = AT_COUNTS + spec.MAX_COUNTS.value
+AT_TICK, AT_SENT, AT_COUNTS, AT_IN = 0, 1, 2, 2 + spec.MAX_COUNTS.value
+"""Places of the terms of a formula: one for each count, and for each input port."""
+TERMS = AT_IN + spec.MAX_PORTS.value
 
+TERM = np.dtype([
+    ("cost", "<f8"),  # cycles, central; 0 where none are known
+    ("sum", "<i8"),  # how much of it there was
+])  # fmt: skip
 ROW = np.dtype([
-    ("cost", "<f8", (TERMS,)),  # cycles of each term, central; 0 where none are known
-    ("sums", "<i8", (TERMS,)),  # how much of each term there was
     ("worst", "<f8"),  # cycles of the longest tick, or call of the handler, without backlog,
     ("worst_tick", "<i8"),  # and which that was
     ("overruns", "<i8"),
+    ("reserved", "<i8"),  # what a tick needs lies in few cache lines
+    ("terms", TERM, (TERMS,)),
 ])  # fmt: skip
 """Of a phase at a level."""
 
 METER = np.dtype([
     ("on", "<i8"),  # 0: nothing is counted
-    ("known", "<i8"),  # 1: there is a formula
     ("counts", "<i8"),  # that the program declares
     ("level", "<i8"),
     ("next_level", "<i8"),  # from the next tick on; -1: as it is
-    ("period", "<f8", (len(LEVELS),)),  # of the timer, in cycles, by level
-    ("slots_per_cycle", "<f8", (len(LEVELS),)),  # cycles of the mesh in a cycle of the PE
     ("spare", "<f8"),  # cycles that were left of the last tick's period; below 0: its code goes on in the next
-    ("slack", "<f8"),  # the smallest part of its period that any tick has left
     ("late", "<i8"),  # the last tick that was an overrun, or -1
+    ("period", "<f8", (len(LEVELS),)),  # of the timer, in cycles, by level
+    ("least", "<f8", (len(LEVELS),)),  # the fewest cycles that any tick has left of it; below 0: an overrun
+    ("slots_per_cycle", "<f8", (len(LEVELS),)),  # cycles of the mesh in a cycle of the PE
+    ("known", "<i8"),  # 1: there is a formula
     ("first_late", "<i8"),  # the first one of the present run, or -1; its phase, level, and the cycles until its end
     ("first_phase", "<i8"),
     ("first_level", "<i8"),
     ("first_cycles", "<f8"),
+    ("reserved", "<i8", (7,)),
     ("rows", ROW, (len(LEVELS), PHASES)),
 ])  # fmt: skip
 """Of a PE."""
@@ -71,9 +76,9 @@ def prepare_meter(
     meter[...] = 0
     meter["on"], meter["known"], meter["counts"], meter["level"] = on, cost is not None, len(counts), level
     meter["next_level"] = meter["late"] = meter["first_late"] = -1
-    meter["slack"], meter["rows"]["worst_tick"] = 1.0, -1
+    meter["rows"]["worst_tick"] = -1
     for number, clock in enumerate(LEVELS.values()):
-        meter["period"][number] = clock * spec.TICK_NS.value / 1e9
+        meter["period"][number] = meter["least"][number] = clock * spec.TICK_NS.value / 1e9
         meter["slots_per_cycle"][number] = spec.NOC_CLOCK_HZ.value / clock
     for phase, formula in (cost.phases if cost is not None else {}).items():
         if phase == DRAIN or phase in phases:
@@ -81,7 +86,7 @@ def prepare_meter(
                 place = _place(term, inputs, counts)
                 if place is not None:
                     number = DRAIN_PHASE if phase == DRAIN else phases.index(phase)
-                    meter["rows"]["cost"][:, number, place] = cycles.central
+                    meter["rows"]["terms"]["cost"][:, number, place] = cycles.central
     rest(meter)
 
 
@@ -101,17 +106,20 @@ def rest(meter: np.ndarray) -> None:
 def _begin(meter, context, phase, rx, low, high):  # type: ignore[no-untyped-def]
     """The code of a phase begins, with the packets number low to high - 1, which come in on few ports in turn."""
     row = meter.rows[meter.level, phase]
-    row.sums[_TICK] += 1
-    cycles, i = row.cost[_TICK], low
+    terms = row.terms
+    terms[_TICK].sum += 1
+    cycles, i = terms[_TICK].cost, low
     while i < high:
         first, port = i, rx[i].port
+        i += 1
         while i < high and rx[i].port == port:
             i += 1
-        row.sums[_IN + (port & _PORT_BITS)] += i - first
-        cycles += row.cost[_IN + (port & _PORT_BITS)] * (i - first)
-    context.sent_cycles = row.cost[_SENT]
+        term = terms[_IN + (port & _PORT_BITS)]
+        term.sum += i - first
+        cycles += term.cost * (i - first)
+    context.sent_cycles = terms[_SENT].cost
     for i in range(meter.counts):
-        context.count_cycles[i] = row.cost[_COUNTS + i]
+        context.count_cycles[i] = terms[_COUNTS + i].cost
     context.cycles += cycles
 
 
@@ -134,9 +142,10 @@ def _note(context, phase, t, end_ns):  # type: ignore[no-untyped-def]
 def _end(meter, context, phase, t, cycles):  # type: ignore[no-untyped-def]
     """Code that belongs to tick t ends, after so many cycles."""
     row = meter.rows[meter.level, phase]
-    row.sums[_SENT] += context.sequence
+    terms = row.terms
+    terms[_SENT].sum += context.sequence
     for i in range(meter.counts):
-        row.sums[_COUNTS + i] += context.counts[i]
+        terms[_COUNTS + i].sum += context.counts[i]
         context.counts[i] = 0
     if cycles > row.worst:
         row.worst = cycles
@@ -146,17 +155,19 @@ def _end(meter, context, phase, t, cycles):  # type: ignore[no-untyped-def]
 @inlined
 def _check(meter, context, phase, t):  # type: ignore[no-untyped-def]
     """What is left of the period of tick t, after the code of `phase`: is it an overrun?"""
-    period = meter.period[meter.level]
-    meter.slack = min(meter.slack, meter.spare / period)
-    if meter.spare < 0 and meter.late < t:
+    spare = meter.spare
+    if spare < meter.least[meter.level]:
+        meter.least[meter.level] = spare
+    if spare < 0 and meter.late < t:
+        period = meter.period[meter.level]
         meter.rows[meter.level, phase].overruns += 1
         meter.late = t
-        _note(context, phase, t, (period - meter.spare) * _TICK_NS / period)
+        _note(context, phase, t, (period - spare) * _TICK_NS / period)
         if meter.first_late < 0:
             meter.first_late = t
             meter.first_phase = phase
             meter.first_level = meter.level
-            meter.first_cycles = period - meter.spare
+            meter.first_cycles = period - spare
 
 
 @inlined
@@ -172,13 +183,15 @@ def end_drain(meter, context, t):  # type: ignore[no-untyped-def]
     """It returns, in tick t: the one before the tick that runs next."""
     if meter.on:
         meter.spare -= context.cycles
+        context.drained = 1
         _end(meter, context, _DRAIN, t, context.cycles)
 
 
 @inlined
 def begin_code(meter, context, phase, t, rx, low, high):  # type: ignore[no-untyped-def]
     """The code of tick t begins, once that of the tick before is done, and the handler with what came in that."""
-    if meter.on:
+    if context.drained:
+        context.drained = 0
         _check(meter, context, _DRAIN, t - 1)
     if meter.next_level >= 0:
         meter.spare *= meter.period[meter.next_level] / meter.period[meter.level]

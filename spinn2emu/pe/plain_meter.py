@@ -25,11 +25,13 @@ class PlainMeter:
         """It returns, in the tick before the one that runs next."""
         if self.meter["on"]:
             self.meter["spare"] -= self.context["cycles"]
+            self.context["drained"] = 1
             self._end(DRAIN_PHASE, tick, float(self.context["cycles"]))
 
     def begin_code(self, phase: int, tick: int, packets: np.ndarray) -> None:
         """A tick's code begins."""
-        if self.meter["on"]:
+        if self.context["drained"]:
+            self.context["drained"] = 0
             self._check(DRAIN_PHASE, tick - 1)
         meter, level = self.meter, int(self.meter["next_level"])
         if level >= 0:
@@ -55,21 +57,22 @@ class PlainMeter:
         return row
 
     def _begin(self, phase: int, packets: np.ndarray) -> None:
-        row, context = self._row(phase), self.context
-        cost, sums, cycles = row["cost"], row["sums"], float(row["cost"][AT_TICK])
+        terms, context = self._row(phase)["terms"], self.context
+        cost, sums, cycles = terms["cost"], terms["sum"], float(terms["cost"][AT_TICK])
         sums[AT_TICK] += 1
         ports = packets["port"] % spec.MAX_PORTS.value
         runs = np.split(ports, np.flatnonzero(np.diff(ports)) + 1) if len(ports) else []
         for run in runs:  # in this order, so that sums are rounded alike
             sums[AT_IN + run[0]] += len(run)
             cycles += float(cost[AT_IN + run[0]]) * len(run)
-        context["sent_cycles"], context["count_cycles"] = cost[AT_SENT], cost[AT_COUNTS:]
+        context["sent_cycles"], context["count_cycles"] = cost[AT_SENT], cost[AT_COUNTS:AT_IN]
         context["cycles"] += cycles
 
     def _end(self, phase: int, tick: int, cycles: float) -> None:
         row, context = self._row(phase), self.context
-        row["sums"][AT_SENT] += context["sequence"]
-        row["sums"][AT_COUNTS:] += context["counts"]
+        sums = row["terms"]["sum"]
+        sums[AT_SENT] += context["sequence"]
+        sums[AT_COUNTS:AT_IN] += context["counts"]
         context["counts"] = 0
         if cycles > row["worst"]:
             row["worst"], row["worst_tick"] = cycles, tick
@@ -77,7 +80,7 @@ class PlainMeter:
     def _check(self, phase: int, tick: int) -> None:
         meter, row = self.meter, self._row(phase)
         period = float(meter["period"][meter["level"]])
-        meter["slack"] = min(float(meter["slack"]), float(meter["spare"]) / period)
+        meter["least"][meter["level"]] = min(meter["least"][meter["level"]], meter["spare"])
         if meter["spare"] < 0 and meter["late"] < tick:
             row["overruns"] += 1
             meter["late"] = tick
