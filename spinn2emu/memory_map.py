@@ -60,10 +60,14 @@ class Symbol:
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """Where a program's regions lie. `str(map)` is a table."""
+    """Where a program's regions lie. `str(map)` is a table.
+
+    `code_bytes`: of instruction memory that its code takes, helpers included; None: not known (yet).
+    """
 
     program: str
     symbols: tuple[Symbol, ...]
+    code_bytes: int | None = None
 
     def __getitem__(self, name: str) -> Symbol:
         for symbol in self.symbols:
@@ -95,18 +99,21 @@ class MemoryMap:
 
     def __str__(self) -> str:
         rows = [f"{s.address:#07x} {s.nbytes:>7} B  {s.name:<12} {s.dtype.str}{list(s.shape)}" for s in self.symbols]
+        if self.code_bytes is not None:
+            rows.insert(0, f"{0:#07x} {self.code_bytes:>7} B  of {DATA_BASE} B of instruction memory")
         return "\n".join([*rows, f"free    {self.free:>7} B of {DATA_END - DATA_BASE} B"])
 
     def to_wire(self) -> dict[str, Any]:
         """The map as a msgpack-able dict."""
         symbols = [[s.name, s.address, dtype_to_wire(s.dtype), list(s.shape), s.unit] for s in self.symbols]
-        return {"program": self.program, "symbols": symbols}
+        return {"program": self.program, "symbols": symbols, "code_bytes": self.code_bytes}
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> MemoryMap:
         """The map that `to_wire` described."""
         rows = wire["symbols"]
-        return cls(wire["program"], tuple(Symbol(n, a, dtype_from_wire(d), tuple(s), u) for n, a, d, s, u in rows))
+        symbols = tuple(Symbol(n, a, dtype_from_wire(d), tuple(s), u) for n, a, d, s, u in rows)
+        return cls(wire["program"], symbols, wire.get("code_bytes"))
 
 
 def _convert(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray | None:

@@ -177,14 +177,15 @@ class Chip(Live):
     def load(
         self, program: str | os.PathLike[str], pes: PeName | Iterable[PeName],
         parameters: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None, replace: bool = False,
-        level: str | None = None, *, arm: bool = False,
+        level: str | None = None, *, arm: bool = False, check_code: bool = False,
     ) -> None:  # fmt: skip
         """Loads a program (a module's name, or the path of a .py file) on PEs, which begin it in the present tick.
 
         pes: one PE, or several, which are a population in this order. parameters: of the program. data: region →
         initial contents, of the region's whole shape. replace: also where another program runs. level: of its
         clock and voltage, "0.5V" or "0.8V"; None: as the chip was booted. arm: the PEs execute it as Cortex-M4 code, in
-        unicorn: slow, the same results. Its ports are not connected yet: see `load_network`.
+        unicorn: slow, the same results. check_code: it is compiled for the PE, if that was not done before, to see
+        whether its code fits: takes some seconds. Its ports are not connected yet: see `load_network`.
 
         Raises ConfigError, SramOverflow, ProgramError before anything changes.
         """
@@ -193,11 +194,11 @@ class Chip(Live):
             PeProgram(pe, program, values, data=data or {}, index=index, size=len(ids), level=level, arm=arm)
             for index, pe in enumerate(ids)
         ]
-        self.load_programs(items, replace)
+        self.load_programs(items, replace, check_code)
 
-    def load_programs(self, pes: Sequence[PeProgram], replace: bool = False) -> None:
+    def load_programs(self, pes: Sequence[PeProgram], replace: bool = False, check_code: bool = False) -> None:
         """As `load`, for programs with ports and data of their own; the routing table stays."""
-        self._load(pes, replace=replace)
+        self._load(pes, replace=replace, check_code=check_code)
 
     def deploy(self, pes: Sequence[PeProgram], entries: Iterable[tuple[int, int, Sequence[int]]]) -> None:
         """Replaces all programs and routing entries (key, mask, PE ids) of the chip; time starts at 0.
@@ -206,7 +207,9 @@ class Chip(Live):
         """
         self._load(pes, entries=entries, anew=True)
 
-    def load_network(self, network: str | os.PathLike[str] | Network, replace: bool = False) -> Network:
+    def load_network(
+        self, network: str | os.PathLike[str] | Network, replace: bool = False, check_code: bool = False
+    ) -> Network:
         """Loads the programs of a network, connects its PEs, and replaces all routing entries.
 
         network: the path of a NETWORK.toml, or what `read_network` makes of it. Returns the latter. replace: also where
@@ -219,7 +222,7 @@ class Chip(Live):
         if not isinstance(network, Network):
             raise ConfigError(f"load_network wants the path of a TOML file, or a Network, not {type(network).__name__}")
         ports = {str(pe): ports_to_wire(*value) for pe, value in network.ports.items()}
-        self._load(network.pes, entries=network.entries, ports=ports, replace=replace)
+        self._load(network.pes, entries=network.entries, ports=ports, replace=replace, check_code=check_code)
         return network
 
     def _load(self, pes: Sequence[PeProgram], entries: Iterable[Any] | None = None, **options: Any) -> None:

@@ -10,17 +10,24 @@ import gc
 import os
 import subprocess
 import sys
+import traceback
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
 from spinn2emu.arm.link import Image
-from spinn2emu.errors import ProgramError, Spinn2Error, from_wire
+from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error, from_wire
 from spinn2emu.jit.build import compiler_environment
-from spinn2emu.memory_map import MemoryMap
+from spinn2emu.memory_map import MemoryMap, Symbol
 from spinn2emu.parent import die_with_parent
+
+if TYPE_CHECKING:
+    from spinn2emu.pe.check import Entry
+    from spinn2emu.program import Program
 
 
 class Order(NamedTuple):
@@ -80,6 +87,7 @@ def main() -> None:
     gc.disable()  # it ends soon
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the program prints is no answer
+    warnings.filterwarnings("ignore", "Could not find source for function")  # of the generated one around an entry
     name, memory, path, folders, lines, on_chip = msgpack.unpackb(sys.stdin.buffer.read())
     sys.path += [folder for folder in folders if folder not in sys.path]
     try:
@@ -90,18 +98,19 @@ def main() -> None:
         packed: list[Any] = ["made", image.to_bytes(), table]
     except Spinn2Error as error:
         packed = ["error", error.to_wire()]
+    except Exception as error:
+        traceback.print_exc()
+        text = f"program {name} was not compiled for the PE: {type(error).__name__}: {error}"
+        packed = ["error", ProgramError(text, program=name).to_wire()]
     answer.write(msgpack.packb(packed))
     answer.flush()
 
 
 def _make(name: str, memory: MemoryMap, lines: bool, on_chip: bool) -> tuple[Image, list[bytes]]:
-    from spinn2emu.arm.compile import compile_entry, helper_object
     from spinn2emu.arm.fingerprint import fingerprint
-    from spinn2emu.arm.link import link
-    from spinn2emu.arm.stand_ins import ON_CHIP, STAND_INS
+    from spinn2emu.arm.sizes import find_size, keep_size
     from spinn2emu.jit import fingerprint as jit_fingerprint
     from spinn2emu.jit import store
-    from spinn2emu.pe.check import Entry
     from spinn2emu.program import load_program
     from spinn2emu.registers import own_symbols
 
@@ -114,10 +123,32 @@ def _make(name: str, memory: MemoryMap, lines: bool, on_chip: bool) -> tuple[Ima
     with store.alone(key):
         data = store.read(key)
         if data is None:
-            instead = ON_CHIP if on_chip else STAND_INS
-            objects = [compile_entry(program, entry, symbols, instead, lines) for entry in names]
-            image = link(name, sources, tuple(symbol.name for symbol in symbols), objects, helper_object)
+            try:
+                image, objects = _compile(program, names, symbols, sources, lines, on_chip)
+            except ConfigError as error:
+                keep_size(sources, error.fields.get("needed", 0), error)
+                raise
             data = msgpack.packb([image.to_bytes(), objects if lines else []])
             store.write(key, data)
     made = msgpack.unpackb(data)
-    return Image.from_bytes(made[0]), made[1]
+    image = replace(Image.from_bytes(made[0]), program=name)  # the same code may have had another name
+    if not on_chip and find_size(sources) is None:
+        keep_size(sources, image.nbytes)
+    return image, made[1]
+
+
+def _compile(
+    program: Program, names: Sequence[Entry], symbols: Sequence[Symbol], sources: str, lines: bool, on_chip: bool
+) -> tuple[Image, list[bytes]]:
+    from spinn2emu.arm.compile import compile_entry, helper_object
+    from spinn2emu.arm.link import link
+    from spinn2emu.arm.missing import explain_missing
+    from spinn2emu.arm.stand_ins import ON_CHIP, STAND_INS
+
+    instead = ON_CHIP if on_chip else STAND_INS
+    objects = [compile_entry(program, entry, symbols, instead, lines) for entry in names]
+    regions = tuple(symbol.name for symbol in symbols)
+    try:
+        return link(program.name, sources, regions, objects, helper_object), objects
+    except ProgramError as error:
+        raise explain_missing(error, program, names, symbols, instead) if "symbol" in error.fields else error from None

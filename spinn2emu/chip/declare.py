@@ -10,6 +10,8 @@ import numpy as np
 import pydantic
 
 from spinn2emu import spec
+from spinn2emu.arm.fingerprint import fingerprint
+from spinn2emu.arm.sizes import check_size
 from spinn2emu.chip.costs import check_counts, declared_cost, find_cost
 from spinn2emu.chip.logs import check_texts
 from spinn2emu.cost import Cost
@@ -40,6 +42,8 @@ class Declaration(NamedTuple):
     """Names of what its code counts."""
     cost: Cost | None = None
     """What is known of its cycles."""
+    code: str = ""
+    """The fingerprint of its code (`arm.fingerprint`)."""
 
     def to_wire(self) -> list[Any]:
         """As msgpack-able data."""
@@ -48,18 +52,18 @@ class Declaration(NamedTuple):
         fifos = [list(fifo) for fifo in self.fifos]
         return [self.name, list(self.inputs), list(self.outputs), list(self.errors.items()), list(self.logs.items()),
                 phases, to_wire(self.phase_table), fifos, self.memory.to_wire(), initial,
-                list(self.counts), None if self.cost is None else self.cost.to_json()]  # fmt: skip
+                list(self.counts), None if self.cost is None else self.cost.to_json(), self.code]  # fmt: skip
 
     @classmethod
     def from_wire(cls, wire: Sequence[Any]) -> Declaration:
         """What `to_wire` described."""
-        name, inputs, outputs, errors, logs, phases, table, fifos, memory, initial, counts, cost = wire
+        name, inputs, outputs, errors, logs, phases, table, fifos, memory, initial, counts, cost, code = wire
         return cls(
             name, tuple(inputs), tuple(outputs), dict(errors), dict(logs),
             tuple(Phase(name, ticks, *map(tuple, ports)) for name, ticks, *ports in phases), from_wire(table),
             tuple(Fifo._make((*head, tuple(ports), level)) for *head, ports, level in fifos),
             MemoryMap.from_wire(memory), {name: from_wire(values) for name, values in initial.items()},
-            tuple(counts), None if cost is None else Cost.from_json(cost, name),
+            tuple(counts), None if cost is None else Cost.from_json(cost, name), code,
         )  # fmt: skip
 
 
@@ -77,6 +81,8 @@ def declare(program: Program, values: Mapping[str, Any]) -> Declaration:
         check_texts(program.name, program.errors, program.logs)
         check_counts(program)
         memory, initial = lay_out(program, parameters)
+        code = fingerprint(program, own_symbols(memory))
+        check_size(code)
         phases = program.phase_list(parameters)
         table = phase_table(program, phases)
         declared = declared_cost(program, parameters, [phase.name for phase in phases])
@@ -84,7 +90,7 @@ def declare(program: Program, values: Mapping[str, Any]) -> Declaration:
             program.name, tuple(program.inputs), tuple(program.outputs), dict(program.errors), dict(program.logs),
             tuple(phases), table, program.fifos_of(parameters), memory,
             {name: np.asarray(value) for name, value in initial.items()}, tuple(program.counts),
-            find_cost(program, declared, own_symbols(memory)),
+            find_cost(program, declared, own_symbols(memory)), code,
         )  # fmt: skip
     except Spinn2Error:
         raise

@@ -12,6 +12,7 @@ import numpy as np
 from spinn2emu import geometry, hostlink, memory_map
 from spinn2emu.chip import loading, logs, processes, usage
 from spinn2emu.chip.application import SIGNALS, Application
+from spinn2emu.chip.code_size import check_code, code_bytes, with_code
 from spinn2emu.chip.live import Live
 from spinn2emu.chip.memory import ChipMemory
 from spinn2emu.chip.network import Network
@@ -64,7 +65,7 @@ class Operations:
             "idle": network.idle, "failure": None if network.failure is None else network.failure.message,
             "pes": self._available(), "programs": programs, "loop": options.loop, "strict": options.strict,
             "seed": options.seed, "cores": options.cores, "timing": options.timing, "level": options.level,
-            "arm": sorted(network.codes),
+            "arm": sorted(network.codes), "code_bytes": self._code_bytes(),
             "pids": {child.label: child.pid for child in network.children},
             "trace": None if tracing is None else tracing.state(), "host": self.live.state(),
         }  # fmt: skip
@@ -124,6 +125,7 @@ class Operations:
         assignments = loading.load_all(
             items, folders, options.strict, network.report, options.level,
         )  # fmt: skip
+        check_code(assignments, bool(request.get("check_code")), network.report)
         fresh = {assignment.pe for assignment in assignments}
         self._check_available(fresh)
         application = Application() if anew else network.application
@@ -139,7 +141,7 @@ class Operations:
         for assignment in assignments:
             if id(assignment.loaded) not in groups:
                 groups[id(assignment.loaded)] = len(maps)
-                maps.append(assignment.memory.to_wire())
+                maps.append(with_code(assignment.program).to_wire())
         return {"maps": maps, "map_of": {str(a.pe): groups[id(a.loaded)] for a in assignments}}
 
     def signal(self, request: Request) -> Answer:
@@ -227,7 +229,7 @@ class Operations:
 
     def maps(self, request: Request) -> Answer:
         """The memory map of a PE."""
-        return {"map": self._assignment(request["pe"]).memory.to_wire()}
+        return {"map": with_code(self._assignment(request["pe"]).program).to_wire()}
 
     def log(self, request: Request) -> Answer:
         """What a PE has logged since its entry number `since`; `count`: entries ever written, `lost`: overwritten."""
@@ -285,6 +287,11 @@ class Operations:
         return self.network.end_trace()
 
     # --- what the above share ---------------------------------------------------------------------------------------
+
+    def _code_bytes(self) -> dict[str, int | None]:
+        programs = {a.program.code: a.program for a in self.network.assignments.values()}
+        sizes = {code: code_bytes(program) or None for code, program in programs.items()}
+        return {str(pe): sizes[a.program.code] for pe, a in sorted(self.network.assignments.items())}
 
     def _available(self) -> list[int]:
         return list(geometry.PE_IDS if self.network.options.pes is None else self.network.options.pes)

@@ -61,6 +61,7 @@ class _Item(_Ports):
     population: _Name = ""
     first: _Bits = 0
     level: str | None = None
+    arm: bool = False
 
 
 class _Load(_Request):
@@ -68,6 +69,7 @@ class _Load(_Request):
     entries: list[_Entry] | None = None
     ports: dict[Annotated[str, pydantic.Field(pattern=r"^\d+$")], _Ports] | None = None
     anew: bool = False
+    check_code: bool = False
     replace: bool = False
     path: list[str] = []
 

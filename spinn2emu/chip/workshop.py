@@ -58,6 +58,8 @@ class Loaded(NamedTuple):
     program: Declaration
     tick_address: int
     drain_address: int = 0
+    host_bytes: int = 0
+    """Of the compiled code."""
 
 
 class _Task(NamedTuple):
@@ -195,7 +197,9 @@ class _Bench:
             failed[number] = type(error)(f"PE {geometry.name(pe)}: {error.message}", **({"pe": pe} | error.fields))
         elif kind == "made":
             declaration, files, entries = content
-            made[number] = Loaded(Declaration.from_wire(declaration), *(_address(key, data) for key, data in entries))
+            addresses = [_address(key, data) for key, data in entries]
+            size = sum(objects.code_bytes(data) for _, data in entries)
+            made[number] = Loaded(Declaration.from_wire(declaration), addresses[0], sum(addresses[1:]), size)
             order = self.task.orders[number]
             _known.keep(order.program, order.parameters, self.strict, files, self.since_ns, made[number])
         else:

@@ -14,6 +14,7 @@ import msgpack
 from spinn2emu.errors import ProgramError
 
 _LINK_PREFIX = "numba_"
+_CODE = (b".text", b".ltext", b".rodata", b".lrodata")
 
 
 def pack(symbol: str, externals: list[str], code: bytes) -> bytes:
@@ -34,6 +35,12 @@ def load(data: bytes) -> int:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return int(engine.get_function_address(symbol))
+
+
+def code_bytes(data: bytes) -> int:
+    """How long the code in what `pack` has packed is, with its constants."""
+    sections = llvm.ObjectFileRef.from_data(msgpack.unpackb(data)[2]).sections()
+    return sum(section.size() for section in sections if (section.name() or b"").startswith(_CODE))
 
 
 def initialise() -> None:

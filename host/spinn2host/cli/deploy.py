@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import click
 
-from spinn2emu import geometry
+from spinn2emu import geometry, spec
 from spinn2emu.errors import ConfigError
 from spinn2host.cli.common import Assignment, Pes, attach, parse_value, pass_chip_name
 from spinn2host.cli.output import json_option, print_json, stderr, stdout
@@ -63,11 +63,13 @@ def new_program(name: str) -> None:
     "--level", help="Voltage of the PEs: 0.5V (150 MHz) or 0.8V (300 MHz).  [default: as the chip was booted]"
 )
 @click.option("--arm", is_flag=True, help="Execute the program as Cortex-M4 code (extra arm): slow, the same results.")
+@click.option("--check-code", is_flag=True, help="Compile for the PE now, to see whether the code fits: some seconds.")
 @json_option
 @pass_chip_name
 def load(
     name: str | None, program: str, pes: tuple[list[int], ...], parameters: tuple[tuple[str, str], ...],
-    data: tuple[tuple[str, str], ...], replace: bool, level: str | None, arm: bool, as_json: bool,
+    data: tuple[tuple[str, str], ...], replace: bool, level: str | None, arm: bool, check_code: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Load a program on PEs, or a network described in a TOML file.
 
@@ -90,7 +92,7 @@ def load(
             item.arm |= arm
         ids = [pe for several in network.populations.values() for pe in several]
         with attach(name) as chip:
-            chip.load_network(network, replace)
+            chip.load_network(network, replace, check_code)
             text = ", ".join(f"{population}: {len(ids)} PEs" for population, ids in network.populations.items())
             text += f"; {len(network.entries)} routing entries"
     else:
@@ -100,11 +102,14 @@ def load(
         values = {key: parse_value(value) for key, value in parameters}
         arrays = {region: load_array(Path(file)) for region, file in data}
         with attach(name) as chip:
-            chip.load(program, ids, values, arrays, replace, level, arm=arm)
+            chip.load(program, ids, values, arrays, replace, level, arm=arm, check_code=check_code)
             memory = chip.maps[ids[0]]
             text = f"{len(ids)} PEs run {program}: {memory.used:,} bytes of SRAM each, {memory.free:,} free"
+            if memory.code_bytes is not None:
+                text += f"; {memory.code_bytes:,} of {spec.ITCM_BYTES.value:,} bytes of code"
     if as_json:
-        print_json({"chip": chip.name, "program": program, "pes": [geometry.name(pe) for pe in ids]})
+        print_json({"chip": chip.name, "program": program, "pes": [geometry.name(pe) for pe in ids],
+                    "code_bytes": {geometry.name(pe): chip.maps[pe].code_bytes for pe in ids}})  # fmt: skip
     else:
         stdout.print(text, markup=False)
 

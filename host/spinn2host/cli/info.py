@@ -52,12 +52,25 @@ def info(chip_name: str | None, as_json: bool) -> None:
             f"{len(running['programs'])} with a program, seed {running['seed']}, tick {running['tick']}, {state}",
             markup=False,
         )  # fmt: skip
+        for line in _programs(running):
+            stdout.print(line, markup=False)
     stdout.print()
     first = Column("constant", no_wrap=True)
     table = Table(first, "value", "unit", "status", "source", "note", box=None, pad_edge=False)
     for name, c in CONSTANTS.items():
         table.add_row(name, f"{c.value:,}", c.unit, c.status, c.source, c.note)
     stdout.print(table)
+
+
+def _programs(running: dict[str, Any]) -> list[str]:
+    """A line for each program: on how many PEs, bytes of code."""
+    found: dict[tuple[str, int | None], int] = {}
+    for pe, program in running["programs"].items():
+        key = program, running["code_bytes"][pe]
+        found[key] = found.get(key, 0) + 1
+    limit = f"{spec.ITCM_BYTES.value:,} bytes of instruction memory"
+    return [f"  {program}: {count} PE{'s' * (count > 1)}, code {'?' if size is None else f'{size:,}'} of {limit}"
+            for (program, size), count in found.items()]  # fmt: skip
 
 
 def _running(name: str | None) -> dict[str, Any] | None:

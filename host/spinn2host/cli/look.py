@@ -156,7 +156,7 @@ def memory(name: str | None, pe: list[int], as_json: bool) -> None:
              "unit": s.unit} for s in memory_map.symbols
         ]  # fmt: skip
         print_json({"pe": geometry.name(pe[0]), "program": memory_map.program, "regions": regions,
-                    "used": memory_map.used, "free": memory_map.free})  # fmt: skip
+                    "used": memory_map.used, "free": memory_map.free, "code_bytes": memory_map.code_bytes})  # fmt: skip
         return
     stdout.print(f"PE {geometry.name(pe[0])}, {memory_map.program}", markup=False)
     table = Table(box=None, pad_edge=False)
@@ -168,6 +168,9 @@ def memory(name: str | None, pe: list[int], as_json: bool) -> None:
     stdout.print(table)
     total = DATA_END - DATA_BASE
     stdout.print(f"used {memory_map.used:,} of {total:,} bytes of data space, {memory_map.free:,} free")
+    known = "?" if memory_map.code_bytes is None else f"{memory_map.code_bytes:,}"
+    more = " (`spinn2emu program` says how many)" if memory_map.code_bytes is None else ""
+    stdout.print(f"code {known} of {DATA_BASE:,} bytes of instruction memory{more}")
 
 
 @click.command()
