@@ -66,9 +66,12 @@ def latency_ns(source: int, target: int | None) -> int:
 @functools.cache
 def latency_of_hops(count: int) -> int:
     """`latency_ns` by the hops to the router and from it."""
-    cycles = count * spec.NOC_CYCLES_PER_HOP.value
-    noc = cycles * 1_000_000_000 // spec.NOC_CLOCK_HZ.value
-    return noc + spec.ROUTER_STAGES.value * 1_000_000_000 // spec.ROUTER_CLOCK_HZ.value
+    return noc_ns(count) + spec.ROUTER_STAGES.value * 1_000_000_000 // spec.ROUTER_CLOCK_HZ.value
+
+
+def noc_ns(hops: int) -> int:
+    """ns that so many hops take, rounded down."""
+    return hops * spec.NOC_CYCLES_PER_HOP.value * 1_000_000_000 // spec.NOC_CLOCK_HZ.value
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from spinn2emu.trace.file import read_trace
 from spinn2emu.trace.schema import Event
 from spinn2host.chip import Chip, PeProgram
 from spinn2host.cli.main import run as command
+from spinn2host.traces.stats import statistics
 
 WORK = """
 from spinn2emu.sdk import count, set_level
@@ -138,6 +139,9 @@ def test_what_a_tick_does_not_get_done_is_the_next_ones_backlog(
     late = own + 400_000 - PERIOD
     trace = read_trace(tmp_path / "t.pcapng")
     assert trace.overruns.tolist() == [(FIRST, 1, 0, late * 10 // 3)]
+    assert statistics(trace, ("overrun",))["overrun"] == {
+        "7.5.0": {"overruns": 1, "first": 1, "worst_ns": late * 10 // 3}
+    }
     sent = trace.events[(trace.events["event"] == Event.SENT) & (trace.events["source"] == FIRST)]["sent"]
     assert sent.tolist()[1:4] == [(own + 400_000) * 10 // 3, (own + late) * 10 // 3, own * 10 // 3]
     assert chip.counters().of(FIRST)["overruns"] == chip.counters()["overruns"].sum() == 1
@@ -197,7 +201,7 @@ def test_commands_say_who_is_late(desk: str, work: str, capsys: pytest.CaptureFi
         log = (chip.directory / "log").read_text()
     assert re.search(late, " ".join(log.split()))
     assert re.search(r"0\.8V +-1\.\d\d\d ms", printed("ps")[0])
-    assert re.search(r"1\.1\.0 +10 +0 +0 +0 +2\b", printed("counters", "--pes")[0])
+    assert re.search(r"1\.1\.0 +10 +0 +0 +0 +2 +-1\.\d\d\d ms", printed("counters", "--pes")[0])
     assert "-1." in printed("top", "--once", "--interval", "0.05")[0]
     printed("signal", "reset", "--all")
     assert re.search(late, printed("run", "--ticks", "9", "--realtime-check", code=1)[1])
@@ -281,6 +285,10 @@ def test_packets_for_a_pe_arrive_one_per_cycle(chip: Chip, programs: dict[str, s
     steps = [3 * alone + 10 * i for i in range(6)]  # in thirds of a ns
     assert got["source"].tolist() == [5, 6] * 3
     assert got["time"].tolist() == [step // 3 for step in steps]
+    waiting = statistics(read_trace(tmp_path / "t.pcapng"), ("waiting",))["waiting"]
+    assert waiting["pe"] == {"packets": 6, "waited": 5, "mean_ns": (3 + 3 + 7 + 7 + 10) / 5, "max_ns": 10.0}
+    router = [2.5, 2.0, 4.5, 4.0, 6.5]  # 2.5 ns each
+    assert waiting["router"] == {"packets": 12, "waited": 10, "mean_ns": sum(router) / 5, "max_ns": 6.5}
 
 
 BAD = {

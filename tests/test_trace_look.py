@@ -180,7 +180,7 @@ def test_stats_of_the_example(file: str, capsys: Capture) -> None:
         "not_live": {"copies": 2, "reason": "the port is not live in the tick of processing"},
     }
     assert set(content) == {"file", "expression", "events", "problem", "total", "type", "population", "event", "pe",
-                            "route", "tick", "latency", "link", "drop"}  # fmt: skip
+                            "route", "tick", "latency", "link", "waiting", "drop", "overrun"}  # fmt: skip
 
 
 def test_stats_print_tables(file: str, capsys: Capture) -> None:

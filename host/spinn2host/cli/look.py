@@ -15,7 +15,7 @@ from spinn2emu import geometry
 from spinn2emu.errors import ConfigError
 from spinn2emu.memory_map import DATA_BASE, DATA_END
 from spinn2host.chip import Chip
-from spinn2host.cli.common import Address, Pes, attach, one_pe, parse_value, pass_chip_name, run_with_chip
+from spinn2host.cli.common import Address, Pes, attach, one_pe, parse_value, pass_chip_name, run_with_chip, slack
 from spinn2host.cli.output import json_option, jsonable, print_json, stderr, stdout
 from spinn2host.counters import OVERRUNS, PE_COLUMNS
 from spinn2host.files import writing
@@ -231,11 +231,12 @@ def counters(name: str | None, command: tuple[str, ...], by_pe: bool, as_json: b
         if command:
             before = _count(chip)
             code = run_with_chip(command, chip.name, stdout=2 if as_json else None)
-        now = _count(chip)
+        now, slacks = _count(chip), {row["pe"]: row.get("slack_ns") for row in chip.ps()}
     if before is not None:
         now = {key: {who: _minus(value, before[key].get(who)) for who, value in now[key].items()} for key in now}
     if as_json:
-        print_json({"chip": chip.name, "command": list(command), "exit_code": code, **now})
+        print_json({"chip": chip.name, "command": list(command), "exit_code": code, **now,
+                    "slack_ns": slacks})  # fmt: skip
         return code
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(justify="left")
@@ -246,10 +247,10 @@ def counters(name: str | None, command: tuple[str, ...], by_pe: bool, as_json: b
     stdout.print(table if table.rows else "nothing has been counted")
     if by_pe:
         columns = (*PE_COLUMNS, OVERRUNS)
-        table = Table("PE", *columns, box=None, pad_edge=False)
+        table = Table("PE", *columns, "slack", box=None, pad_edge=False)
         for who, counts in now["pes"].items():
             if any(counts.values()):
-                table.add_row(who, *(f"{counts[column]:,}" for column in columns))
+                table.add_row(who, *(f"{counts[column]:,}" for column in columns), slack({"slack_ns": slacks.get(who)}))
         stdout.print(table)
     return code
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,7 @@ SENT, RECEIVED, DROPPED = range(3)
 OUTCOMES = {"sent": SENT, "received": RECEIVED, "dropped": DROPPED}
 """What is counted: packets sent, copies received, copies dropped. `outcomes` gives each event's number."""
 
-Section = Callable[[NDArray[np.void], Meta], Any]
-"""Gets events, and what their trace says of names."""
+Section = Callable[[Trace], Any]
 
 
 def statistics(trace: Trace, sections: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -37,11 +37,16 @@ def statistics(trace: Trace, sections: tuple[str, ...] = ()) -> dict[str, Any]:
       `busiest`, a tick with `max`
     latency: by type, of received copies: `copies`, and `min`, `p50`, `p90`, `p99`, `max` in ns
     link: list of `from`, `to` (positions of the mesh) and `packets`; the busiest first
+    waiting: `pe`, where copies waited for others at the last link to a PE, and `router`, where packets would wait for
+      its pipeline, which takes one per cycle (it is not part of latencies): `packets`, how many `waited`, `mean_ns` of
+      those, `max_ns`
     drop: by event `copies` and `reason`
+    overrun: by PE, of all that the file says: `overruns`, ticks that took longer than the timer's period, the `first`,
+      and `worst_ns`, by how much at most
     """
     result = {"total": _total(trace.events)}
     for name in sections or SECTIONS:
-        result[name] = SECTIONS[name](trace.events, trace.meta)
+        result[name] = SECTIONS[name](trace)
     return result
 
 
@@ -174,7 +179,50 @@ def _drops(events: NDArray[np.void], meta: Meta) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
+def _waiting(events: NDArray[np.void], meta: Meta) -> dict[str, dict[str, float]]:
+    received, sent = events[events["event"] == Event.RECEIVED], events[events["event"] == Event.SENT]
+    alone = np.array([mesh.latency_of_hops(hops) for hops in range(int(received["hops"].max(initial=0)) + 1)])
+    at_pe = latency_ns(received) - alone[received["hops"]]
+    hops = np.array([mesh.noc_ns(count) for count in mesh.hops_table().tolist()])
+    arrival = sent["tick"].astype(np.int64) * spec.TICK_NS.value + sent["sent"] + hops[sent["source"]]
+    known = {"pe": at_pe, "router": _queued(np.sort(arrival), spec.ROUTER_CLOCK_HZ.value)}
+    return {
+        place: {
+            "packets": len(waits), "waited": int((waits > 0).sum()),
+            "mean_ns": float(waits[waits > 0].mean()) if (waits > 0).any() else 0.0,
+            "max_ns": float(waits.max(initial=0)),
+        }
+        for place, waits in known.items() if len(waits)
+    }  # fmt: skip
+
+
+def _queued(arrival: NDArray[np.int64], clock_hz: int) -> NDArray[np.float64]:
+    """ns that each of the packets that arrive at these times, ascending, waits where one is served per cycle, (n,)."""
+    common = math.gcd(clock_hz, 1_000_000_000)
+    ns, cycle = clock_hz // common, 1_000_000_000 // common
+    served = np.arange(len(arrival)) * cycle
+    begin = np.maximum.accumulate(arrival * ns - served) + served
+    result: NDArray[np.float64] = (begin - arrival * ns) / ns
+    return result
+
+
+def _overruns(trace: Trace) -> dict[str, dict[str, int]]:
+    late = trace.overruns
+    return {
+        INTERFACE_NAMES[pe]: {
+            "overruns": len(own), "first": int(own["tick"].min()), "worst_ns": int(own["late_ns"].max()),
+        }
+        for pe in np.unique(late["pe"]).tolist() for own in [late[late["pe"] == pe]]
+    }  # fmt: skip
+
+
+def _of_events(section: Callable[[NDArray[np.void], Meta], Any]) -> Section:
+    return lambda trace: section(trace.events, trace.meta)
+
+
 SECTIONS: dict[str, Section] = {
-    "type": _by_type, "population": _by_population, "event": _by_event, "pe": _by_pe, "route": _by_route,
-    "tick": _by_tick, "latency": _latencies, "link": _by_link, "drop": _drops,
+    "type": _of_events(_by_type), "population": _of_events(_by_population), "event": _of_events(_by_event),
+    "pe": _of_events(_by_pe), "route": _of_events(_by_route), "tick": _of_events(_by_tick),
+    "latency": _of_events(_latencies), "link": _of_events(_by_link), "waiting": _of_events(_waiting),
+    "drop": _of_events(_drops), "overrun": _overruns,
 }  # fmt: skip
