@@ -96,7 +96,7 @@ def test_packets_come_a_tick_later_before_those_of_pes(
     expected = [row for t in range(1, 4) for row in [*own.get(t, []), *of_source(t, t + 1)]]
     assert heard(chip) == heard(chip, FAR) == expected
     counters = chip.counters()
-    assert counters.of("host") == {"sent": 5, "delivered": 0, "discarded": 0, "fifo_lost": 0}
+    assert counters.of("host") == {"sent": 5, "delivered": 0, "discarded": 0, "fifo_lost": 0, "overruns": 0}
     assert "host: sent 5" in repr(counters)
     assert counters.registers["packets"] == 4 * 2 + 5 and counters.registers["unrouted"] == 1
     assert counters.registers["copies"] == 2 * (4 * 2 + 4)

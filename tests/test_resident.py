@@ -134,7 +134,7 @@ def test_a_network_counters_and_routes(capsys: Capture) -> None:
     command = [*COMMAND, "run", "--ticks", "12"]
     changed = answer(capsys, "counters", "--json", "--", *command[:1], *command[1:])
     assert (changed["router"]["packets"], changed["router"]["copies"], changed["exit_code"]) == (240, 240, 0)
-    assert changed["pes"]["1.1.0"] == {"sent": 60, "delivered": 40, "discarded": 0, "fifo_lost": 0}
+    assert changed["pes"]["1.1.0"] == {"sent": 60, "delivered": 40, "discarded": 0, "fifo_lost": 0, "overruns": 0}
     entries = answer(capsys, "router", "table")["entries"]
     assert [(e["key"], e["pes"], e["packets"]) for e in entries][:2] == [(0, ["3.5.2"], 60), (0x10000, ["6.6.1"], 60)]
     found = answer(capsys, "router", "lookup", "0x10003")
