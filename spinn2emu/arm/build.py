@@ -11,21 +11,23 @@ import os
 import subprocess
 import sys
 import traceback
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
 from spinn2emu.arm.link import Image
+from spinn2emu.cost import Cost
 from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error, from_wire
 from spinn2emu.jit.build import compiler_environment
 from spinn2emu.memory_map import MemoryMap, Symbol
 from spinn2emu.parent import die_with_parent
 
 if TYPE_CHECKING:
+    from spinn2emu.chip.declare import Declaration
     from spinn2emu.pe.check import Entry
     from spinn2emu.program import Program
 
@@ -55,30 +57,61 @@ class Made(NamedTuple):
     lines: tuple[bytes, ...]
 
 
+class Described(NamedTuple):
+    """A program with one set of parameters: where its regions lie, its code, and what is known of its cycles."""
+
+    memory: MemoryMap
+    image: Image
+    cost: Cost | None
+    lines: tuple[bytes, ...]
+
+
 def make(orders: Sequence[Order]) -> list[Made]:
     """Fulfils the orders. Raises the error of the first that has one: ProgramError, SramOverflow."""
     with ThreadPoolExecutor(max(1, min(len(orders), len(os.sched_getaffinity(0))))) as pool:
-        answers = list(pool.map(_ask, orders))
+        answers = list(pool.map(_fulfil, orders))
     for answer in answers:
         if isinstance(answer, Spinn2Error):
             raise answer
     return [answer for answer in answers if isinstance(answer, Made)]
 
 
-def _ask(order: Order) -> Made | Spinn2Error:
+def describe(program: str, parameters: Mapping[str, Any], path: Sequence[str] = (), lines: bool = False) -> Described:
+    """Compiles a program (module or file) with these parameters; `path`, `lines`: as in Order.
+
+    Raises ConfigError, ProgramError or SramOverflow.
+    """
+    answer = _ask([program, None, [*path], sys.path, lines, False, dict(parameters)])
+    if isinstance(answer, Spinn2Error):
+        raise answer
+    image, objects, memory, cost = answer
+    where = MemoryMap.from_wire(memory)
+    known = None if cost is None else Cost.from_json(cost, program)
+    return Described(replace(where, code_bytes=len(Image.from_bytes(image).memory)), Image.from_bytes(image), known,
+                     tuple(objects))  # fmt: skip
+
+
+def _fulfil(order: Order) -> Made | Spinn2Error:
+    answer = _ask([order.program, order.memory.to_wire(), [*order.path], sys.path, order.lines, order.on_chip, None])
+    return answer if isinstance(answer, Spinn2Error) else Made(Image.from_bytes(answer[0]), tuple(answer[1]))
+
+
+def _ask(question: list[Any]) -> list[Any] | Spinn2Error:
+    """What a compiling process says: image, object files, memory map and cost."""
     command = [sys.executable, "-P", "-c", "from spinn2emu.arm.build import main; main()", str(os.getpid())]
-    question = msgpack.packb(
-        [order.program, order.memory.to_wire(), [*order.path], sys.path, order.lines, order.on_chip]
-    )
     done = subprocess.run(
-        command, input=question, stdout=subprocess.PIPE, env=compiler_environment() | {"NUMBA_OPT": "0"}, check=False
+        command,
+        input=msgpack.packb(question),
+        stdout=subprocess.PIPE,
+        env=compiler_environment() | {"NUMBA_OPT": "0"},
+        check=False,
     )
     try:
         kind, *content = msgpack.unpackb(done.stdout)
     except ValueError:
-        text = f"program {order.program} was not compiled for the PE: its compiler ended with code {done.returncode}"
-        return ProgramError(text, program=order.program)
-    return from_wire(content[0]) if kind == "error" else Made(Image.from_bytes(content[0]), tuple(content[1]))
+        text = f"program {question[0]} was not compiled for the PE: its compiler ended with code {done.returncode}"
+        return ProgramError(text, program=question[0])
+    return from_wire(content[0]) if kind == "error" else content
 
 
 def main() -> None:
@@ -87,15 +120,18 @@ def main() -> None:
     gc.disable()  # it ends soon
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the program prints is no answer
-    warnings.filterwarnings("ignore", "Could not find source for function")  # of the generated one around an entry
-    name, memory, path, folders, lines, on_chip = msgpack.unpackb(sys.stdin.buffer.read())
+    name, memory, path, folders, lines, on_chip, parameters = msgpack.unpackb(sys.stdin.buffer.read())
     sys.path += [folder for folder in folders if folder not in sys.path]
     try:
         from spinn2emu.program_files import look_in
 
         look_in(path)
+        cost = None
+        if parameters is not None:
+            declaration = _declare(name, parameters)
+            memory, cost = declaration.memory.to_wire(), declaration.cost and declaration.cost.to_json()
         image, table = _make(name, MemoryMap.from_wire(memory), lines, on_chip)
-        packed: list[Any] = ["made", image.to_bytes(), table]
+        packed: list[Any] = ["made", image.to_bytes(), table, memory, cost]
     except Spinn2Error as error:
         packed = ["error", error.to_wire()]
     except Exception as error:
@@ -106,11 +142,25 @@ def main() -> None:
     answer.flush()
 
 
+def _declare(name: str, parameters: Mapping[str, Any]) -> Declaration:
+    from spinn2emu.chip.declare import declare
+    from spinn2emu.program import load_program
+
+    return declare(load_program(name), parameters)
+
+
+def _place(function: FunctionType) -> tuple[Any, ...]:
+    """What the lines of a function's code depend on."""
+    code = function.__code__
+    return code.co_filename, code.co_firstlineno, code.co_linetable
+
+
 def _make(name: str, memory: MemoryMap, lines: bool, on_chip: bool) -> tuple[Image, list[bytes]]:
     from spinn2emu.arm.fingerprint import fingerprint
     from spinn2emu.arm.sizes import find_size, keep_size
     from spinn2emu.jit import fingerprint as jit_fingerprint
     from spinn2emu.jit import store
+    from spinn2emu.pe.check import reachable
     from spinn2emu.program import load_program
     from spinn2emu.registers import own_symbols
 
@@ -119,7 +169,8 @@ def _make(name: str, memory: MemoryMap, lines: bool, on_chip: bool) -> tuple[Ima
     entries: list[Any] = [getattr(program, entry) for entry in names]
     functions = [getattr(entry, "py_func", entry) for entry in entries]
     sources = fingerprint(program, symbols)
-    key = "arm-" + jit_fingerprint.fingerprint(functions, (sources, lines, on_chip))
+    places = [_place(function) for entry in functions for function in reachable(entry)] if lines else []
+    key = "arm-" + jit_fingerprint.fingerprint(functions, (sources, places, on_chip))
     with store.alone(key):
         data = store.read(key)
         if data is None:

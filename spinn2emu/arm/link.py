@@ -81,10 +81,11 @@ class Image:
             tuple(map(tuple, spans)),
         )  # fmt: skip
 
-    def to_elf(self) -> bytes:
-        """As a file for objdump, gdb and such."""
+    def to_elf(self, memory: MemoryMap | None = None) -> bytes:
+        """As a file for objdump, gdb and such; with the table of regions for a layout, or an empty one."""
+        content = self.memory if memory is None else self.filled(memory)
         functions = [(function.name, function.address, function.size) for function in self.functions]
-        return elf.executable(self.memory, min(begin for begin, _ in self.spans), self.entry("tick"), functions)
+        return elf.executable(content, min(begin for begin, _ in self.spans), self.entry("tick"), functions)
 
 
 class _Placed(NamedTuple):

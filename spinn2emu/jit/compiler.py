@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm
 import numba
 import numpy as np
-from numba.core import types
+from numba.core import lowering, types
 from numba.core.types import unliteral  # type: ignore[attr-defined, unused-ignore]
 
 from spinn2emu.jit import intrinsics, objects
@@ -47,6 +47,18 @@ def compiling(mode: Mode) -> Iterator[None]:
         yield
     finally:
         _mode = before
+
+
+def _first_line(function: Any) -> int:
+    """As numba's own, which fails for a function of nothing but a docstring, and warns for one without a file."""
+    with contextlib.suppress(IndexError):
+        found = _numbas_first_line(function)
+        if found is not None:
+            return int(found)
+    return int(function.__code__.co_firstlineno) + 1
+
+
+_numbas_first_line, lowering.get_func_body_first_lineno = lowering.get_func_body_first_lineno, _first_line
 
 
 class _Lines(numba.core.compiler.Compiler):
@@ -148,29 +160,44 @@ def module_of(function: Callable[..., int], words: int, symbol: str, word: str =
     library = dispatcher.overloads[signature].library
     name = dispatcher.overloads[signature].fndesc.llvm_func_name
     module = llvm.parse_assembly(library.get_llvm_str().replace("DebugDirectivesOnly", "LineTablesOnly"))
-    module.link_in(llvm.parse_assembly(_c_function(symbol, name, words, f"i{signature[0].bitwidth}")))
+    text = _c_function(symbol, name, words, f"i{signature[0].bitwidth}", _mode.lines)
+    module.link_in(llvm.parse_assembly(text))
     return module
 
 
-def _c_function(symbol: str, inner: str, words: int, word: str) -> str:
+_PLACE = """
+    !0 = distinct !DISubprogram(name: "entry", scope: !3, file: !3, type: !4, spFlags: DISPFlagDefinition, unit: !2)
+    !1 = !DILocation(line: 0, scope: !0)
+    !2 = distinct !DICompileUnit(language: DW_LANG_C, file: !3, producer: "spinn2emu", emissionKind: LineTablesOnly)
+    !3 = !DIFile(filename: "<string>", directory: "")
+    !4 = !DISubroutineType(types: !5)
+    !5 = !{null}
+    !6 = !{i32 2, !"Debug Info Version", i32 3}
+    !llvm.dbg.cu = !{!2}
+    !llvm.module.flags = !{!6}
+"""
+
+
+def _c_function(symbol: str, inner: str, words: int, word: str, lines: bool) -> str:
     """LLVM code of a C function around one in numba's calling convention, which returns a status: 0 and -2 (None)
-    are well, anything else is an exception."""
+    are well, anything else is an exception. lines: it has a place of its own, or what is inlined into it has none."""
     parameters = "".join(f", {word} %a{i}" for i in range(words))
     return f"""
     declare i32 @"{inner}"(ptr, ptr{f", {word}" * words})
-    define i64 @{symbol}({parameters.removeprefix(", ")}) {{
+    define i64 @{symbol}({parameters.removeprefix(", ")}) {"!dbg !0" * lines} {{
         %result = alloca i64
         %exception = alloca ptr
         store i64 0, ptr %result
         store ptr null, ptr %exception
-        %status = call i32 @"{inner}"(ptr %result, ptr %exception{parameters})
+        %status = call i32 @"{inner}"(ptr %result, ptr %exception{parameters}){", !dbg !1" * lines}
         %ok = icmp eq i32 %status, 0
         %none = icmp eq i32 %status, -2
         %well = or i1 %ok, %none
         %value = load i64, ptr %result
         %returned = select i1 %well, i64 %value, i64 {UNHANDLED}
         ret i64 %returned
-    }}"""
+    }}
+    {_PLACE * lines}"""
 
 
 def optimize(module: Any, symbols: Sequence[str], target: Any, vectorize: bool) -> None:

@@ -20,7 +20,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "train": "train", "verify": "verify", "script": "script",
     "boot": "chip", "discover": "chip", "info": "info", "ps": "chip", "top": "top", "halt": "chip",
-    "new-program": "deploy", "load": "deploy", "run": "deploy", "signal": "deploy",
+    "new-program": "deploy", "program": "program", "load": "deploy", "run": "deploy", "signal": "deploy",
     "read": "look", "write": "look", "memory": "look", "log": "look", "counters": "look", "router": "router",
     "inject": "live", "events": "live", "trace": "trace", "energy": "energy",
 }  # fmt: skip
