@@ -14,7 +14,7 @@ from helpers import BOOTS, SPACE, sram, write_program
 from spinn2emu.cost import Interval
 from spinn2emu.errors import ConfigError, PeFailed, ProgramError, TickOverrun
 from spinn2emu.mesh import latency_ns
-from spinn2emu.trace.file import read_trace
+from spinn2emu.trace.file import read_trace, write_trace
 from spinn2emu.trace.schema import Event
 from spinn2host.chip import Chip, PeProgram
 from spinn2host.cli.main import run as command
@@ -139,6 +139,9 @@ def test_what_a_tick_does_not_get_done_is_the_next_ones_backlog(
     late = own + 400_000 - PERIOD
     trace = read_trace(tmp_path / "t.pcapng")
     assert trace.overruns.tolist() == [(FIRST, 1, 0, late * 10 // 3)]
+    assert trace.slack == {row["id"]: row["slack_ns"] for row in chip.ps() if row["program"]}
+    write_trace(tmp_path / "again.pcapng", trace)
+    assert (tmp_path / "again.pcapng").read_bytes() == (tmp_path / "t.pcapng").read_bytes()
     assert statistics(trace, ("overrun",))["overrun"] == {
         "7.5.0": {"overruns": 1, "first": 1, "worst_ns": late * 10 // 3}
     }

@@ -207,6 +207,8 @@ def test_a_users_own_ports_name_types_for_recording_and_replay(chip: Chip, tmp_p
         chip.run(6)
     b = read_trace(tmp_path / "b.pcapng")
     assert list(b.meta.pes["7.5.0"].outputs) == ["calls", "unused", "votes2"]
+    for trace in (a, b):  # replay takes a time of its own
+        trace.events["time"] = trace.events["sent"] = 0
     assert b.events.tobytes() == a.events.tobytes() and len(b.events) == 12
 
 

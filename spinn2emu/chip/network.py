@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spinn2emu import geometry, hostlink, spec
 from spinn2emu.arm.link import Image as Code
-from spinn2emu.chip import execution, loading, processes
+from spinn2emu.chip import execution, loading, processes, usage
 from spinn2emu.chip.application import Application
 from spinn2emu.chip.clock import Clock
 from spinn2emu.chip.deployment import Before, Plan, check_descriptors, make_plan
@@ -269,7 +269,8 @@ class Network(Clock):
         if self.tracing is None:
             raise ConfigError("the chip is not traced")
         tracing, self.tracing = self.tracing, None
-        return tracing.stop()
+        slack = {pe: usage.slack_ns(self.memory.meters[pe]) for pe in self.assignments}
+        return tracing.stop({pe: ns for pe, ns in slack.items() if ns is not None})
 
     # --- what else the host asks ------------------------------------------------------------------------------------
 

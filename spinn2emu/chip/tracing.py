@@ -147,8 +147,13 @@ class Tracing:
         self.error = self.error or state["error"]
         return state
 
-    def stop(self) -> dict[str, Any]:
-        """Writes what is left and ends the recorder. Raises Spinn2Error if the trace is not complete."""
+    def stop(self, slack: Mapping[int, int]) -> dict[str, Any]:
+        """Writes what is left and ends the recorder; `slack`: see `trace.file.Trace`.
+
+        Raises Spinn2Error if the trace is not complete.
+        """
+        for pe, ns in slack.items():
+            self.captures.shared["slack"][pe] = ns
         self.captures.filter[Filter.ON] = 0
         if self.flushing and readable([self.control], CLOSE_DEADLINE_S):
             self.hear()

@@ -31,13 +31,18 @@ def read_meters(assignments: Mapping[int, Assignment], memory: ChipMemory) -> di
     return {"pes": pes, "programs": described, "rows": rows.tobytes()}
 
 
+def slack_ns(meter: np.ndarray) -> int | None:
+    """What the longest tick of a PE has left of the timer's period; None where its cycles are not known."""
+    if not meter["on"] or not meter["known"]:
+        return None
+    return int(np.floor((meter["least"] * spec.TICK_NS.value / meter["period"]).min()))
+
+
 def of_pe(meter: np.ndarray) -> dict[str, Any]:
-    """For `ps`: its level, its overruns, and the smallest time that any tick has left of its period, in ns; None where
-    nothing is known of it."""
-    known = bool(meter["on"] and meter["known"])
-    slack = meter["least"] * spec.TICK_NS.value / np.maximum(meter["period"], 1.0)
+    """For `ps`: its level, its overruns and its slack; None where its cycles are not known."""
+    slack = slack_ns(meter)
     return {
         "level": NAMES[int(meter["level"]) % len(NAMES)],
-        "overruns": int(meter["rows"]["overruns"].sum()) if known else None,
-        "slack_ns": int(np.floor(slack.min())) if known else None,
+        "overruns": None if slack is None else int(meter["rows"]["overruns"].sum()),
+        "slack_ns": slack,
     }

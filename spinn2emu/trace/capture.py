@@ -37,6 +37,8 @@ LATE = 64 << TIME_BITS
 """How much time is sorted at once, at the least."""
 LAST_TICK = 1 << 32
 """Later than any."""
+UNKNOWN = -(1 << 62)
+"""As a slack."""
 OFF, ALL, SOME = range(3)
 """Whether events are recorded, and whether the filter has to be asked."""
 
@@ -73,6 +75,7 @@ SHARED = np.dtype([
     ("filter", "<i8", (len(Filter),)),
     ("types", "u1", (TYPES,)),  # 1 where events are wanted
     ("pes", "u1", (INTERFACES,)),
+    ("slack", "<i8", (INTERFACES,)),  # of PEs, in ns, when the trace ends; UNKNOWN
     ("type_of", "u1", (INTERFACES, spec.MAX_PORTS.value)),  # type of what each output port sends
 ])  # fmt: skip
 """What all routers share."""
@@ -129,6 +132,7 @@ class CaptureMemory:
     def clear(self) -> None:
         """Nothing has been recorded."""
         self.places[:] = 0
+        self.shared["slack"] = UNKNOWN
         self.places[:, CaptureWord.NUMBER] = range(len(self.places))
 
     def of_router(self, number: int) -> Capture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -44,7 +44,8 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 class Trace:
     """A trace in memory. `events` (n,) of `schema.EVENT`, of packets; `problem`: what could not be read of the file, or
     None. `phases` (m,) of `schema.PHASE`: those that PEs began, whatever packets were chosen; `overruns` (k,) of
-    `schema.OVERRUN`: ticks longer than the timer's period, likewise. `name`: of the file; `chosen`: by which
+    `schema.OVERRUN`: ticks longer than the timer's period, likewise; `slack`: by PE id, ns that its longest tick since
+    its program began has left of that, if its cycles are known. `name`: of the file; `chosen`: by which
     expression; `whole`: first tick, and the one behind the last, of all that was in the file.
     """
 
@@ -53,6 +54,7 @@ class Trace:
     problem: pcapng.Problem | None = None
     phases: NDArray[np.void] = field(default_factory=lambda: np.empty(0, PHASE))
     overruns: NDArray[np.void] = field(default_factory=lambda: np.empty(0, OVERRUN))
+    slack: Mapping[int, int] = field(default_factory=dict)
     name: str = ""
     chosen: str = ""
     whole: tuple[int, int] | None = None
@@ -154,6 +156,7 @@ def parse(data: Any) -> Trace:
     events = pcapng.new_events(4 * len(words) // (pcapng.BLOCK_BYTES + FRAME.itemsize) + 1)
     ours: list[bool] = []
     sections: list[tuple[int, Meta]] = []  # the number of each one's first event
+    slack: dict[int, int] = {}
     problem, at, n, done = None, 0, 0, np.zeros(2, np.int64)
     while True:
         why = pcapng.decode(words, at, np.array(ours, np.bool_), events, n, done)
@@ -176,6 +179,8 @@ def parse(data: Any) -> Trace:
                 break
             ours = []
             sections.append((n, pcapng.meta_of(body) or Meta()))
+        elif words[at] == pcapng.STATISTICS and (said := pcapng.slack_of(body)):
+            slack[said[0]] = said[1]
         elif words[at] == pcapng.INTERFACE:
             ours.append(len(body) >= 8 and pcapng.describes_ours(body))
             if sections and not sections[-1][1].pes and ours[-1]:  # a tool has left out the section's comment
@@ -185,14 +190,15 @@ def parse(data: Any) -> Trace:
     meta = _one_meta(events[:n], sections)
     packets = events[:n]["event"] < Event.PHASE
     if packets.all():
-        return Trace(events[:n], meta, problem)
+        return Trace(events[:n], meta, problem, slack=slack)
     others = events[:n][~packets]
     begun, late = others[others["event"] == Event.PHASE], others[others["event"] == Event.OVERRUN]
     phases, overruns = np.empty(len(begun), PHASE), np.empty(len(late), OVERRUN)
     for name, source in (("pe", "source"), ("tick", "tick"), ("phase", "phase")):
         phases[name], overruns[name] = begun[source], late[source]
     overruns["late_ns"] = latency_ns(late)
-    return Trace(events[:n][packets], meta, problem, phases, overruns[np.lexsort((overruns["pe"], overruns["tick"]))])
+    overruns = overruns[np.lexsort((overruns["pe"], overruns["tick"]))]
+    return Trace(events[:n][packets], meta, problem, phases, overruns, slack)
 
 
 def _one_meta(events: NDArray[np.void], sections: list[tuple[int, Meta]]) -> Meta:
@@ -265,6 +271,8 @@ class TraceWriter:
         self.older = path.with_name(f"{path.name}.older")
         self.counts = np.zeros((INTERFACES, 2), np.int64)
         self.last_time = 0
+        self.slack: Mapping[int, int] = {}
+        """For the end of the file; see `Trace`."""
         self._compress = zstandard().ZstdCompressor(ZSTD_LEVEL).compress if compress else None
         self._head = self._pack(pcapng.head(meta))
         self._piece = np.empty(_PIECE * pcapng.MAX_BLOCK_BYTES // 4, np.uint32)
@@ -318,7 +326,7 @@ class TraceWriter:
         """Writes what is left, and the statistics."""
         if self._grouped:
             self._put_group()
-        self._output.write(self._pack(pcapng.tail(self.counts, self.last_time)))
+        self._output.write(self._pack(pcapng.tail(self.counts, self.last_time, self.slack)))
         self._output.close()
         if self._has_older:
             self._join()
@@ -359,6 +367,7 @@ def write_trace(path: str | os.PathLike[str], trace: Trace, compress: bool = Fal
         raise ConfigError("events must be in order: sort them by `canonical_order`")
     try:
         writer = TraceWriter(Path(path), trace.meta, compress)
+        writer.slack = trace.slack
         writer.add(put_events(_with_others(events, trace.phases, trace.overruns)))
         writer.close()
     except OSError as error:

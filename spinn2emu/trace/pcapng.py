@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -128,16 +128,29 @@ def meta_of(body: bytes) -> Meta | None:
     return Meta.from_json("".join(comments)) if comments else None
 
 
-def tail(counts: NDArray[np.int64], time: int) -> bytes:
-    """Statistics of every interface that saw events; `counts` (INTERFACES, 2): events, and drops among them."""
+def tail(counts: NDArray[np.int64], time: int, slack: Mapping[int, int]) -> bytes:
+    """Statistics of every interface that saw events, or whose slack is known; `counts` (INTERFACES, 2): events, and
+    drops among them; `slack`: in ns, by PE id."""
     stamp = struct.pack("<II", time >> 32, time & 0xFFFFFFFF)
     parts = []
-    for number in np.nonzero(counts[:, 0])[0]:
+    for number in sorted({*np.nonzero(counts[:, 0])[0].tolist(), *slack}):
         pairs = [
             (code, struct.pack("<Q", int(n))) for code, n in zip((IF_RECEIVED, IF_DROPPED), counts[number], strict=True)
         ]
+        if number in slack:
+            pairs.insert(0, (COMMENT, f"slack {slack[number]} ns".encode()))
         parts.append(block(STATISTICS, struct.pack("<I", number) + stamp + options(*pairs)))
     return b"".join(parts)
+
+
+def slack_of(body: bytes) -> tuple[int, int] | None:
+    """What a block of statistics says of a PE: its id and its slack in ns."""
+    for code, value in parse_options(body[12:]):
+        found = re.fullmatch(rb"slack (-?[0-9]{1,18}) ns", value) if code == COMMENT else None
+        pe = int.from_bytes(body[:4], "little")
+        if found and pe in geometry.PE_IDS:
+            return pe, int(found[1])
+    return None
 
 
 # --- events to blocks -------------------------------------------------------------------------------------------------

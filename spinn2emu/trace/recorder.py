@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spinn2emu.descriptors import readable
 from spinn2emu.frames import FOREVER
-from spinn2emu.trace.capture import MOST_NOTES, CaptureMemory, CaptureWord, Filter
+from spinn2emu.trace.capture import MOST_NOTES, UNKNOWN, CaptureMemory, CaptureWord, Filter
 from spinn2emu.trace.file import TraceWriter
 from spinn2emu.trace.merge import encode_notes, look, put_read, sort_for, sort_for_idle
 
@@ -43,6 +43,9 @@ class Recorder:
                 if asked:
                     self.sort(everything=asked == CLOSE)
                 wait = BUSY_S if self.drain() else IDLE_S
+                if asked == CLOSE:
+                    slack = self.captures.shared["slack"]
+                    self.writer.slack = {int(pe): int(slack[pe]) for pe in np.flatnonzero(slack != UNKNOWN)}
                 if asked:
                     self.writer.close() if asked == CLOSE else self.writer.flush()
             except Exception as error:
