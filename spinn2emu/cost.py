@@ -54,13 +54,15 @@ class PhaseCost:
 
     `activations`: how many were counted for the fit; `worst`: the largest difference between the formula and a counted
     activation, relative to the mean of the phase (central); `rms`: the same, root of the mean square. A declared
-    formula has 0 of each.
+    formula has 0 of each. `others`: by how much the formula's sum differs, relative to it, from that of as many
+    activations that it was not fitted to.
     """
 
     terms: Mapping[str, Interval]
     activations: int = 0
     worst: float = 0.0
     rms: float = 0.0
+    others: float = 0.0
 
     def cycles(self, counts: Mapping[str, float]) -> Interval:
         """Of activations with these counts in all. Counts without a term cost nothing."""
@@ -90,6 +92,7 @@ class Cost:
             name: {
                 "terms": {term: list(cycles) for term, cycles in phase.terms.items()},
                 "activations": phase.activations, "worst": phase.worst, "rms": phase.rms,
+                "others": phase.others,
             }
             for name, phase in self.phases.items()
         }  # fmt: skip
@@ -108,6 +111,7 @@ class Cost:
                 name: PhaseCost(
                     {term: Interval(*map(float, cycles)) for term, cycles in phase["terms"].items()},
                     int(phase["activations"]), float(phase["worst"]), float(phase["rms"]),
+                    float(phase["others"]),
                 )
                 for name, phase in data["phases"].items()
             }  # fmt: skip

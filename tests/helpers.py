@@ -18,7 +18,7 @@ HEAD = """
 import numpy as np
 import pydantic
 from spinn2emu.program import Fifo, Phase, Program, Region
-from spinn2emu.sdk import kernel, log, send, send_float
+from spinn2emu.sdk import count, kernel, log, send, send_float
 """
 
 PROGRAMS = {

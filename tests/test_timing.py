@@ -306,7 +306,7 @@ BAD = {
     "an interval upside down": ("costs={'run': {'tick': (3, 2, 1)}}", r"not \(3, 2, 1\)"),
     "no mapping": ("costs=17", "must map phases to terms to cycles, not be 17"),
     "a handler that sends": ("costs={'run': {}, 'drain': {'sent': 1}}", "phase 'drain': there is no term 'sent'"),
-    "nine counts": ("counts=tuple('abcdefghi')", "`counts` must be at most 8 different identifiers"),
+    "thirteen counts": ("counts=tuple('abcdefghijklm')", "`counts` must be at most 12 different identifiers"),
     "a count twice": ("counts=('a', 'a')", "`counts` must be"),
     "a count called sent": ("counts=('sent',)", "none of them tick or sent"),
 }

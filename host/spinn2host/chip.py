@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from spinn2emu import memory_map
+from spinn2emu.cost import Cost
 from spinn2emu.errors import ConfigError, DeadlineExceeded, NoSuchChip, PeDied
 from spinn2emu.levels import DEFAULT_LEVEL
 from spinn2emu.memory_map import MemoryMap
@@ -24,7 +25,7 @@ from spinn2host.live import Live, OnEvents
 from spinn2host.pe_program import PeProgram, ports_to_wire, search_path
 from spinn2host.recording import LOAD_DEADLINE_S, PeName, pe_id, pe_ids
 from spinn2host.start import STUCK_AFTER_S, await_supervisor, check_options, discard, start_supervisor
-from spinn2host.usage import PeUsage, rows_of
+from spinn2host.usage import PeUsage, costs_of, rows_of
 
 if TYPE_CHECKING:
     from spinn2host.network import Network
@@ -350,6 +351,10 @@ class Chip(Live):
         """What the PEs have done with their time since their programs were loaded: a row per PE, phase and level in
         which it ran, in the order of PEs."""
         return rows_of(self.request("usage"))
+
+    def costs(self) -> dict[str, Cost | None]:
+        """The formulas of cycles of the programs that are loaded, by name; None: nothing is known."""
+        return costs_of(self.request("usage"))
 
     def overruns(self) -> list[dict[str, Any]]:
         """The first tick of each PE, in the present or the last run, that took longer than the timer's period: `text`,

@@ -49,6 +49,14 @@ def rows_of(reply: Mapping[str, Any]) -> list[PeUsage]:
     ]
 
 
+def costs_of(reply: Mapping[str, Any]) -> dict[str, Cost | None]:
+    """Of the same answer: the formulas by program."""
+    return {
+        name: None if cost is None else Cost.from_json(cost, "the chip's answer")
+        for name, *_, cost in reply["programs"]
+    }  # fmt: skip
+
+
 def _used(rows: NDArray[np.void]) -> Iterator[int]:
     """The phases that a PE was in."""
     yield from np.flatnonzero(rows["terms"]["sum"][:, AT_TICK]).tolist()

@@ -12,7 +12,7 @@ import numpy as np
 import pydantic
 
 from spinn2emu.program import Fifo, Phase, Program, Region
-from spinn2emu.sdk import current_phase, phase_tick, send, set_phase
+from spinn2emu.sdk import count, current_phase, phase_tick, send, set_phase
 from spinn2fw.eventprop.common import NOT_RELEASED, find_release
 from spinn2fw.kernels.events import due
 from spinn2fw.kernels.keys import RELEASE_EVALUATE
@@ -20,6 +20,9 @@ from spinn2fw.kernels.keys import RELEASE_EVALUATE
 CONTROL = 0  # input port
 SPIKES = 0  # output port
 EMPTY = 1
+COUNTS = ("begun", "looks", "volleys", "last", "ended")
+"""What cycles depend on: samples that begin and end, ticks of the last phase, with spikes to come, and to send."""
+BEGUN, LOOKS, VOLLEYS, LAST, ENDED = range(len(COUNTS))
 
 START, FORWARD, BACKWARD, GO_ON = range(4)
 """Phases. START is tick 0 of a sample that waits for its release, GO_ON of one that does not."""
@@ -69,19 +72,24 @@ def tick(pe: Any, ram: Any, rx: Any, t: int) -> int:
     if phase == START or phase == GO_ON:
         if s.next >= s.samples:
             return EMPTY
+        count(pe, BEGUN, 1)
         s.begin = t
         s.event = ram.start[s.next]
         s.next += 1
         s.left -= 1
     last, ticks = BACKWARD, s.T + s.update_ticks - 1
     if phase != BACKWARD:
+        count(pe, LOOKS, s.event < ram.start[s.next])
         end = due(ram.tick, s.event, ram.start[s.next], t - s.begin)
+        count(pe, VOLLEYS, end > s.event)
         for event in range(s.event, end):
             send(pe, SPIKES, ram.neuron[event])
         s.event = end
         if s.evaluating:
             last, ticks = FORWARD, s.T
+    count(pe, LAST, phase == last)
     if phase == last and phase_tick(pe, t) == ticks - 1:
+        count(pe, ENDED, 1)
         set_phase(pe, GO_ON if s.left > 0 and s.next < s.samples else START)
     return 0
 
@@ -102,6 +110,7 @@ program = Program(
     regions=regions,
     inputs=("control",),
     outputs=("spikes",),
+    counts=COUNTS,
     phases=phases,
     fifo=Fifo(8, 0),
     errors={EMPTY: "a sample was released that the input buffer does not hold; fill it before the run"},

@@ -41,11 +41,11 @@ OUTPUTS = ("spikes", "errors", "gradients", "silent")
 CONTROL, _, SPIKES, ERRORS = range(4)
 OUT_SPIKES, OUT_ERRORS, OUT_GRADIENTS, OUT_SILENT = range(4)
 RECORD_FULL, INPUT_FULL, BAD_INPUT = 1, 2, 3
-COUNTS = ("cleared", "steps", "neurons", "rows", "synapses", "spikes", "sums", "scanned")
+COUNTS = ("cleared", "steps", "neurons", "rows", "synapses", "spikes", "sums", "left", "scanned")
 """What cycles depend on: words that a sample begins with cleared; steps, forward or backward, and their neurons; input
 spikes, each a row of weights or of the gradient, and their synapses; own spikes in a backward step; products in the
-errors of input spikes; neurons that are looked at for silence."""
-CLEARED, STEPS, NEURONS, ROWS, SYNAPSES, SPIKES_BACK, SUMS, SCANNED = range(len(COUNTS))
+errors of input spikes; gradients that leave; neurons that are looked at for silence."""
+CLEARED, STEPS, NEURONS, ROWS, SYNAPSES, SPIKES_BACK, SUMS, LEFT, SCANNED = range(len(COUNTS))
 
 STATE = np.dtype(
     [("T", "i4"), ("evaluating", "i4"), ("running", "i4"), ("send_errors", "i4"), ("send_silent", "i4"),
@@ -198,6 +198,7 @@ def backward(pe: Any, ram: Any, rx: Any, i: int) -> int:
     lif.adjoint_step(ram.lI, ram.lV, s.alpha, s.one_minus_alpha, s.beta, ram.e, ram.out_id[own], ram.out_d[own])
     lif.add_gradient(ram.G, ram.lI, s.tau_s, inputs)
     if i == 0:
+        count(pe, LEFT, 1)
         send_array(pe, OUT_GRADIENTS, 0, ram.G.reshape(ram.G.size))
         if s.send_silent:
             report_silent(pe, ram)

@@ -9,14 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from spinn2emu import geometry
 from spinn2emu.arm.activations import read_recording
 from spinn2emu.arm.build import Order, make
 from spinn2emu.arm.counting import Counted, count, fit
 from spinn2emu.arm.link import Image
 from spinn2emu.arm.machine import engine
+from spinn2emu.chip.costs import keep_cost
 from spinn2emu.cost import Cost, Interval, PhaseCost
 from spinn2emu.progress import tell
 from spinn2host.arm import calibration, recordings
+from spinn2host.chip import Chip
+from spinn2host.network import read_network
 
 SHIPPED = "shipped programs, as scripts/count-cycles records them"
 
@@ -59,7 +63,7 @@ def cost_of(program: str, counted: Tally, activations: str) -> Cost:
 def _rounded(cost: PhaseCost) -> PhaseCost:
     """Without digits that mean nothing, so that files are the same wherever they are made."""
     terms = {name: Interval(*(round(cycles, 3) for cycles in interval)) for name, interval in cost.terms.items()}
-    return PhaseCost(terms, cost.activations, round(cost.worst, 4), round(cost.rms, 4))
+    return PhaseCost(terms, cost.activations, *(round(n, 4) for n in (cost.worst, cost.rms, cost.others)))
 
 
 def count_shipped(kinds: Sequence[str] = tuple(calibration.KINDS)) -> list[Cost]:
@@ -96,3 +100,23 @@ def count_program(program: str, parameters: Mapping[str, Any], ticks: int, seed:
 def _recorded(record: Callable[[Path], list[Path]]) -> dict[str, Tally]:
     with tempfile.TemporaryDirectory(prefix="spinn2-cost-") as folder:
         return tally(record(Path(folder)))
+
+
+def known_costs(program: str, parameters: Mapping[str, Any]) -> list[Cost | None]:
+    """What is known of the cycles of a program, or of each of a network's, as a chip finds it: declared, or counted
+    from the sources as they are. Raises what loading does.
+    """
+    network = read_network(program) if program.endswith(".toml") else None
+    pes = [item.pe for item in network.pes] if network else [geometry.pe_id("1.1.0")]
+    with Chip.boot(cores=[], pes=pes) as chip:
+        if network is not None:
+            chip.load_network(network)
+        else:
+            chip.load(program, pes, parameters)
+        return list(chip.costs().values())
+
+
+def keep(costs: Sequence[Cost]) -> None:
+    """From now on chips know these formulas, as long as the programs' sources stay as they are."""
+    for cost in costs:
+        keep_cost(cost)

@@ -19,7 +19,8 @@ def main(kinds: list[str]) -> None:
         write_cost(file, cost)
         print(cost.program, f"{cost.code_bytes:,} bytes of code")
         for phase, formula in cost.phases.items():
-            print(f"  {phase:<12}{formula.activations:>6} activations, rms {100 * formula.rms:.1f}%")
+            fitted = f"rms {formula.rms:.1%}, others {formula.others:+.1%}"
+            print(f"  {phase:<10}{formula.activations:>6} activations, {fitted}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ COMMANDS = {
     "boot": "chip", "discover": "chip", "info": "info", "ps": "chip", "top": "top", "halt": "chip",
     "new-program": "deploy", "program": "program", "load": "deploy", "run": "deploy", "signal": "deploy",
     "read": "look", "write": "look", "memory": "look", "log": "look", "counters": "look", "router": "router",
-    "inject": "live", "events": "live", "trace": "trace", "energy": "energy",
+    "inject": "live", "events": "live", "trace": "trace", "energy": "energy", "cost": "cost",
 }  # fmt: skip
 """The module of each command, in the order of the help."""
 
