@@ -314,7 +314,7 @@ def test_ticks_of_a_step_at_another_clock() -> None:
     """At 150 MHz a tick has half the cycles: large updates take more ticks."""
     row = model.Row(149, "optimizer", "adam", "update", "0.8V", 5, Interval(1, 2, 3), 0.0)
     usage = model.Usage([row], 61, 5, 22)
-    assert training._ticks_at(make_recipe("full", None, T=30), usage) == {"0.5V": 62}
+    assert training._ticks_at(make_recipe("full", None, T=30), usage) == {"0.5V": 61}
     large = make_recipe("full", None, T=30, layers=(5, 300, 10), batch=10)
     assert training._ticks_at(large, usage)["0.5V"] == 60 + planned(large, "0.5V")[0] > 60 + planned(large, "0.8V")[0]
 
