@@ -131,6 +131,11 @@ def cost_file(program: str) -> Path | None:
     return Path(spec.origin).with_suffix(".cost.json") if spec and spec.has_location and spec.origin else None
 
 
+def short_name(program: str) -> str:
+    """A module's name, or a file's without its folder: the same costs are found wherever the file lies."""
+    return Path(program).name if program.endswith(".py") else program
+
+
 def read_cost(path: Path) -> Cost:
     """The costs in a file. Raises ConfigError."""
     try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from spinn2emu import spec
 from spinn2emu.arm.fingerprint import fingerprint
-from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost, Interval, PhaseCost, cost_file, read_cost
+from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost, Interval, PhaseCost, cost_file, read_cost, short_name
 from spinn2emu.errors import ProgramError
 from spinn2emu.jit import store
 from spinn2emu.memory_map import Symbol
@@ -94,7 +95,7 @@ def find_cost(program: Program, declared: Cost | None, symbols: Sequence[Symbol]
     if counted is None or counted.fingerprint != own:
         kept = store.read(KEPT + own)
         counted = Cost.from_json(json.loads(kept), "the cache") if kept else None
-    return counted
+    return replace(counted, program=short_name(program.name)) if counted else None
 
 
 KEPT = "cost-"

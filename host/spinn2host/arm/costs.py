@@ -16,7 +16,7 @@ from spinn2emu.arm.counting import Counted, count, fit
 from spinn2emu.arm.link import Image
 from spinn2emu.arm.machine import engine
 from spinn2emu.chip.costs import keep_cost
-from spinn2emu.cost import Cost, Interval, PhaseCost
+from spinn2emu.cost import Cost, Interval, PhaseCost, short_name
 from spinn2emu.progress import tell
 from spinn2host.arm import calibration, recordings
 from spinn2host.chip import Chip
@@ -57,7 +57,7 @@ def cost_of(program: str, counted: Tally, activations: str) -> Cost:
         "cycles": "ARM DDI 0439 (Cortex-M4) by spinn2emu.arm.cycles, instruction by instruction; wake-up and sleep too",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
-    return Cost(program, counted.image.fingerprint, counted.image.nbytes, phases, provenance)
+    return Cost(short_name(program), counted.image.fingerprint, counted.image.nbytes, phases, provenance)
 
 
 def _rounded(cost: PhaseCost) -> PhaseCost:
