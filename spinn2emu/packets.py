@@ -44,7 +44,7 @@ PACKET = np.dtype(
         ("key", "<u4"),
         ("payload", "<u4", (4,)),  # words beyond the payload's size are 0
         ("tick", "<u4"),  # the tick in which it was sent; it is processed one tick later
-        ("time", "<u4"),  # ns within the tick: of the injection when sent, of the arrival when delivered
+        ("time", "<u4"),  # ns within the tick, of the injection, then of the arrival; for the program: how long it took
     ]
 )
 """A packet inside the emulator, 32 bytes; frames are arrays of these."""

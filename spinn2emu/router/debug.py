@@ -169,6 +169,7 @@ class RouterLoop:
         frame = new_buffer(len(packets))
         for i, packet in enumerate(packets):
             frame[HEADER_PACKETS + i] = packet
+            frame[HEADER_PACKETS + i]["time"] = self.latency[int(packet["source"]), pe]
         head = header(frame)[0]
         head["kind"], head["version"], head["pe"], head["count"] = FrameKind.GRANT, VERSION, pe, len(packets)
         head["live"], head["end"], head["limit"] = report["live"], end, last + 1

@@ -101,6 +101,7 @@ def try_grant(router, pe, need):  # type: ignore[no-untyped-def]
     for i in range(chosen):
         packet = queues.packets[pe, work.chosen[i]]
         frame.packets[i] = packet
+        frame.packets[i].time = router.ports.latency[packet.source, pe]  # no result depends on when it was sent
         record_arrival(router, pe, work.chosen[i], _EVENT_RECEIVED)
     compact(queues, pe, end)
     registers.pe_counts[pe, _DELIVERED] += chosen

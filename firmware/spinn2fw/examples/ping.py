@@ -1,7 +1,6 @@
 """Measures the latency to another PE, which runs `echo`: sends a packet, waits for its echo, sends the next.
 
-A packet arrives with the time at which the network delivered it, in ns since its tick began. The first packet of a tick
-is injected at 0, so that time is the latency of the way; the echo carries the one that it saw in its payload.
+A packet arrives with the time that it was on its way, in ns; the echo carries the one that it saw in its payload.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def records(p: Recorded) -> list[Region]:
 
 @kernel
 def note_input(ram: Any, rx: Any, t: int) -> None:
-    """Records how many packets came in, and when the last of them did: kernels take no time yet."""
+    """Records how many packets came in, and how long the one that took longest was on its way."""
     if t < ram.n_packets.shape[0]:
         ram.n_packets[t] = rx.shape[0]
     if t < ram.time_done.shape[0]:
