@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Chips
-from helpers import BOOTS, SPACE, sram, write_program
+from helpers import BOOTS, PROGRAMS, SPACE, sram, write_program
 from host_helpers import open_network, rates, small, yinyang_samples
 
 from spinn2emu.errors import ConfigError, PeFailed, ProgramError
+from spinn2emu.progress import listen
 from spinn2host import onchip
 from spinn2host.chip import Chip, PeProgram
 from spinn2host.cli.main import run
@@ -191,3 +192,23 @@ def test_a_chip_may_execute_whatever_is_loaded_as_cortex_m4_code(chips: Chips, p
     assert chip.info()["arm"] == [77]
     chip.run(4)
     assert np.array_equal(chip.read("1.1.0", "ticks"), chip.read("1.1.2", "ticks"))
+
+
+def test_signals_do_not_compile_again_and_edits_do(chip: Chip, tmp_path: Path) -> None:
+    said: list[str] = []
+    listen(said.append)
+    try:
+        text = PROGRAMS["counter"].replace("ticks[0] += 1", "ticks[0] += 3")
+        chip.load(write_program(tmp_path, "edited", text), ["1.1.0"], arm=True)
+        chip.run(2)
+        chip.signal("pause", ["1.1.0"])
+        chip.signal("resume", ["1.1.0"])
+        chip.run(2)
+        assert chip.read("1.1.0", "ticks") == 12 and chip.info()["arm"] == [77]
+        assert len([line for line in said if line.endswith("for the PE")]) == 1
+        chip.load(write_program(tmp_path, "edited", text.replace("+= 3", "+= 5")), ["1.1.0"], replace=True, arm=True)
+        chip.run(2)
+        assert chip.read("1.1.0", "ticks") == 10
+        assert len([line for line in said if line.endswith("for the PE")]) == 2
+    finally:
+        listen(None)

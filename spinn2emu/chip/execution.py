@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,18 @@ def arm_codes(application: Application, pes: Collection[int], report: Callable[[
     from spinn2emu.arm.machine import engine
 
     engine()
-    wanted = {a.pe: Order(a.memory.program, a.memory, a.folders, on_chip=True) for a in chosen}
-    orders = {order.key: order for order in wanted.values()}
-    report(f"compiling {', '.join(dict.fromkeys(order.program for order in orders.values()))} for the PE")
-    made = dict(zip(orders, make(list(orders.values())), strict=True))
-    return {pe: made[order.key].image for pe, order in wanted.items()}
+    orders = {
+        a.program.code: Order(a.memory.program, a.memory, a.folders, on_chip=True)
+        for a in chosen if a.program.code not in _codes
+    }  # fmt: skip
+    if orders:
+        report(f"compiling {', '.join(dict.fromkeys(order.program for order in orders.values()))} for the PE")
+        _codes.update((code, made.image) for code, made in zip(orders, make(list(orders.values())), strict=True))
+    return {a.pe: replace(_codes[a.program.code], program=a.program.name) for a in chosen}
+
+
+_codes: dict[str, Code] = {}
+"""What was compiled before, by fingerprint: processes are started anew after every signal."""
 
 
 def instead(assignment: Assignment, memory: ChipMemory, code: Code | None, record: Sequence[Any]) -> Image:
