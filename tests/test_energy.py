@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
-import re
 from pathlib import Path
 
 import pytest
@@ -117,15 +116,6 @@ def test_table_of_the_prototype_comes_out(name: str) -> None:
     assert 1000 * result.power_w.central == pytest.approx(mw, abs=0.6)
     assert result.mj.central == pytest.approx(mj, abs=0.05)
     assert result.mj.central / 22 == pytest.approx(mj_per_sample, abs=0.005)
-
-
-def test_the_page_has_the_table() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "timing-model.md").read_text(encoding="utf-8")
-    for name, each in configurations.CONFIGURATIONS.items():
-        (row,) = re.findall(rf"^\| `{name}` \|.*$", page, re.MULTILINE)
-        if name != configurations.AS_RUN:
-            low, central, high = model.estimate(usage_of_timing(), each).power_w * 1000
-            assert row.endswith(f"| {central:.0f} ({low:.0f} – {high:.0f}) | {100 * (central / 450 - 1):+.0f}% |")
 
 
 def test_all_pes_busy_or_asleep_draw_what_was_measured() -> None:
