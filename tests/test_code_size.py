@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 from helpers import PROGRAMS, write_program
 
+from spinn2emu import spec
 from spinn2emu.chip.code_size import SUSPECT_BYTES
+from spinn2emu.chip.declare import declare
 from spinn2emu.errors import ProgramError, SramOverflow
+from spinn2emu.jit import objects
+from spinn2emu.pe.compiled import compiled_entry
+from spinn2emu.program import load_program
 from spinn2emu.progress import listen
+from spinn2emu.registers import own_symbols
 from spinn2host.chip import Chip
 from spinn2host.cli.main import run
 
@@ -106,3 +112,28 @@ def test_commands_show_how_much_code_there_is(desk: str, tmp_path: Path, capsys:
     out = capsys.readouterr().out
     assert f"code {size:,} of 32,768 bytes of instruction memory" in out
     assert f"counting.py: 2 PEs, code {size:,} of 32,768 bytes" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("examples.lif", {}), ("examples.ping", {}), ("examples.echo", {}), ("examples.poisson", {}),
+        ("examples.synfire", {}), ("snn.neurons", {"n": 4}), ("snn.receiver", {"n": 4}),
+        ("snn.spikes", {"n": 4, "events": 4}),
+    ],
+)  # fmt: skip
+def test_code_of_the_pe_is_at_most_twice_as_long_as_the_hosts(name: str, parameters: dict[str, int]) -> None:
+    program = load_program(f"spinn2fw.{name}")
+    declaration = declare(program, parameters)
+    symbols, phases = own_symbols(declaration.memory), [phase.name for phase in declaration.phases]
+    _, data = compiled_entry(program, symbols, phases)
+    assert declaration.cost is not None
+    assert 0 < declaration.cost.code_bytes <= 2 * objects.code_bytes(data) + SYSTEM_BYTES
+
+
+SYSTEM_BYTES = 256
+"""Vectors and the table of regions."""
+
+
+def test_what_is_not_suspected_fits() -> None:
+    assert spec.ITCM_BYTES.value >= 2 * SUSPECT_BYTES

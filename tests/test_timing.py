@@ -341,7 +341,9 @@ def test_counts_and_levels_that_there_are_not(chip: Chip, work: str, tmp_path: P
     chip.deploy([], [])
     text = WORK.replace("{COSTS}", "None").replace("count(pe, 1, 1)", "count(pe, ram.plan[3], 1)")
     chip.load(
-        write_program(tmp_path, "far", text.replace("set_level(pe, ram.plan[3])", "pass")), FIRST, {"at": 1, "level": 12}
+        write_program(tmp_path, "far", text.replace("set_level(pe, ram.plan[3])", "pass")),
+        FIRST,
+        {"at": 1, "level": 12},
     )
     with pytest.raises(PeFailed, match="does not declare; add it to its `counts`"):
         chip.run(3)
