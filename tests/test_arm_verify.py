@@ -70,23 +70,11 @@ def smooth(tmp_path: Path) -> str:
     return write_program(tmp_path, "smooth", FILTER)
 
 
-def test_programs_of_examples_and_replay_leave_the_same_bytes() -> None:
-    results = verify.verify_shipped(["examples", "replay"])
-    names = [f"spinn2fw.examples.{name}" for name in ("ping", "echo", "poisson", "lif", "synfire")]
-    assert sorted(result.program for result in results) == sorted([*names, "spinn2fw.replay"])
-    for result in results:
-        assert result.ok, result.problems
-        assert result.activations >= recordings.ACTIVATIONS and 100 < result.code_bytes < 32768
-
-
-def test_a_step_of_training_leaves_the_same_bytes() -> None:
-    changes: dict[str, Any] = {"T": 12, "layers": (5, 12, 3), "patience": 1}
-    results = verify.verify_recordings(
-        lambda folder, loaded: recordings.training(folder, 40, loaded, "online", **changes)
-    )
-    assert {result.program.rpartition(".")[2] for result in results} == {"input", "layer", "loss", "adam"}
-    for result in results:
-        assert result.ok, result.problems
+def test_a_shipped_program_leaves_the_same_bytes() -> None:
+    """The others: `test_arm_costs`, which counts them on the way."""
+    (result,) = verify.verify_shipped(["replay"])
+    assert (result.ok, result.problems, result.program) == (True, [], "spinn2fw.replay")
+    assert result.activations >= recordings.ACTIVATIONS and 100 < result.code_bytes < 32768
 
 
 def test_recordings_are_the_same_each_time(tmp_path: Path, smooth: str) -> None:

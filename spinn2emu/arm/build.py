@@ -6,7 +6,9 @@ single functions switched off: what numba makes is then the same on every machin
 
 from __future__ import annotations
 
+import functools
 import gc
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,11 +16,13 @@ import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
+from spinn2emu.arm import link
 from spinn2emu.arm.link import Image
 from spinn2emu.cost import Cost
 from spinn2emu.errors import ConfigError, ProgramError, Spinn2Error, from_wire
@@ -155,6 +159,14 @@ def _place(function: FunctionType) -> tuple[Any, ...]:
     return code.co_filename, code.co_firstlineno, code.co_linetable
 
 
+@functools.cache
+def _linker() -> str:
+    """Who links, which is in no fingerprint of sources."""
+    return hashlib.sha256(
+        b"".join(Path(__file__).with_name(name).read_bytes() for name in ("elf.py", "link.py"))
+    ).hexdigest()
+
+
 def _make(name: str, memory: MemoryMap, lines: bool, on_chip: bool) -> tuple[Image, list[bytes]]:
     from spinn2emu.arm.fingerprint import fingerprint
     from spinn2emu.arm.sizes import find_size, keep_size
@@ -170,7 +182,7 @@ def _make(name: str, memory: MemoryMap, lines: bool, on_chip: bool) -> tuple[Ima
     functions = [getattr(entry, "py_func", entry) for entry in entries]
     sources = fingerprint(program, symbols)
     places = [_place(function) for entry in functions for function in reachable(entry)] if lines else []
-    key = "arm-" + jit_fingerprint.fingerprint(functions, (sources, places, on_chip))
+    key = "arm-" + jit_fingerprint.fingerprint(functions, (sources, places, on_chip, _linker()))
     with store.alone(key):
         data = store.read(key)
         if data is None:
@@ -192,7 +204,6 @@ def _compile(
     program: Program, names: Sequence[Entry], symbols: Sequence[Symbol], sources: str, lines: bool, on_chip: bool
 ) -> tuple[Image, list[bytes]]:
     from spinn2emu.arm.compile import compile_entry, helper_object
-    from spinn2emu.arm.link import link
     from spinn2emu.arm.missing import explain_missing
     from spinn2emu.arm.stand_ins import ON_CHIP, STAND_INS
 
@@ -200,6 +211,6 @@ def _compile(
     objects = [compile_entry(program, entry, symbols, instead, lines) for entry in names]
     regions = tuple(symbol.name for symbol in symbols)
     try:
-        return link(program.name, sources, regions, objects, helper_object), objects
+        return link.link(program.name, sources, regions, objects, helper_object), objects
     except ProgramError as error:
         raise explain_missing(error, program, names, symbols, instead) if "symbol" in error.fields else error from None

@@ -208,7 +208,7 @@ class _Linker:
         elif kind == _REL32:
             struct.pack_into("<I", self.memory, place, word + target - place & 0xFFFFFFFF)
         elif kind in (_THM_CALL, _THM_JUMP24):
-            struct.pack_into("<HH", self.memory, place, *_branch(low, high, (target & ~1) - place))
+            struct.pack_into("<HH", self.memory, place, *_branch(low, high, target - place))
         elif kind in (_MOVW, _MOVT):
             value = (target + _move_value(low, high) if kind == _MOVW else target) >> (16 if kind == _MOVT else 0)
             struct.pack_into("<HH", self.memory, place, *_move(low, high, value & 0xFFFF))
@@ -217,7 +217,8 @@ class _Linker:
 
 
 def _branch(low: int, high: int, distance: int) -> tuple[int, int]:
-    """BL or B.W with another distance; the one that stands there (-4, usually) is added (ARMv7-M, encoding T1, T4)."""
+    """BL or B.W with another distance; the one that stands there (-4, usually) is added (ARMv7-M, encoding T1, T4).
+    Bit 0 says Thumb, and is none of the distance."""
     sign = low >> 10 & 1
     i1, i2 = 1 - (high >> 13 & 1 ^ sign), 1 - (high >> 11 & 1 ^ sign)
     addend = (i1 << 23 | i2 << 22 | (low & 0x3FF) << 12 | (high & 0x7FF) << 1) - (sign << 24)
