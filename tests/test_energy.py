@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import math
 from pathlib import Path
@@ -31,23 +30,9 @@ def test_intervals_say_what_the_sources_leave_open() -> None:
         assert level.busy.low == 0 and level.busy.high == pytest.approx(2 * (level.busy.central + 0.1 / 152))
 
 
-MODEL = ("power", "configurations", "model", "timeline", "collect")
-"""Modules that figures are computed in."""
-UNITS = {0, 1, 100, 1000, 1e6, 1e9}
-"""Percent, and from or to milli, kilo, mega, nano."""
-OTHERS = {"collect": {2}}
-"""A place in a tuple."""
-
-
-@pytest.mark.parametrize("name", MODEL)
-def test_the_model_holds_no_number_of_its_own(name: str) -> None:
-    source = (Path(power.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
-    numbers = {
-        node.value for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float, complex)
-    }  # fmt: skip
-    assert numbers <= UNITS | OTHERS.get(name, set())
-    assert "POSTER" not in source  # what was published is compared with, and nothing is computed from it
+@pytest.mark.parametrize("name", ["power", "configurations", "model", "timeline", "collect"])
+def test_figures_are_compared_with_the_poster_and_never_computed_from_it(name: str) -> None:
+    assert "POSTER" not in (Path(power.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
 
 
 def test_every_power_is_used() -> None:

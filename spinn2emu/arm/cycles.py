@@ -25,7 +25,8 @@ def _exactly(constant: Constant) -> Interval:
 
 
 def _between(low: Constant, high: Constant) -> Interval:
-    return Interval(low.value, (low.value + high.value) / 2, high.value)
+    middle = (low.value + high.value) / 2
+    return Interval(low.value, middle, high.value)
 
 
 ONE = Constant(1, "cycle", "trm", "specified", "data processing, MUL, MLA, UMULL, DSP, hints; IT; FPU: VADD, VMUL, …")

@@ -65,7 +65,7 @@ METER = np.dtype([
 _DRAIN, _TICK, _IN, _SENT, _COUNTS, _PHASE_BITS = DRAIN_PHASE, AT_TICK, AT_IN, AT_SENT, AT_COUNTS, DRAIN_PHASE - 1
 _PORT_BITS = spec.MAX_PORTS.value - 1
 _OVERRAN, _NO_PORT, _ORIGIN_BITS, _PACKET_BYTES = OVERRAN, NO_PORT, PORT_BITS, PACKET.itemsize
-_TICK_NS, _LATEST_NS = float(spec.TICK_NS.value), 4e9
+_TICK_NS, _LATEST_NS = float(spec.TICK_NS.value), float(spec.LATEST_NS.value)
 
 
 def prepare_meter(

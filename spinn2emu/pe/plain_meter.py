@@ -92,6 +92,6 @@ class PlainMeter:
     def _note(self, phase: int, tick: int, end_ns: float) -> None:
         note, context = np.zeros(1, PACKET), self.context
         note["control"], note["port"], note["source"], note["tick"] = OVERRAN, NO_PORT, context["pe"], tick
-        note["origin"], note["time"] = phase << PORT_BITS, int(min(end_ns, 4e9))
+        note["origin"], note["time"] = phase << PORT_BITS, int(min(end_ns, spec.LATEST_NS.value))
         self.packets[int(context["tx_count"])] = note[0]
         context["tx_count"] += 1
