@@ -1,5 +1,6 @@
 """The examples of README and docs run as they stand."""
 
+import contextlib
 import glob
 import os
 import re
@@ -54,11 +55,14 @@ def test_python_examples_run_in_order(document: Path) -> None:
 def test_commands_succeed_in_order(document: Path) -> None:
     for block in blocks(document, "bash"):
         for line in block.splitlines():
-            program, *arguments = shlex.split(line)
+            (program, *arguments), *files = (shlex.split(part) for part in line.split(" > "))
             assert program == "spinn2emu"
             expanded = [path for a in arguments for path in (sorted(glob.glob(a)) if "*" in a else [a])]
             in_another = arguments[0] == "script" or arguments[:1] + arguments[2:3] == ["--chip", "script"]
-            assert (subprocess.run([program, *expanded]).returncode if in_another else run(expanded)) == 0, line
+            with contextlib.ExitStack() as stack:
+                for (file,) in files:
+                    stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(file, "w"))))
+                assert (subprocess.run([program, *expanded]).returncode if in_another else run(expanded)) == 0, line
 
 
 def test_links_between_documents_exist() -> None:
