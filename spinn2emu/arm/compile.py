@@ -71,7 +71,7 @@ def compile_entry(
     check_kernels(program, function, name)
     try:
         with compiler.compiling(compiler.Mode(lines=lines, instead=instead)):
-            module = compiler.module_of(_entry(rebuild(function), name, symbols), 2, name, "uint32")
+            module = compiler.module_of(entry_function(rebuild(function), name, symbols), 2, name, "uint32")
     except Exception as error:  # numba's own, and whatever it lets through
         raise explain(program.name, function, error, name) from error
     machine = target()
@@ -94,7 +94,7 @@ def helper_object(symbol: str) -> bytes | None:
     return bytes(machine.emit_object(module))
 
 
-def _entry(entry: Any, name: Entry, symbols: Sequence[Symbol]) -> Any:
+def entry_function(entry: Any, name: Entry, symbols: Sequence[Symbol]) -> Any:
     """The generated function around a kernel."""
     names = [*(f"r{i}" for i in range(len(symbols))), "log"]
     axes, dtypes = [*(len(symbol.shape) for symbol in symbols), 1], [*(symbol.dtype for symbol in symbols), LOG]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -171,7 +172,7 @@ class _Linker:
             for symbol in file.symbols:
                 if symbol.section in base and symbol.size and not symbol.name.startswith("$"):
                     address = base[symbol.section] + symbol.value & ~1
-                    found.append(Function(symbol.name, address, symbol.size, helper))
+                    found.append(Function(plain(symbol.name), address, symbol.size, helper))
         return found
 
     def spans(self) -> list[tuple[int, int]]:
@@ -238,3 +239,22 @@ def _move(low: int, high: int, value: int) -> tuple[int, int]:
     """A MOVW or MOVT with another number."""
     low = low & 0xFBF0 | value >> 12 | (value >> 11 & 1) << 10
     return low, high & 0x8F00 | (value >> 8 & 7) << 12 | value & 0xFF
+
+
+_PART = re.compile(r"(\d+)")
+
+
+def plain(name: str) -> str:
+    """A function's name as people write it: numba's mangling taken away.
+
+    >>> plain("_ZN20spinn2_program_blink5countB2v1B4abcdEx")
+    'count'
+    """
+    if not name.startswith("_ZN"):
+        return name
+    rest, parts = name[3:], list[str]()
+    while found := _PART.match(rest):
+        begin = found.end()
+        parts.append(rest[begin : begin + int(found[1])])
+        rest = rest[begin + int(found[1]) :]
+    return re.sub(r"_([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), parts[-1]) if parts else name

@@ -41,7 +41,7 @@ def explain_missing(
     instead: Mapping[Kernel, Kernel],
 ) -> ProgramError:  # fmt: skip
     """The error of the linker about a symbol, with the line of the program; as it is, if none is found."""
-    from spinn2emu.arm.compile import _entry
+    from spinn2emu.arm.compile import entry_function
     from spinn2emu.jit import compiler
 
     for entry in entries:
@@ -49,7 +49,7 @@ def explain_missing(
         function = getattr(function, "py_func", function)
         files = {own.__code__.co_filename for own in reachable(function)}
         with compiler.compiling(compiler.Mode(lines=True, instead=instead)):
-            code = str(compiler.module_of(_entry(rebuild(function), entry, symbols), 2, entry, "uint32"))
+            code = str(compiler.module_of(entry_function(rebuild(function), entry, symbols), 2, entry, "uint32"))
         found = _find(_calls(code), error.symbol, files)
         if found is not None:
             source = linecache.getline(found.file, found.line).strip()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import linecache
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -87,22 +86,3 @@ def _line_programs(data: bytes) -> Iterator[tuple[Any, Sequence[Any]]]:
         program = tables.line_program_for_CU(unit)
         if program is not None:
             yield program.header, program.get_entries()
-
-
-_PART = re.compile(r"(\d+)")
-
-
-def plain(name: str) -> str:
-    """A function's name as people write it: numba's mangling taken away.
-
-    >>> plain("_ZN20spinn2_program_blink5countB2v1B4abcdEx")
-    'count'
-    """
-    if not name.startswith("_ZN"):
-        return name
-    rest, parts = name[3:], list[str]()
-    while found := _PART.match(rest):
-        begin = found.end()
-        parts.append(rest[begin : begin + int(found[1])])
-        rest = rest[begin + int(found[1]) :]
-    return re.sub(r"_([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), parts[-1]) if parts else name

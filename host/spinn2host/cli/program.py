@@ -14,7 +14,7 @@ from spinn2emu.arm.build import Described, describe
 from spinn2emu.cost import Cost, Interval
 from spinn2emu.memory_map import DATA_BASE, DATA_END
 from spinn2emu.progress import tell
-from spinn2host.arm.listing import Row, listing, plain
+from spinn2host.arm.listing import Row, listing
 from spinn2host.cli.common import Assignment, parse_value
 from spinn2host.cli.output import json_option, print_json, stdout
 from spinn2host.files import writing
@@ -75,7 +75,7 @@ def _print_code(found: Described) -> None:
     table, image = _table("address", "bytes", "function", right=("bytes",)), found.image
     for function in image.functions:
         helper = " (helper)" * function.helper
-        table.add_row(f"{function.address:#07x}", f"{function.size:,}", plain(function.name) + helper)
+        table.add_row(f"{function.address:#07x}", f"{function.size:,}", function.name + helper)
     stdout.print(table)
     stdout.print(
         f"code {image.nbytes:,} of {DATA_BASE:,} bytes of instruction memory, with vectors, table, constants\n"
@@ -99,7 +99,7 @@ def _print_listing(rows: list[Row]) -> None:
         code = row.instruction
         if row.function is not None:
             last = None
-            stdout.print(f"\n{plain(row.function.name)}{' (helper)' * row.function.helper}:", markup=False)
+            stdout.print(f"\n{row.function.name}{' (helper)' * row.function.helper}:", markup=False)
         if row.place is not None and row.place != last:
             last = row.place
             stdout.print(f"{Path(last.file).name}:{last.line}  {last.text}", markup=False, style="dim")
@@ -131,7 +131,7 @@ def _as_json(found: Described, rows: list[Row] | None) -> dict[str, Any]:
         "used": memory.used, "free": memory.free,
         "code_bytes": image.nbytes, "code_limit": DATA_BASE, "fingerprint": image.fingerprint,
         "functions": [
-            {"name": plain(f.name), "symbol": f.name, "address": f.address, "bytes": f.size, "helper": f.helper}
+            {"name": f.name, "address": f.address, "bytes": f.size, "helper": f.helper}
             for f in image.functions
         ],
         "cost": None if found.cost is None else found.cost.to_json(),
