@@ -13,8 +13,9 @@ import pytest
 from helpers import write_program
 
 from spinn2emu.arm.build import describe
+from spinn2emu.arm.link import plain
 from spinn2emu.errors import ProgramError
-from spinn2host.arm.listing import listing, plain
+from spinn2host.arm.listing import listing
 from spinn2host.cli.main import run
 
 pytest.importorskip("capstone")
