@@ -112,7 +112,7 @@ def test_objdump_reads_the_elf_file(counter: str, tmp_path: Path, capsys: pytest
     command = ["arm-none-eabi-objdump", "-d", "-M", "force-thumb", str(tmp_path / "c.elf")]
     text = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
     for function in answer["functions"]:
-        assert re.search(rf"^{function['address']:08x} <{re.escape(function['symbol'])}>:$", text, re.MULTILINE)
+        assert re.search(rf"^{function['address']:08x} <{re.escape(function['name'])}>:$", text, re.MULTILINE)
     rows = re.findall(r"^ +(\w+):\t((?:[0-9a-f]{4} ?){1,2}) *\t", text, re.MULTILINE)
     sizes = {int(address, 16): 2 * len(halfwords.split()) for address, halfwords in rows}
     assert all(sizes[i["address"]] == i["bytes"] for i in answer["instructions"])
