@@ -73,7 +73,7 @@ SYSTEM_ERRORS: dict[int, str] = {
     SystemError.PROMISE: "sent on a port that the phases declare silent in this tick; add it to the phase's `sends`",
     SystemError.PHASE: "set a phase that is not declared, or, before its phase's end, one that listens to other ports",
     SystemError.EXCEPTION: "an index exceeds its region (`--strict` checks all), or arrays of different shapes meet",
-    SystemError.COUNT: "counted something that the program does not declare; add it to its `counts`",
+    SystemError.COUNT: "counted what the program does not declare in its `counts`, or an amount beyond 0 to 2^31 - 1",
     SystemError.LEVEL: "set a level that there is not: 0 is 0.5V, 1 is 0.8V",
 }
 

@@ -54,6 +54,7 @@ CONTEXT = np.dtype([
     ("sent_cycles", "<f8"),  # of the formula: cycles of a packet that is sent,
     ("count_cycles", "<f8", (spec.MAX_COUNTS.value,)),  # and of one of each count
     ("counts", "<i8", (spec.MAX_COUNTS.value,)),  # what the program has counted in this tick
+    ("declared", "<i8"),  # counts that the program declares
     ("drained", "<i8"),  # 1: the handler of FIFOs was called before this tick, and is to be charged
     ("next_level", "<i8"),  # of the clock, from the next tick on; -1: as it is
     ("grant_end", "<i8"),  # last tick for which the live ports are complete
@@ -80,7 +81,7 @@ _NO_PORT, _PORT_BITS, _LOG_VALUES, _MOST = NO_PORT, PORT_BITS, LOG_VALUES, TX_PA
 _NOC_HZ, _SECOND_NS = spec.NOC_CLOCK_HZ.value, 1_000_000_000
 _LATEST_NS = 4_000_000_000  # fits 32 bits, as does what it takes to arrive; only code that never ends comes so far
 _BAD_COUNT, _BAD_LEVEL = int(SystemError.COUNT), int(SystemError.LEVEL)
-_COUNTS, _LEVELS = spec.MAX_COUNTS.value, len(LEVELS)
+_MOST_COUNTED, _LEVELS = 2**31 - 1, len(LEVELS)
 
 
 @inlined
@@ -236,10 +237,10 @@ def set_level(pe, level):  # type: ignore[no-untyped-def]
 
 @inlined
 def count(pe, which, amount):  # type: ignore[no-untyped-def]
-    """Counts `amount` (an integer) more of what the program declares as number `which` of its `counts`: the cycles of
-    its code depend on it. What is counted before a packet is sent delays it."""
+    """Counts `amount` (0 to 2^31 - 1) more of what the program declares as number `which` of its `counts`: the cycles
+    of its code depend on it. What is counted before a packet is sent delays it."""
     context = pe.context
-    if 0 <= which < _COUNTS:
+    if 0 <= which < context.declared and 0 <= amount <= _MOST_COUNTED:
         context.counts[which] += amount
         context.cycles += context.count_cycles[which] * amount
     else:

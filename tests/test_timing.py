@@ -339,14 +339,38 @@ def test_counts_and_levels_that_there_are_not(chip: Chip, work: str, tmp_path: P
         chip.run(3)
     assert (caught.value.tick, caught.value.fault) == (1, "LEVEL")
     chip.deploy([], [])
-    text = WORK.replace("{COSTS}", "None").replace("count(pe, 1, 1)", "count(pe, ram.plan[3], 1)")
-    chip.load(
-        write_program(tmp_path, "far", text.replace("set_level(pe, ram.plan[3])", "pass")),
-        FIRST,
-        {"at": 1, "level": 12},
-    )
-    with pytest.raises(PeFailed, match="does not declare; add it to its `counts`"):
+
+
+WHICH, AMOUNT = "ram.plan[3], 1", "1, ram.plan[3]"
+
+
+@pytest.mark.parametrize("arm", [False, True], ids=["host", "arm"])
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [(WHICH, 12), (WHICH, 2), (WHICH, -1), (AMOUNT, -5), (AMOUNT, 2**31)],
+)  # fmt: skip
+def test_what_is_counted_must_be_declared_and_an_amount(
+    chip: Chip, tmp_path: Path, line: str, number: int, arm: bool
+) -> None:
+    if arm:
+        pytest.importorskip("unicorn")
+    text = WORK.replace("{COSTS}", COSTS).replace("count(pe, 1, 1)", f"count(pe, {line})")
+    file = write_program(tmp_path, "far", text.replace("set_level(pe, ram.plan[3])", "pass"))
+    chip.deploy([], [])
+    chip.load(file, FIRST, {"at": 1, "level": number}, arm=arm)
+    with pytest.raises(PeFailed, match=r"does not declare in its `counts`, or an amount beyond 0 to") as caught:
         chip.run(3)
+    assert (caught.value.tick, caught.value.fault) == (1, "COUNT")
+
+
+def test_a_tick_of_any_length_has_a_slack_that_can_be_sent(chip: Chip, tmp_path: Path) -> None:
+    chip.deploy([], [])
+    costs = COSTS.replace("400_000", "1e307")
+    text = WORK.replace("{COSTS}", costs).replace("count(pe, 1, 1)", "count(pe, 1, 1000)")
+    chip.load(write_program(tmp_path, "long", text), FIRST, {"at": 1})
+    chip.run(4)
+    assert [row["slack_ns"] for row in chip.ps() if row["program"]] == [-(10**17)]
+    assert sum(row.overruns for row in chip.usage()) == 3
 
 
 def test_of_a_program_without_a_formula_only_counts_are_known(chip: Chip, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from spinn2emu.arm.memory import (
     BLOCKS,
     CLOCK,
     COUNT,
-    COUNT_BYTES,
     EXP_OPERAND,
     EXP_RESULT,
     LOG_OPERAND,
@@ -201,10 +200,10 @@ class Machine:
             words = PAYLOAD_BYTES[code // 4] // 4
             payload = tuple(self._registers[PAYLOAD + 4 * word] for word in range(words))
             self.done.append(Sent(port, code // 4, value, payload))
-        elif COUNT <= register < COUNT + COUNT_BYTES:
-            self.done.append(Counted((register - COUNT) // 4, value))
         elif register == CLOCK:
             self.done.append(Level(value))
+        elif CLOCK < register < CLOCK + PERIPHERAL_BYTES:  # `sdk.count` says which of these counts there are not
+            self.done.append(Counted((register - COUNT) // 4, value))
         elif register == EXP_OPERAND:
             self.operations += 1
             self._registers[EXP_RESULT] = _unit(accelerators.exp, value)

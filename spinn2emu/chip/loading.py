@@ -164,7 +164,8 @@ def image(assignment: Assignment) -> Image:
         (sum(1 << port for port, fifo in enumerate(fifo_of_ports(program.fifos, program.inputs)) if fifo == number),
          fifo.fill_level) for number, fifo in enumerate(program.fifos) if fifo.drain == "interrupt"
     )  # fmt: skip
-    return Image(assignment.pe, program.name, assignment.memory, loaded.tick_address, loaded.drain_address, drains)
+    entries = loaded.tick_address, loaded.drain_address
+    return Image(assignment.pe, program.name, assignment.memory, *entries, drains, len(program.counts))
 
 
 def initialise(assignment: Assignment, memory: ChipMemory, tick: int, seed: int = 0) -> None:

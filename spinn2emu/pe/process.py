@@ -190,6 +190,8 @@ class Image(NamedTuple):
     """Of the compiled `drain`; 0: it has none."""
     drains: tuple[tuple[int, int], ...] = ()
     """The FIFOs that it empties: input ports, a bit each, and fill level."""
+    counts: int = 0
+    """How many it declares."""
 
 
 def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray, spare: np.ndarray) -> np.ndarray:
@@ -197,7 +199,7 @@ def build_context(image: Image, sram: np.ndarray, rx: np.ndarray, tx: np.ndarray
     many packets as `rx`."""
     context = np.zeros((), CONTEXT)
     context["pe"], context["limit"], context["last_phase"] = image.pe, NEVER, NO_PHASE
-    context["next_level"] = -1
+    context["next_level"], context["declared"] = -1, image.counts
     context["rx_frame"], context["tx_frame"] = rx.ctypes.data, tx.ctypes.data
     context["rx_packets"], context["tx_packets"] = (frame[HEADER_PACKETS:].ctypes.data for frame in (rx, tx))
     context["spare_packets"] = spare.ctypes.data
