@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from spinn2host.cli.main import run
+from spinn2host.cli.main import cli, run
 from spinn2host.spinnaker2 import hardware
 
 ROOT = Path(__file__).parent.parent
@@ -65,11 +66,38 @@ def test_commands_succeed_in_order(document: Path) -> None:
                 assert (subprocess.run([program, *expanded]).returncode if in_another else run(expanded)) == 0, line
 
 
+def options(command: click.Command) -> set[str]:
+    """Of a command, and of those in it."""
+    context = click.Context(command)
+    names = command.list_commands(context) if isinstance(command, click.Group) else []
+    inner = [found for name in names if (found := command.get_command(context, name))]  # type: ignore[attr-defined]
+    own = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return own.union(*map(options, inner))
+
+
+OTHER_OPTIONS = {"--help", "--quick", "--trace-"}
+"""Of every command, of scripts/bench, and how some begin."""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_options_exist(document: Path) -> None:
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", document.read_text(encoding="utf-8")))
+    assert named - options(cli) - OTHER_OPTIONS == set()
+
+
 def test_links_between_documents_exist() -> None:
     for document in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        for target, place in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", document.read_text()):
             if not target.startswith("http"):
-                assert (document.parent / target).exists(), f"{document.name} links to {target}"
+                file = document.parent / target if target else document
+                assert file.exists(), f"{document.name} links to {target}"
+                assert not place or place in anchors(file), f"{document.name} links to {target}#{place}"
+
+
+def anchors(document: Path) -> set[str]:
+    """What links may name in a document: its headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_toml_examples_are_recipes_or_networks(tmp_path: Path) -> None:
