@@ -105,6 +105,15 @@ def test_a_term_that_would_take_time_back_is_left_out() -> None:
     formula = fit([Counted("run", c, i) for c, i in zip(counts, cycles, strict=True)])["run"]
     assert set(formula.terms) == {TICK, "a"} and formula.worst > 0
     assert all(low >= 0 for low, _, _ in formula.terms.values())
+    cycles = [Interval(100 - c["b"], 100 + c["b"], 100 + 2 * c["b"]) for c in counts]
+    assert set(fit([Counted("run", c, i) for c, i in zip(counts, cycles, strict=True)])["run"].terms) == {TICK}
+
+
+def test_half_of_the_activations_says_what_a_formula_is_worth() -> None:
+    formula = fit([Counted("run", {TICK: 1}, Interval(n, n, n)) for n in (100, 300)])["run"]
+    fitted = round(formula.terms[TICK].central)
+    assert formula.activations == 1 and fitted in (100, 300)
+    assert formula.others == pytest.approx(fitted / (400 - fitted) - 1)
 
 
 def shown(capsys: Capture, *arguments: str) -> list[dict[str, Any]]:

@@ -126,8 +126,6 @@ def test_objdump_reads_the_elf_file(counter: str, tmp_path: Path, capsys: pytest
     [
         ("np.sin(ram.level[0])", "sinf"),
         ("np.cbrt(ram.level[0])", "cbrt"),  # made of a power, within numba's own functions
-        ("np.sinc(np.float64(t))", "sin"),
-        ("ram.level[0] ** np.float32(0.3)", "powf"),
         ("np.random.random()", "numba_get_np_random_state"),
     ],
 )

@@ -104,7 +104,7 @@ def _independent(counts: NDArray[np.float64]) -> list[int]:
 
 
 def _non_negative(counts: NDArray[np.float64], counted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least squares; a column whose central coefficient is negative counts for nothing, and the rest is fitted anew."""
+    """Least squares; a column of which any coefficient is negative counts for nothing, and the rest is fitted anew."""
     active = list(range(counts.shape[1]))
     while True:
         solution = np.zeros((counts.shape[1], 3))
