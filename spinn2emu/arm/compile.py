@@ -7,7 +7,6 @@ its own with NUMBA_OPT=0 (`build.py`). Integers keep their 64 bits, so that ever
 
 from __future__ import annotations
 
-import functools
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -80,7 +79,6 @@ def compile_entry(
     return bytes(machine.emit_object(module))
 
 
-@functools.cache
 def helper_object(symbol: str) -> bytes | None:
     """The object file of a helper of `runtime`; None if there is none of that name."""
     import llvmlite.binding as llvm
