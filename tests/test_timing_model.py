@@ -18,6 +18,7 @@ from spinn2host.energy import configurations, model, report
 from spinn2host.energy.collect import Tally
 from spinn2host.onchip import OnChip
 from spinn2host.recipe import Rates
+from spinn2host.schedule import planned
 from spinn2host.training import PHASES
 
 PAGE = (Path(__file__).parent.parent / "docs/timing-model.md").read_text(encoding="utf-8")
@@ -96,6 +97,12 @@ def test_a_training_step_takes_what_was_measured(step: Step) -> None:
     """T = 30 is the poster's; U follows from formulas, and every PE meets its ticks at 300 MHz."""
     assert step.usage.ticks == spec.POSTER_MS.value == 61
     assert max(step.longest.values()) < 300_000
+
+
+def test_at_150_mhz_one_tick_is_an_overrun_and_u_is_1_all_the_same(step: Step) -> None:
+    assert 150_000 < max(step.longest.values()) < 2 * 150_000 - step.update
+    assert planned(make_recipe("full", T=30), "0.5V")[0] == 1
+    assert planned(make_recipe("full", layers=(5, 200, 3)), "0.5V")[0] == 3  # as docs/architecture.md says
 
 
 def test_the_page_has_the_longest_ticks(step: Step) -> None:
