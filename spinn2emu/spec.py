@@ -60,6 +60,7 @@ ROUTER_PORT_X = Constant(4, "quad x", "machine", "derived", "(4,3) and (4,4) hol
 MAX_PORTS = Constant(8, "port", "spinn2emu", "own choice", "per direction and program; sizes the frame header")
 MAX_COUNTS = Constant(12, "count", "spinn2emu", "own choice", "that a program declares; sizes the PE's meter")
 LATEST_NS = Constant(4_000_000_000, "ns", "spinn2emu", "own choice", "the latest end of a tick in a trace: 32 bits")
+MOST_LATE_NS = Constant(10**17, "ns", "spinn2emu", "own choice", "of a late tick, at most: three years; fits traces")
 MAX_PHASES = Constant(8, "phase", "spinn2emu", "own choice", "per program; sizes the PE's phase registers")
 LOG_ENTRIES = Constant(32, "entry", "spinn2emu", "own choice", "log ring of a PE by default, 48 bytes each")
 LIVE_WINDOW_TICKS = Constant(64, "tick", "spinn2emu", "own choice", "WINDOW_TICKS while a host listens to packets")

@@ -31,15 +31,11 @@ def read_meters(assignments: Mapping[int, Assignment], memory: ChipMemory) -> di
     return {"pes": pes, "programs": described, "rows": rows.tobytes()}
 
 
-MOST_LATE_NS = -(10**17)
-"""Three years: what a formula says of a tick is more than that only if it is nonsense. It fits messages and traces."""
-
-
 def slack_ns(meter: np.ndarray) -> int | None:
-    """What a PE's longest tick has left of the timer's period, at least MOST_LATE_NS; None: its cycles are unknown."""
+    """What a PE's longest tick has left of the timer's period, at least -MOST_LATE_NS; None: its cycles are unknown."""
     if not meter["on"] or not meter["known"]:
         return None
-    return int(max(MOST_LATE_NS, np.floor((meter["least"] * spec.TICK_NS.value / meter["period"]).min())))
+    return int(max(-spec.MOST_LATE_NS.value, np.floor((meter["least"] * spec.TICK_NS.value / meter["period"]).min())))
 
 
 def of_pe(meter: np.ndarray) -> dict[str, Any]:
