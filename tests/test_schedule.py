@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spinn2emu.arm.activations import read_recording
-from spinn2emu.cost import DRAIN, SENT, TICK, Cost, Interval, PhaseCost
+from spinn2emu.cost import DRAIN, SENT, TICK, Cost, Interval, PhaseCost, cost_file, read_cost
 from spinn2emu.errors import ConfigError
 from spinn2fw.eventprop import adam
 from spinn2host.chip import Chip
 from spinn2host.mapping import OPTIMIZER
-from spinn2host.schedule import plan_update, update_ticks, work
+from spinn2host.schedule import OPTIMIZER as OPTIMIZER_PROGRAM
+from spinn2host.schedule import plan_update, planned, update_ticks, work
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,7 @@ from spinn2host.schedule import plan_update, update_ticks, work
         (0, 12, 10, 5, (2, [2 / 3, 1 / 3])),
         (0, 0, 10, 10, (1, [1.0])),
         (20, 0, 10, 0, (1, [1.0])),
+        (20, 0, 10, 10, (2, [0.0, 1.0])),
         (21, 0, 10, 10, (3, [0.0, 1.0, 0.0])),
     ],
 )
@@ -88,6 +90,13 @@ def test_the_worst_case_is_what_a_chip_does(runtime: Path, tmp_path: Path, patie
     assert 0 <= expected.pop(SENT) - ticks.pop(SENT) <= 1  # input PEs do not hear every release
     ticks["layers"] += 1 if found["first"]["layers"] == 1 else 0
     assert +ticks == +expected
+
+
+def test_a_plan_is_for_the_clock_of_a_level() -> None:
+    recipe, file = small(layers=(5, 300, 10), batch=10), cost_file(OPTIMIZER_PROGRAM)
+    assert file is not None
+    plans = [plan_update(recipe, read_cost(file), clock) for clock in (150_000, 300_000)]
+    assert [planned(recipe, level) for level in ("0.5V", "0.8V")] == plans and plans[0] != plans[1]
 
 
 def test_a_plan_from_formulas() -> None:

@@ -52,6 +52,7 @@ def _fingerprint(tick: Any, drain: Any, regions: str) -> str:
         elif isinstance(value, np.ndarray):
             digest.update(f"{value.dtype!r}{value.shape}".encode() + value.tobytes())
         elif isinstance(value, tuple):
+            digest.update(f"tuple{len(value)}".encode())
             todo += value
         elif isinstance(value, int | float | complex | str | bytes | np.dtype | np.generic):
             digest.update(f"{type(value).__name__}:{value!s}".encode())
