@@ -24,6 +24,7 @@ class Parameters(pydantic.BaseModel, extra="forbid"):
     level: int | None = None
     deep: int = 64
     policy: str = "drop"
+    last: str = "tick"
     fail_at: int = -1
     code: int = 0
 
@@ -55,7 +56,7 @@ def tick(pe, ram, rx, t):
 
 def fifos(p):
     return [Fifo(8, 16, "drop", "interrupt", ("fast", "faster"), p.level), Fifo(2, 0, "drop", "interrupt", ("one",), 1),
-            Fifo(p.deep, 0, p.policy)]
+            Fifo(p.deep, 0, p.policy, p.last)]
 
 program = Program(tick=tick, drain=drain, regions=regions, parameters=Parameters, fifo=fifos,
                   inputs=("slow", "fast", "one", "faster"), errors={7: "the seventh error"})
@@ -121,6 +122,13 @@ def test_fifos_are_drained_one_after_the_other_each_at_its_level(
     assert calls(chip) == [[TICK, 0, 0], *fast, *one, [TICK, 1, 5, 32, 33, 34, 35, 36]]
 
 
+def test_three_fifos_can_be_drained(chip: Chip, programs: dict[str, str], sink: str) -> None:
+    deploy(chip, programs, sink, {"one": 0, "slow": 1, "fast": 2}, 3, deep=4, last="interrupt")
+    chip.run(2)
+    one, slow = [[ONE, 0, 1, 16 + i] for i in range(3)], [[1, 0, 2, 32, 33], [1, 0, 1, 34]]
+    assert calls(chip) == [[TICK, 0, 0], [FAST, 0, 3, 48, 49, 50], *one, *slow, [TICK, 1, 0]]
+
+
 def test_without_packets_nothing_is_drained(chip: Chip, programs: dict[str, str], sink: str) -> None:
     deploy(chip, programs, sink, {"slow": 1}, 2)
     chip.run(3)
@@ -171,6 +179,7 @@ def test_strict_names_the_line_of_drain(chips: Chips, programs: dict[str, str], 
     with pytest.raises(PeFailed, match=r"index -?\d is out of bounds.*ram\.few\[ram\.plan\[1\]\] \+= 1") as caught:
         chip.run(TICKS)
     assert (caught.value.tick, caught.value.fault) == (2, "EXCEPTION")
+    assert calls(chip)[-1] == [FAST, 1, 2, 48, 49]  # neither the third packet nor the tick
 
 
 # --- declarations -----------------------------------------------------------------------------------------------------

@@ -155,6 +155,16 @@ def test_what_a_tick_does_not_get_done_is_the_next_ones_backlog(
     assert by_pe[SECOND]["overruns"] == 0 and 0 < by_pe[SECOND]["slack_ns"] < 1_000_000
 
 
+@pytest.mark.parametrize("loop", ["compiled", "python"])
+def test_a_tick_of_more_than_four_seconds_is_noted_as_four(chips: Chips, work: str, tmp_path: Path, loop: str) -> None:
+    chip = chips(loop=loop)
+    chip.deploy(*pair(work, rows=40_000_000))
+    with chip.trace(tmp_path / "t.pcapng"):
+        chip.run(1)
+    assert read_trace(tmp_path / "t.pcapng").overruns.tolist() == [(FIRST, 0, 0, 4_000_000_000 - 1_000_000)]
+    assert chip.overruns()[0]["cycles"] == 100 + 2 * 7 + 40_000_000 * 50.5
+
+
 def test_a_run_that_is_to_keep_to_real_time_ends_with_who_did_not(chip: Chip, work: str) -> None:
     chip.deploy(*pair(work, at=3, level=1))
     with pytest.raises(TickOverrun) as caught:
@@ -258,6 +268,7 @@ def test_a_handler_is_charged_to_the_tick_in_which_its_packets_arrive(
     assert chip.read(SECOND, "n").tolist() == [120, 0]
     rows = {row.phase: row for row in chip.usage() if row.pe == SECOND}
     assert rows["drain"].counts["in.in"] == 120 and rows["drain"].ticks == 30
+    assert (rows["drain"].worst, rows["drain"].worst_tick) == (30_000 + 4 * 6_000, 0)
     assert rows["drain"].cycles == Interval(*[30 * 30_000 + 120 * 6_000] * 3)
     assert (rows["run"].ticks, rows["run"].cycles, rows["run"].worst) == (4, Interval(*[4000.0] * 3), 1000)
     assert (rows["run"].overruns, rows["drain"].overruns) == (2, 2)
