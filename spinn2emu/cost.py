@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,7 +110,7 @@ class Cost:
                 raise ConfigError(f"{where} has format {data['format']} of cost files, this version reads {FORMAT}")
             phases = {
                 name: PhaseCost(
-                    {term: Interval(*map(float, cycles)) for term, cycles in phase["terms"].items()},
+                    {term: _cycles(term, cycles) for term, cycles in phase["terms"].items()},
                     int(phase["activations"]), float(phase["worst"]), float(phase["rms"]),
                     float(phase["others"]),
                 )
@@ -118,6 +119,14 @@ class Cost:
             return cls(data["program"], data["fingerprint"], int(data["code_bytes"]), phases, dict(data["provenance"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"{where} is no file of costs: {type(error).__name__}: {error}") from error
+
+
+def _cycles(term: str, cycles: Any) -> Interval:
+    """Each is fitted on its own, so that of a term that is hardly there low may exceed central."""
+    found = Interval(*map(float, cycles))
+    if not all(0 <= n < math.inf for n in found):
+        raise ValueError(f"cycles of {term} are {cycles}, not low, central and high from 0 on")
+    return found
 
 
 def cost_file(program: str) -> Path | None:
@@ -137,12 +146,15 @@ def short_name(program: str) -> str:
 
 
 def read_cost(path: Path) -> Cost:
-    """The costs in a file. Raises ConfigError."""
+    """The costs in a file. Raises ConfigError, with what to do."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read as a file of costs: {error}") from error
-    return Cost.from_json(data, str(path))
+        return Cost.from_json(data, str(path))
+    except (OSError, ValueError, RecursionError) as error:
+        problem = f"{path} cannot be read as a file of costs: {error}"
+    except ConfigError as error:
+        problem = error.message
+    raise ConfigError(f"{problem}. Remove it; `spinn2emu cost` counts anew", path=str(path))
 
 
 def write_cost(path: Path, cost: Cost) -> None:

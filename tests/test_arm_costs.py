@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,11 @@ def test_a_users_program_is_counted_once_and_again_when_it_changes(
     assert shown(capsys, path) == [cost]
     root = store_root()
     assert root is not None
+    for kept in ("", "{", json.dumps(cost | {"format": 0})):
+        (root / (KEPT + cost["fingerprint"])).write_text(kept)
+        capsys.readouterr()
+        assert run(["cost", path]) == 2  # counted again, which it cannot be here
+        assert "pip install 'spinn2emu[arm]'" in capsys.readouterr().err
     (root / (KEPT + cost["fingerprint"])).unlink()
     assert run(["cost", path]) == 2
     file = (tmp_path / "kept.json").rename(tmp_path / "scale.cost.json")
@@ -162,9 +168,20 @@ def test_a_users_program_is_counted_once_and_again_when_it_changes(
     assert run(["cost", path]) == 0  # a file beside the program is found
     printed = capsys.readouterr().out
     assert "in.in" in printed and f"{cost['code_bytes']:,} bytes of code" in printed
-    file.write_text("{}")
-    assert run(["cost", path]) == 2
-    assert "is no file of costs" in capsys.readouterr().err
+    content = file.read_text()
+    for wrong, words in (
+        ("{}", "is no file of costs"),
+        ("{", "cannot be read as a file of costs"),
+        ("[" * 100_000, "cannot be read as a file of costs"),
+        (content.replace('"format": 1', '"format": 99'), "has format 99 of cost files, this version reads 1"),
+        (re.sub(r'("tick": \[\s*)[0-9.]+', r"\1NaN", content), "cycles of tick are [nan, "),
+        (re.sub(r'("tick": \[\s*)[0-9.]+', r"\g<1>-5", content), "cycles of tick are [-5, "),
+        (re.sub(r'("tick": \[\s*)[0-9.]+', r"\g<1>1e999", content), "not low, central and high from 0 on"),
+    ):
+        file.write_text(wrong)
+        assert run(["cost", path]) == 2, wrong[:40]
+        error = capsys.readouterr().err
+        assert words in error and "Remove it; `spinn2emu cost` counts anew" in error, wrong[:40]
 
 
 def test_what_cannot_be_counted(tmp_path: Path, capsys: Capture) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from spinn2emu import spec
 from spinn2emu.arm.fingerprint import fingerprint
 from spinn2emu.cost import DRAIN, IN, SENT, TICK, Cost, Interval, PhaseCost, cost_file, read_cost, short_name
-from spinn2emu.errors import ProgramError
+from spinn2emu.errors import ConfigError, ProgramError
 from spinn2emu.jit import store
 from spinn2emu.memory_map import Symbol
 from spinn2emu.program import Program
@@ -93,9 +93,18 @@ def find_cost(program: Program, declared: Cost | None, symbols: Sequence[Symbol]
     file = cost_file(program.name)
     counted = read_cost(file) if file is not None and file.is_file() else None
     if counted is None or counted.fingerprint != own:
-        kept = store.read(KEPT + own)
-        counted = Cost.from_json(json.loads(kept), "the cache") if kept else None
+        counted = _kept(own)
     return replace(counted, program=short_name(program.name)) if counted else None
+
+
+def _kept(own: str) -> Cost | None:
+    """Counted formulas in the store, by fingerprint. What cannot be read, or is of another version, is as if it were
+    not there: nobody owes anything to a cache."""
+    data = store.read(KEPT + own)
+    try:
+        return None if data is None else Cost.from_json(json.loads(data), "the cache")
+    except (ValueError, ConfigError):
+        return None
 
 
 KEPT = "cost-"
