@@ -125,6 +125,20 @@ def test_one_pe_by_hand() -> None:
     assert slow.by_role["a"].busy_ms.central == pytest.approx(0.2)
 
 
+def test_rows_of_several_batches_are_shared_out() -> None:
+    rows = [
+        model.Row(pe, "a", "a", "run", "0.8V", 30, Interval(9e4, 9e4, 9e4), longest)
+        for pe, longest in ((5, 6e4), (6, 3e4))
+    ]
+    usage = model.Usage(rows, 10, batches=3, samples=2)
+    result = model.estimate(usage, configurations.configuration("0.8V-asleep"))
+    assert result.mj.central == pytest.approx((10 * (75.2 + 489.5) + 2 * 0.1 * 683.2 / 152) / 1000)
+    assert result.static_mj.central == pytest.approx(10 * (75.2 + 489.5) / 1000)
+    assert result.longest_ms == {"a": pytest.approx(0.2)}  # of any PE
+    slow = model.estimate(usage, configurations.configuration("0.5V-off"))
+    assert slow.longest_ms == {"a": pytest.approx(0.4)}
+
+
 def test_parts_add_up_and_intervals_are_in_order() -> None:
     usage = usage_of_timing()
     for each in configurations.CONFIGURATIONS.values():
@@ -151,6 +165,10 @@ def test_a_program_of_unknown_cost_has_bounds_and_no_central_figure() -> None:
     level = power.LEVELS["0.8V"]
     assert result.mj.low == pytest.approx((power.CHIP.low + level.asleep.low) / 100)
     assert result.mj.high == pytest.approx((power.CHIP.high + level.asleep.high + level.busy.high) / 100)
+    assert result.pe_mw[5] == pytest.approx(level.asleep.low)
+    two = [row._replace(phase=phase, ticks=5) for phase, row in zip("ab", 2 * rows, strict=True)]
+    two[0] = two[0]._replace(cycles=Interval(9e6, math.nan, math.inf))  # 30 ms
+    assert model.estimate(model.Usage(two, 10), configurations.configuration("0.8V-off")).by_role["a"].busy_ms.low == 5
     busy = model.estimate(usage, configurations.configuration("0.8V-off-busy"))
     assert busy.mj.central == pytest.approx((75.2 + level.asleep.central + level.busy.central) / 100)
 
@@ -192,3 +210,14 @@ def test_drains_are_busy_within_the_time_of_other_phases() -> None:
     result = model.estimate(model.Usage(rows, 10), configurations.configuration("0.8V-off"))
     assert result.by_phase["drain"].mj.central == pytest.approx(1 * 683.2 / 152 / 1000)
     assert result.ms == 10
+
+
+def test_what_handlers_of_unknown_cost_take_is_what_is_left() -> None:
+    rows = [
+        model.Row(5, "a", "a", "run", "0.8V", 8, Interval(15e5, 15e5, 15e5), 0.0),
+        model.Row(5, "a", "a", "drain", "0.8V", 0, model.UNKNOWN, math.nan),
+        model.Row(6, "b", "b", "later", "0.8V", 8, ZERO, 0.0),
+    ]
+    result = model.estimate(model.Usage(rows, 10), configurations.configuration("0.8V-off"))
+    assert result.by_phase["drain"].busy_ms.low == 0 and result.by_phase["drain"].busy_ms.high == pytest.approx(5)
+    assert [*result.by_phase] == ["chip", "run", "later", "drain", "waiting"]

@@ -397,6 +397,13 @@ def test_a_tally_adds_differences() -> None:
     assert (row.role, row.ticks, row.cycles, row.longest) == ("mine", 18, (180, 180, 180), 9)
 
 
+def test_phases_are_named_and_in_the_order_of_their_names() -> None:
+    tally = Tally(phases={"idle": "update", "forward": "forward"})
+    tally.add([], [counted(1, 1.0, phase) for phase in ("more", "forward", "idle")])
+    usage = tally.usage(3)
+    assert usage is not None and [row.phase for row in usage.rows] == ["update", "forward", "more"]
+
+
 def test_roles_are_given_or_populations_or_programs() -> None:
     tally = Tally({5: "layer 1"})
     tally.add([], [counted(1, 1.0), counted(1, 1.0, pe=6, population="exc"), counted(1, 1.0, pe=7)])
