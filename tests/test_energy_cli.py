@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -147,6 +148,16 @@ def test_power_over_a_batch_is_its_energy(folder: Path) -> None:
         assert all(len(mw) == 61 for mw in line.all.values())
 
 
+def test_handlers_run_evenly_over_a_batch() -> None:
+    from spinn2host.energy.timeline import power_over_batch
+
+    rows = [model.Row(5, "a", "a", "run", "0.8V", 4, Interval(0, 0, 0), 0.0)]
+    for cycles in (Interval(3e5, 3e5, 3e5), Interval(3e5, math.nan, math.inf)):  # the lower bound, where that is known
+        handler = model.Row(5, "a", "a", DRAIN, "0.8V", 0, cycles, math.nan)
+        line = power_over_batch(model.Usage([*rows, handler], 10), configurations.configuration("0.8V-off"))
+        assert line.busy["a"].tolist() == pytest.approx([0.1 * 683.2 / 152] * 10)
+
+
 # --- bad input -----------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +257,19 @@ def test_packets_and_phases_of_a_trace_are_what_formulas_take(monkeypatch: pytes
     assert [(row.pe, row.phase, row.ticks, row.cycles.central) for row in usage.rows] == [
         (13, "a", 2, 2 * 10 + 2 * 1), (13, "b", 3, 3 * 20 + 3 * 2), (14, "run", 5, 5 * 1 + 4 * 5),
     ]  # fmt: skip
+
+
+def test_a_packet_belongs_to_the_phase_that_takes_it_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tick after it is sent: PE 6.5.1 rests from tick 3 on."""
+    known(monkeypatch, one={"a": {}, "b": {}, DRAIN: {}}, two={"run": {"tick": 1, "in.y": 5}, "rest": {"in.y": 7}})
+    trace = trace_of_two()
+    trace.meta.pes["6.5.1"].phases.append("rest")
+    trace = dataclasses.replace(trace, phases=np.array([(13, 2, 1), (13, 7, 0), (14, 3, 1)], PHASE))
+    rows = from_trace.usage_of(trace).rows
+    two = [(row.phase, row.ticks, row.cycles.central) for row in rows if row.pe == 14]
+    assert two == [("run", 3, 3 + 2 * 5), ("rest", 2, 2 * 7)]
+    one = [(row.phase, row.ticks) for row in rows if row.pe == 13]  # handlers: no trace tells; tick 7 is none of it
+    assert one == [("a", 2), (DRAIN, 0), ("b", 3)]
 
 
 def test_what_no_trace_tells_leaves_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -291,18 +291,20 @@ def test_packets_for_a_pe_arrive_one_per_cycle(chip: Chip, programs: dict[str, s
     sink = PeProgram(SECOND, programs["sink"], {}, {"in": [(0, SPACE), (16, SPACE)]})
     chip.deploy([*first, sink], [(0, SPACE, [SECOND]), (16, SPACE, [SECOND])])
     with chip.trace(tmp_path / "t.pcapng"):
-        chip.run(2)
+        chip.run(4)
     events = read_trace(tmp_path / "t.pcapng").events
-    got = events[(events["event"] == Event.RECEIVED) & (events["tick"] == 0)]
+    received = events[events["event"] == Event.RECEIVED]
     alone = latency_ns(5, SECOND)
     assert latency_ns(6, SECOND) == alone
     steps = [3 * alone + 10 * i for i in range(6)]  # in thirds of a ns
-    assert got["source"].tolist() == [5, 6] * 3
-    assert got["time"].tolist() == [step // 3 for step in steps]
+    for tick in range(3):  # each begins anew
+        got = received[received["tick"] == tick]
+        assert got["source"].tolist() == [5, 6] * 3
+        assert got["time"].tolist() == [tick * 1_000_000 + step // 3 for step in steps]
     waiting = statistics(read_trace(tmp_path / "t.pcapng"), ("waiting",))["waiting"]
-    assert waiting["pe"] == {"packets": 6, "waited": 5, "mean_ns": (3 + 3 + 7 + 7 + 10) / 5, "max_ns": 10.0}
+    assert waiting["pe"] == {"packets": 18, "waited": 15, "mean_ns": (3 + 3 + 7 + 7 + 10) / 5, "max_ns": 10.0}
     router = [2.5, 2.0, 4.5, 4.0, 6.5]  # 2.5 ns each
-    assert waiting["router"] == {"packets": 12, "waited": 10, "mean_ns": sum(router) / 5, "max_ns": 6.5}
+    assert waiting["router"] == {"packets": 24, "waited": 20, "mean_ns": sum(router) / 5, "max_ns": 6.5}
 
 
 BAD = {

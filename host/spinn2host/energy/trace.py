@@ -44,7 +44,7 @@ def usage_of(trace: Trace) -> Usage:
     begin, finish = np.maximum(known["begin"], first), np.minimum(known["end"], end)
     sent, received = _packets(trace, known)
     costs: dict[str, Cost | None] = {}
-    rows = []
+    rows, drained = [], set[int]()
     for pe, phase in np.unique(known[["pe", "phase"]]).tolist():
         info = trace.meta.pes.get(interface_name(pe), NOTHING)
         mine = (known["pe"] == pe) & (known["phase"] == phase)
@@ -56,7 +56,8 @@ def usage_of(trace: Trace) -> Usage:
         role = role_of(trace.meta.parts.get(interface_name(pe), Part("")).population, info.program)
         cycles = _cycles(cost, name, counts, complete)
         rows.append(Row(pe, role, info.program, name, DEFAULT_LEVEL, ticks, cycles, math.nan))
-        if cost is not None and DRAIN in cost.phases:
+        if cost is not None and DRAIN in cost.phases and pe not in drained:  # once, whatever the phase
+            drained.add(pe)
             rows.append(Row(pe, role, info.program, DRAIN, DEFAULT_LEVEL, 0, UNKNOWN, math.nan))
     return Usage(rows, end - first)
 
