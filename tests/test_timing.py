@@ -109,6 +109,21 @@ def test_at_half_the_clock_everything_takes_twice_as_long(chip: Chip, work: str,
     assert [row["level"] for row in chip.ps() if row["program"]] == ["0.5V", "0.8V"]
 
 
+def test_a_pe_that_executes_cortex_m4_code_is_metered_alike(chip: Chip, work: str, tmp_path: Path) -> None:
+    pytest.importorskip("unicorn")
+    found = []
+    for arm in (False, True):
+        items, entries = pair(work, rows=9, packets=3, at=2, level=0)
+        items[0].arm = arm
+        chip.deploy(items, entries)
+        with chip.trace(tmp_path / "t.pcapng"):
+            chip.run(5)
+        assert len(chip.info()["arm"]) == arm
+        found.append((everything(chip), chip.usage(), chip.overruns(), (tmp_path / "t.pcapng").read_bytes()))
+    assert found[0] == found[1]
+    assert {row.level: row.counts["jobs"] for row in found[1][1] if row.pe == FIRST} == {"0.8V": 1, "0.5V": 0}
+
+
 def test_results_are_the_same_at_any_level_with_and_without_the_timing_model(chips: Chips, work: str) -> None:
     found = []
     boots: list[dict[str, Any]] = [{}, {"level": "0.5V"}, {"timing": False}, {"loop": "python"}]

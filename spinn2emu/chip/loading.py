@@ -185,11 +185,9 @@ def initialise(assignment: Assignment, memory: ChipMemory, tick: int, seed: int 
     write_keys(assignment, memory)
 
 
-def prepare_meter(assignment: Assignment, memory: ChipMemory, on: bool, counting: bool = True) -> None:
-    """The PE's meter begins at 0, with what is known of its program's cycles; `counting`: its code calls `sdk.count`,
-    which Cortex-M4 code does not."""
-    program = assignment.program
-    cost = program.cost if counting else None
+def prepare_meter(assignment: Assignment, memory: ChipMemory, on: bool) -> None:
+    """The PE's meter begins at 0, with what is known of its program's cycles."""
+    program, cost = assignment.program, assignment.program.cost
     memory.metered |= on and cost is not None
     phases = [phase.name for phase in program.phases]
     meter.prepare_meter(memory.meter(assignment.pe), cost, phases, program.inputs, program.counts, assignment.level, on)

@@ -230,8 +230,7 @@ class Network(Clock):
         for pe, assignment in application.pes.items():
             if pe in fresh:
                 loading.initialise(assignment, self.memory, self.tick, self.options.seed)
-                counting = not assignment.arm and pe not in self.options.arm
-                loading.prepare_meter(assignment, self.memory, self.options.timing, counting)
+                loading.prepare_meter(assignment, self.memory, self.options.timing)
             else:
                 loading.write_keys(assignment, self.memory)
             if pe not in application.asleep and wake_up(assignment.memory["sys"].view(self.memory.sram[pe]), self.tick):
