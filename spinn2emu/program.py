@@ -155,15 +155,17 @@ class Program:
     def fifos_of(self, parameters: Any) -> tuple[Fifo, ...]:
         """The FIFOs for these parameters. Raises ProgramError."""
         given: Any = self.fifo(parameters) if callable(self.fifo) else self.fifo
-        fifos = (given,) if isinstance(given, Fifo) else tuple(given)
+        fifos = tuple(given) if isinstance(given, list | tuple) and not isinstance(given, Fifo) else (given,)
         for problem in self._fifo_problems(fifos):
             raise ProgramError(f"{self.name}: {problem}", program=self.name)
         return fifos
 
     def _fifo_problems(self, fifos: Sequence[Fifo]) -> Iterator[str]:
         if not 1 <= len(fifos) <= FIFOS or not all(isinstance(fifo, Fifo) for fifo in fifos):
-            yield f"`fifo` is one Fifo, or a sequence of up to {FIFOS}, not {fifos!r:.200}"
+            yield f"`fifo` is one Fifo, or a list of up to {FIFOS}, not {list(fifos)!r:.200}"
         for fifo in fifos:
+            if not isinstance(fifo.ports, list | tuple):
+                yield f"{fifo}: `ports` is a sequence of names, as in ports=('in',)"
             if fifo.payload_bytes not in PAYLOAD_BYTES or fifo.policy not in POLICIES or fifo.drain not in DRAINS:
                 yield f"{fifo} needs a payload of {PAYLOAD_BYTES} bytes, a policy of {POLICIES}, a drain of {DRAINS}"
             if type(fifo.depth) is not int or fifo.depth < 1:

@@ -459,6 +459,26 @@ def test_an_interrupted_training_leaves_a_usable_run_and_no_process(tmp_path: Pa
     assert not (training.out / "summary.json").exists()
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_ended_verify_leaves_no_recordings(tmp_path: Path, runtime: Path, number: int, code: int) -> None:
+    pytest.importorskip("unicorn")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [*COMMAND, "verify", "--arm", "spinn2fw.examples.synfire", "--ticks", str(10**6)]
+    surroundings = os.environ | {"TMPDIR": str(temporary)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=surroundings) as process:
+        try:
+            wait_until("its chip runs", lambda: any(runtime.glob("*/chip-*/network*")))
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert not list(temporary.glob("spinn2-*"))
+    wait_until("no chip is left", lambda: nothing_left([], runtime))
+
+
 def test_an_interruption_before_the_first_epoch_ends(tmp_path: Path, runtime: Path) -> None:
     with Training(tmp_path) as training:
         supervisor, processes = training.chip()

@@ -212,6 +212,8 @@ QUICK = Fifo(8, 16, drain="interrupt")
         ([], take, "up to 3"),
         ([QUICK._replace(ports=(p,)) for p in "abc"] + [QUICK], take, "up to 3"),
         ([QUICK, 5], take, "up to 3"),
+        (5, take, "one Fifo, or a list of up to 3"),
+        ([QUICK._replace(ports="a"), Fifo(8)], take, "`ports` is a sequence of names"),  # type: ignore[arg-type]
         ([QUICK, Fifo(8)], take, "all FIFOs but the last name the `ports`"),
         (QUICK._replace(ports=("a",)), take, "the last gets the others'"),
         ([QUICK._replace(ports=("a",)), QUICK._replace(ports=("b", "a")), Fifo(8)], take, "must be different ones"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ from spinn2host.cli.lazy import LazyGroup
 from spinn2host.cli.output import report_error, report_progress, show_anything
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 COMMANDS = {
     "train": "train", "verify": "verify", "script": "script",
@@ -91,6 +93,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the console script."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))  # so that temporary folders are removed
     code = run()
     try:
         sys.stdout.flush()
