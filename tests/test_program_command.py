@@ -56,7 +56,7 @@ def test_regions_code_and_helpers_are_shown(counter: str, capsys: pytest.Capture
     assert re.search(r"0x000\w0 +\d+  tick +\n", out)
     assert re.search(r"__aeabi_l2f \(helper\)", out)
     assert re.search(r"code (\d,)?\d{3} of 32,768 bytes of instruction memory", out)
-    assert "cycles are not known" in out
+    assert "cycles are not known: `spinn2emu cost` counts them" in out
 
 
 def test_cycles_of_a_shipped_program_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

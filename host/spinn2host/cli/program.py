@@ -84,7 +84,7 @@ def _print_code(found: Described) -> None:
 
 def _print_cycles(cost: Cost | None) -> None:
     if cost is None:
-        stdout.print("cycles are not known: nobody has counted them")
+        stdout.print("cycles are not known: `spinn2emu cost` counts them, anew when the program has changed")
         return
     table = _table("phase", "term", "cycles", "low", "high", right=("cycles", "low", "high"))
     for phase, formula in cost.phases.items():
