@@ -196,3 +196,9 @@ def test_what_cannot_be_counted(tmp_path: Path, capsys: Capture) -> None:
     assert run(["cost", "spinn2fw.eventprop.layer"]) == 0  # without parameters: as it comes
     captured = capsys.readouterr()
     assert "synapses" in captured.out and "not compared with the program's sources" in captured.err
+
+
+def test_what_did_not_occur_is_named(tmp_path: Path, capsys: Capture) -> None:
+    text = SCALE.replace("range(16)", "range(19)").replace('("packets",)', '("packets", "rare")')
+    (cost,) = shown(capsys, write_program(tmp_path, "scale", text), "--ticks", "40")
+    assert cost["provenance"]["did not occur"] == "rare"

@@ -52,9 +52,13 @@ def cost_of(program: str, counted: Tally, activations: str) -> Cost:
     """The formulas of a program; `activations`: which these were, in words."""
     phases = {phase: _rounded(cost) for phase, cost in fit(counted.activations).items()}
     versions = {name: importlib.metadata.version(name) for name in ("numba", "llvmlite", "unicorn", "capstone")}
+    never = [name for name in counted.activations[0].counts if not any(a.counts[name] for a in counted.activations)]
+    if never:
+        tell(f"{short_name(program)}: {', '.join(never)} did not occur in what was counted, and will cost nothing")
     provenance = {
         "activations": activations,
         "cycles": "ARM DDI 0439 (Cortex-M4) by spinn2emu.arm.cycles, instruction by instruction; wake-up and sleep too",
+        **({"did not occur": ", ".join(never)} if never else {}),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
     return Cost(short_name(program), counted.image.fingerprint, counted.image.nbytes, phases, provenance)
@@ -98,6 +102,7 @@ def count_program(program: str, parameters: Mapping[str, Any], ticks: int, seed:
 
 
 def _recorded(record: Callable[[Path], list[Path]]) -> dict[str, Tally]:
+    engine()  # before anything is recorded
     with tempfile.TemporaryDirectory(prefix="spinn2-cost-") as folder:
         return tally(record(Path(folder)))
 
