@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spinn2emu import geometry, spec
+from spinn2emu.cost import short_name
 from spinn2emu.errors import ConfigError, Spinn2Error
 from spinn2emu.population import column_label
 from spinn2host.chip import Chip
@@ -95,7 +96,7 @@ def _busiest(rows: Sequence[dict[str, Any]], by_pe: dict[int, float], count: int
         colour = "bold red" if row in wrong else ""
         population = [Text(column_label(row.get("population") or "", row.get("first", 0)))] if named else []
         numbers = (f"{row['tick']:,}", f"{by_pe[row['id']]:,.0f}", slack(row))
-        table.add_row(row["pe"], row["state"], Text(row["program"]), *population, *numbers, style=colour)
+        table.add_row(row["pe"], row["state"], Text(short_name(row["program"])), *population, *numbers, style=colour)
     return table
 
 
