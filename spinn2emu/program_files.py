@@ -53,7 +53,8 @@ class _UserFinder:
         return namespace if namespace and not importlib.machinery.PathFinder.find_spec(name, path) else None
 
     def _is_user(self, folder: str) -> bool:
-        return any(Path(folder).is_relative_to(own) for own in self.folders)
+        """Whether a package's folder is the user's: not what is installed in an environment within a folder of theirs."""
+        return "site-packages" not in folder and any(Path(folder).is_relative_to(own) for own in self.folders)
 
 
 def look_in(folders: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from helpers import write_program
 
+from spinn2emu import program_files
 from spinn2emu.errors import ProgramError, SramOverflow
 from spinn2host.chip import Chip, PeProgram
 
@@ -232,3 +233,13 @@ def test_the_error_is_that_of_the_first_program_whichever_shows_first(chip: Chip
         with pytest.raises(SramOverflow if first is large else ProgramError) as caught:
             chip.deploy(programs, [])
         assert caught.value.pe == 6
+
+
+def test_what_is_installed_within_a_users_folder_is_imported_as_python_does_it(tmp_path: Path) -> None:
+    """An environment often lies in the project's folder: numba's modules need not be compiled anew at each load."""
+    finder = program_files._UserFinder([str(tmp_path)])
+    for folder, fresh in (("mine", True), (".venv/lib/site-packages/theirs", False)):
+        package = tmp_path / folder
+        package.mkdir(parents=True)
+        (package / "part.py").write_text("")
+        assert (finder.find_spec("package.part", [str(package)]) is not None) == fresh
