@@ -53,7 +53,7 @@ class _UserFinder:
         return namespace if namespace and not importlib.machinery.PathFinder.find_spec(name, path) else None
 
     def _is_user(self, folder: str) -> bool:
-        """Whether a package's folder is the user's: not what is installed in an environment within a folder of theirs."""
+        """Whether a package's folder is the user's: not what is installed, in an environment that lies in theirs."""
         return "site-packages" not in folder and any(Path(folder).is_relative_to(own) for own in self.folders)
 
 
